@@ -1,0 +1,352 @@
+"""The one vocabulary of errors. Facts only: no HTTP status and no product's prose (each dialect's table adds those).
+
+PenstockError
+├── InputError                      the request cannot be accepted as it stands
+│   ├── InvalidField                one field is wrong (path, code, message)
+│   ├── InvalidFields               several are
+│   ├── MalformedBody               the body is not the strict JSON we accept
+│   ├── BodyTooLarge
+│   ├── FileTooLarge · FileTooSmall · FileSizeMismatch
+│   ├── FileTypeMismatch · FileTypeRefused
+│   ├── ReferenceInvalid            a reference that can never name an asset
+│   ├── InvalidCursor
+│   └── IdempotencyMismatch         one key, two different requests
+├── AccessError
+│   ├── Unauthenticated             no key, or one we do not know
+│   └── ScopeMissing                a known key without the right
+├── NotFound                        also for another account's things (P11)
+│   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · FileNotStored
+│   ├── ModelNotFound · RunNotFound · RouteNotFound
+├── StateError                      right request, wrong moment
+│   ├── IllegalTransition
+│   ├── UploadNotCompletable · RunNotFinished · RunFailed
+│   └── NameTaken
+├── InsufficientCredits
+├── RateLimited
+├── RunnerFailed                    the model's own failure, with a message fit for the caller
+└── Unavailable                     try again later
+    ├── ObjectStoreUnavailable · DatabaseUnavailable · StorageFull
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+
+class PenstockError(Exception):
+    """Every error Penstock raises on purpose. `code` is a stable, product-neutral word for logs and metrics."""
+
+    code = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InputError(PenstockError):
+    """The request cannot be accepted as it stands; repeating it changes nothing."""
+
+    code = "invalid_input"
+
+
+class InvalidField(InputError):
+    """One field of a request is missing, ill-typed or out of range."""
+
+    code = "invalid_field"
+
+    def __init__(self, path: tuple[str | int, ...], message: str, *, rule: str = "invalid") -> None:
+        super().__init__(f"{'.'.join(map(str, path))}: {message}")
+        self.path = path
+        self.reason = message
+        self.rule = rule
+
+
+class InvalidFields(InputError):
+    """Several fields of a request are wrong; `fields` holds one `InvalidField` each, in document order."""
+
+    code = "invalid_fields"
+
+    def __init__(self, fields: tuple[InvalidField, ...]) -> None:
+        super().__init__("; ".join(field.message for field in fields))
+        self.fields = fields
+
+
+class MalformedBody(InputError):
+    """The body is not strict JSON of the expected shape (RFC 8259; duplicate keys, NaN and deep nesting refused)."""
+
+    code = "malformed_body"
+
+
+class BodyTooLarge(InputError):
+    """A request body over `limit` bytes."""
+
+    code = "body_too_large"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"the request body is larger than {limit} bytes")
+        self.limit = limit
+
+
+class FileTooLarge(InputError):
+    """A declared or stored size (bytes) above what is allowed."""
+
+    code = "file_too_large"
+
+    def __init__(self, *, limit: int, actual: int) -> None:
+        super().__init__(f"the file has {actual} bytes; at most {limit} are allowed")
+        self.limit = limit
+        self.actual = actual
+
+
+class FileTooSmall(InputError):
+    """A declared or stored size (bytes) below what is allowed."""
+
+    code = "file_too_small"
+
+    def __init__(self, *, limit: int, actual: int) -> None:
+        super().__init__(f"the file has {actual} bytes; at least {limit} are needed")
+        self.limit = limit
+        self.actual = actual
+
+
+class FileSizeMismatch(InputError):
+    """The stored size differs from a declared size that binds."""
+
+    code = "file_size_mismatch"
+
+    def __init__(self, *, declared: int, actual: int) -> None:
+        super().__init__(f"the file has {actual} bytes, but {declared} were declared")
+        self.declared = declared
+        self.actual = actual
+
+
+class FileTypeMismatch(InputError):
+    """The bytes are of another type than the one declared."""
+
+    code = "file_type_mismatch"
+
+    def __init__(self, *, declared: str, found: str) -> None:
+        super().__init__(f"the file was declared {declared}, but its bytes are {found}")
+        self.declared = declared
+        self.found = found
+
+
+class FileTypeRefused(InputError):
+    """A type that is not accepted here; `accepted` lists what is."""
+
+    code = "file_type_refused"
+
+    def __init__(self, found: str, *, accepted: tuple[str, ...]) -> None:
+        super().__init__(f"{found} is not accepted here; accepted: {', '.join(accepted)}")
+        self.found = found
+        self.accepted = accepted
+
+
+class ReferenceInvalid(InputError):
+    """A string in a file field that can never name an asset. `path` says where it stood."""
+
+    code = "reference_invalid"
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(f"{'.'.join(map(str, path))}: {message}" if path else message)
+        self.path = path
+        self.reason = message
+
+
+class InvalidCursor(InputError):
+    """A paging cursor that we did not issue."""
+
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        super().__init__("the cursor is not one that this server issued")
+
+
+class IdempotencyMismatch(InputError):
+    """An idempotency key used again with a different request."""
+
+    code = "idempotency_mismatch"
+
+    def __init__(self, key: str) -> None:
+        super().__init__("this idempotency key was used with a different request; use a new key for a new request")
+        self.key = key
+
+
+class AccessError(PenstockError):
+    """Who is asking, and may they."""
+
+    code = "access"
+
+
+class Unauthenticated(AccessError):
+    """No key, or one that we do not know, or that is revoked or expired."""
+
+    code = "unauthenticated"
+
+    def __init__(self) -> None:
+        super().__init__("a valid API key is needed")
+
+
+class ScopeMissing(AccessError):
+    """A known key that lacks the right named `scope`."""
+
+    code = "scope_missing"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this key lacks the scope {scope}")
+        self.scope = scope
+
+
+class NotFound(PenstockError):
+    """No such thing for this account. Another account's thing answers exactly the same (P11)."""
+
+    code = "not_found"
+    noun = "thing"
+
+    def __init__(self, identifier: str = "") -> None:
+        super().__init__(f"no such {self.noun}" + (f": {identifier}" if identifier else ""))
+        self.identifier = identifier
+
+
+class AccountNotFound(NotFound):
+    code = "account_not_found"
+    noun = "account"
+
+
+class KeyNotFound(NotFound):
+    code = "key_not_found"
+    noun = "key"
+
+
+class UploadNotFound(NotFound):
+    code = "upload_not_found"
+    noun = "upload"
+
+
+class AssetNotFound(NotFound):
+    code = "asset_not_found"
+    noun = "asset"
+
+
+class FileNotStored(NotFound):
+    """The upload exists, but its bytes have not arrived."""
+
+    code = "file_not_stored"
+    noun = "stored file"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+    noun = "model"
+
+
+class RunNotFound(NotFound):
+    code = "run_not_found"
+    noun = "run"
+
+
+class RouteNotFound(NotFound):
+    code = "route_not_found"
+    noun = "route"
+
+
+class StateError(PenstockError):
+    """The right request at the wrong moment."""
+
+    code = "state"
+
+
+class IllegalTransition(StateError):
+    """A life-cycle event that the current state does not allow; nothing was changed."""
+
+    code = "illegal_transition"
+
+    def __init__(self, *, subject: str, state: str, event: str) -> None:
+        super().__init__(f"{subject} is {state}; {event} is not possible now")
+        self.subject = subject
+        self.state = state
+        self.event = event
+
+
+class UploadNotCompletable(StateError):
+    """The upload has ended in a state (failed, expired, aborted) from which it cannot be completed."""
+
+    code = "upload_not_completable"
+
+    def __init__(self, *, upload_id: str, state: str, reason: str | None) -> None:
+        super().__init__(f"upload {upload_id} is {state}" + (f": {reason}" if reason else ""))
+        self.upload_id = upload_id
+        self.state = state
+        self.reason = reason
+
+
+class RunNotFinished(StateError):
+    """The result of a run was asked for before its end."""
+
+    code = "run_not_finished"
+
+    def __init__(self, *, run_id: str, state: str) -> None:
+        super().__init__(f"run {run_id} is {state}; its result is not there yet")
+        self.run_id = run_id
+        self.state = state
+
+
+class NameTaken(StateError):
+    """A name that must be unique is in use."""
+
+    code = "name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name!r} is taken")
+        self.name = name
+
+
+class InsufficientCredits(PenstockError):
+    """The account's balance (USD) does not cover what the request may cost."""
+
+    code = "insufficient_credits"
+
+    def __init__(self, *, needed: Decimal, balance: Decimal) -> None:
+        super().__init__(f"this needs {needed} USD; the balance is {balance} USD")
+        self.needed = needed
+        self.balance = balance
+
+
+class RateLimited(PenstockError):
+    """Too many requests; `retry_after` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__(f"too many requests; try again in {retry_after:.0f} s")
+        self.retry_after = retry_after
+
+
+class RunnerFailed(PenstockError):
+    """The model could not produce a result. The message is fit for the caller: no paths, no stack."""
+
+    code = "runner_failed"
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Unavailable(PenstockError):
+    """Something behind us does not answer; nothing was changed, or it will be resolved by reading (P6)."""
+
+    code = "unavailable"
+
+
+class ObjectStoreUnavailable(Unavailable):
+    code = "object_store_unavailable"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+
+class StorageFull(Unavailable):
+    """No room for the bytes."""
+
+    code = "storage_full"

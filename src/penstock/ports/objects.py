@@ -1,0 +1,123 @@
+"""Where bytes live: an S3-like object store, and the maker of presigned URLs for it.
+
+Keys are ours (never a user's file name). Sizes are bytes. Nothing here knows uploads, accounts or HTTP.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+
+class ObjectNotFoundError(Exception):
+    """No object under that key (or its ETag is not the one asked for)."""
+
+
+class ObjectChangedError(Exception):
+    """The object is not the one that the condition named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInfo:
+    """What the store says of an object. `sha256` (hex) only where the store itself computed it over the whole object."""
+
+    key: str
+    size: int
+    etag: str
+    content_type: str
+    modified_at: datetime
+    sha256: str | None = None
+
+
+class ObjectStore(Protocol):
+    """Durable bytes under keys. Every method may raise `ObjectStoreUnavailable` or `StorageFull` (domain errors).
+
+    All are safe to repeat. A return means durable (P1); an exception means nothing is certain: look with `head` (P6).
+    """
+
+    def head(self, key: str) -> ObjectInfo:
+        """Facts about an object. Raises `ObjectNotFoundError`."""
+        ...
+
+    def peek(self, key: str, *, length: int) -> tuple[ObjectInfo, bytes]:
+        """Facts and the first `length` bytes (fewer when the object is shorter), in one round trip.
+
+        Raises `ObjectNotFoundError`.
+        """
+        ...
+
+    def read(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to, not including, `end`, in chunks.
+
+        Raises `ObjectNotFoundError`, and `ObjectStoreUnavailable` when fewer bytes come than the store announced.
+        """
+        ...
+
+    def put(self, key: str, source: Path | bytes | BinaryIO, *, size: int, content_type: str) -> ObjectInfo:
+        """Write `size` bytes under a key, replacing what was there, all or nothing (P2)."""
+        ...
+
+    def copy(self, source: str, target: str, *, if_match: str, content_type: str) -> ObjectInfo:
+        """Copy on the server side; no bytes travel through us (S3 `CopyObject` with `x-amz-copy-source-if-match`).
+
+        Raises `ObjectNotFoundError`, and `ObjectChangedError` when the source's ETag is not `if_match`.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; a key that is not there is no error."""
+        ...
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        """Objects whose key begins with `prefix`, ascending by key, only keys above `after`; pages are fetched lazily.
+
+        `content_type` is empty here: listings do not carry it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRequest:
+    """What a client must send: the URL and the headers that are part of the signature (besides `host`)."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+class Presigner(Protocol):
+    """Makes URLs, on the store's public address, that carry their own permission. Never touches the network."""
+
+    def put(  # noqa: PLR0913 - one argument per signed fact
+        self,
+        key: str,
+        *,
+        content_type: str | None,
+        size: int | None,
+        max_size: int | None,
+        expires_in: timedelta,
+        now: datetime,
+    ) -> SignedRequest:
+        """A URL for one PUT to one key.
+
+        `content_type` binds the Content-Type header; `size` binds Content-Length (the `exact` size policy); `max_size`
+        rides along as the signed query parameter `x-penstock-max-length`, which our own store enforces (`advisory`).
+        """
+        ...
+
+    def get(
+        self,
+        key: str,
+        *,
+        expires_in: timedelta,
+        now: datetime,
+        content_type: str | None = None,
+        disposition: str | None = None,
+    ) -> str:
+        """A URL for GETs of one key; type and disposition are forced by the signed response overrides."""
+        ...

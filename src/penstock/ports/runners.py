@@ -1,0 +1,81 @@
+"""What runs a model. A runner gets resolved inputs and a context, does the work, and returns an output.
+
+Inside an input, a file is a `FileInput`; inside an output, a file that the runner made is an `OutputFile` below
+`context.workdir`. Both may stand anywhere in the JSON-like value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+JsonLike = object
+"""JSON values in which a `FileInput` (inputs) or an `OutputFile` (outputs) may stand in place of any value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInput:
+    """A file that an input field names: an asset, already resolved and leased."""
+
+    asset_id: str
+    name: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile:
+    """A file that the runner made. `path` lies below the run's `workdir`."""
+
+    path: Path
+    name: str
+    content_type: str
+
+
+class RunCancelledError(Exception):
+    """Raised by a runner that stopped because `context.cancelled()` became true."""
+
+
+class RunContext(Protocol):
+    """The runner's window to the rest: files, progress, logs, cancellation. Valid during one attempt only."""
+
+    @property
+    def workdir(self) -> Path:
+        """A private, empty directory; removed after the attempt."""
+        ...
+
+    def fetch(self, file: FileInput) -> Path:
+        """Bring a file's bytes into `workdir` and return its path (repeatable). Raises `ObjectStoreUnavailable`."""
+        ...
+
+    def url(self, file: FileInput) -> str:
+        """A short-lived URL from which another server can GET the file."""
+        ...
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        """Add a line to the run's log, readable by the caller while the run goes on."""
+        ...
+
+    def progress(self, fraction: float) -> None:
+        """Say how far the run is, 0.0 to 1.0. Cheap; may be called often."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether somebody asked to cancel. Cheap; may be called often."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs models of one kind. Stateless between calls; a run may be executed again after a crash."""
+
+    def run(self, model: str, inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        """Run `model` (the runner's own name for it) and return its output, or raise.
+
+        Raises `RunnerFailed` (domain; message fit for the caller), `RunCancelledError`, or `Unavailable`, on which the
+        run is tried again later.
+        """
+        ...
