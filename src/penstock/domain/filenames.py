@@ -1,0 +1,51 @@
+"""A client's file name is a label, never a path (S7), and what of it may stand in a URL (MR-03)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from urllib.parse import quote
+
+_MAX_BYTES = 200
+_MAX_SLUG = 120
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_FALLBACK = "file"
+
+
+def clean_filename(raw: str) -> str:
+    """The last path segment, NFC, without control and bidi characters, `/`, `\\`, `:`; at most 200 bytes; `file` if empty."""
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", raw))[-1]
+    kept = "".join(c for c in last if c != ":" and unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+    kept = kept.strip().strip(".") if set(kept.strip()) <= {"."} else kept.strip()
+    return _shorten(kept, _MAX_BYTES) or _FALLBACK
+
+
+def url_slug(name: str) -> str:
+    """A file name as the tail of a URL: unsafe characters become `_`, the extension stays."""
+    slug = _UNSAFE.sub("_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()) if not name.isascii() else _UNSAFE.sub("_", name)
+    slug = slug.lstrip(".") if set(slug) <= {".", "_"} else slug
+    return _shorten(slug, _MAX_SLUG) or _FALLBACK
+
+
+def extension(name: str) -> str:
+    """The lower-case extension without its dot; empty when there is none."""
+    head, dot, tail = name.rpartition(".")
+    return tail.lower() if dot and head else ""
+
+
+def content_disposition(name: str, *, inline: bool) -> str:
+    """The header value for a file name: ASCII fallback plus `filename*` (RFC 6266 §4, RFC 8187)."""
+    kind = "inline" if inline else "attachment"
+    plain = re.sub(r'[^\x20-\x7e]|["\\%]', "_", name)
+    if plain == name:
+        return f'{kind}; filename="{name}"'
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _shorten(name: str, limit: int) -> str:
+    if len(name.encode()) <= limit:
+        return name
+    tail = extension(name)
+    tail = f".{tail}" if tail and len(tail) <= 16 else ""  # noqa: PLR2004 - longer tails are no extensions
+    head = name[: len(name) - len(tail)].encode()[: limit - len(tail.encode())]
+    return head.decode(errors="ignore") + tail

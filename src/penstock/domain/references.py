@@ -1,0 +1,79 @@
+"""References: strings that name an asset, parsed into what they mean. Each syntax belongs to the dialect that owns it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from penstock.domain.errors import ReferenceInvalid
+
+if TYPE_CHECKING:
+    from penstock.domain.ids import AssetId, MediaKey, UploadId
+
+_DATA_URI = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetReference:
+    """An asset by its id; only its owner may use it."""
+
+    asset_id: AssetId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadReference:
+    """The asset that an upload makes; used before completion it is admitted on the spot. Only its owner may use it."""
+
+    upload_id: UploadId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaReference:
+    """A public media key; whoever has it may read it."""
+
+    media_key: MediaKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InlineData:
+    """A data URI, decoded."""
+
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignUrl:
+    """An http(s) URL that is not ours."""
+
+    url: str
+
+
+Reference = AssetReference | UploadReference | MediaReference | InlineData | ForeignUrl
+
+
+def parse_data_uri(text: str) -> InlineData | None:
+    """A data URI (RFC 2397), or None when the text is none. Raises `ReferenceInvalid` when it is a broken one."""
+    if not text[:5].lower() == "data:":
+        return None
+    match = _DATA_URI.match(text)
+    if match is None:
+        raise ReferenceInvalid((), "the data URI has no comma")
+    parameters = match.group(2).lower().split(";")
+    payload = text[match.end() :]
+    if "base64" not in parameters:
+        return InlineData(content_type=match.group(1) or "text/plain", data=unquote_to_bytes(payload))
+    try:
+        data = base64.b64decode(payload, validate=True)
+    except binascii.Error:
+        raise ReferenceInvalid((), "the data URI is not valid base64") from None
+    return InlineData(content_type=match.group(1) or "text/plain", data=data)
+
+
+def parse_foreign_url(text: str) -> ForeignUrl | None:
+    """An http(s) URL, or None."""
+    return ForeignUrl(url=text) if text[:8].lower().startswith(("http://", "https://")) else None

@@ -1,0 +1,157 @@
+"""Runs: a request to a model, from the queue to its end. Cancellation is a wish that a running attempt takes up.
+
+    queued ──start──▶ running ──succeed──▶ succeeded
+       │                 ├─fail──────────▶ failed
+       ├─cancel─▶ cancelled ◀─cancel──────┤
+       └─fail───▶ failed                  (running may start again: a worker died)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from penstock.domain.errors import InvalidField, RunNotFinished
+from penstock.domain.lifecycles import advance
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from decimal import Decimal
+
+    from penstock.domain.ids import AccountId, AssetId, RunId
+
+ASSET_MARK = "$asset"
+"""In a stored output, `{"$asset": "<asset id>"}` stands for a file that the run made; dialects render it."""
+_MAX_METADATA_KEYS = 16
+_MAX_METADATA_KEY = 64
+_MAX_METADATA_VALUE = 512
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RunEvent(StrEnum):
+    """What can happen to a run."""
+
+    START = "start"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    CANCEL = "cancel"
+
+
+RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {
+    (RunState.QUEUED, RunEvent.START): RunState.RUNNING,
+    (RunState.QUEUED, RunEvent.FAIL): RunState.FAILED,
+    (RunState.QUEUED, RunEvent.CANCEL): RunState.CANCELLED,
+    (RunState.RUNNING, RunEvent.START): RunState.RUNNING,
+    (RunState.RUNNING, RunEvent.SUCCEED): RunState.SUCCEEDED,
+    (RunState.RUNNING, RunEvent.FAIL): RunState.FAILED,
+    (RunState.RUNNING, RunEvent.CANCEL): RunState.CANCELLED,
+}
+FINISHED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run. `files` maps the path of each file field in `inputs` (`image`, `images.0`) to the asset it was resolved to.
+
+    `model` is the slug the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD.
+    """
+
+    id: RunId
+    account_id: AccountId
+    dialect: str
+    model: str
+    runner: str
+    runner_model: str
+    state: RunState
+    inputs: Mapping[str, object]
+    values: Mapping[str, object]
+    files: Mapping[str, AssetId]
+    metadata: Mapping[str, str]
+    output: object | None
+    error: str | None
+    held: Decimal
+    cost: Decimal | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+def started(run: Run, *, now: datetime) -> Run:
+    """The run when an attempt begins; the first start counts. Raises `IllegalTransition`."""
+    return replace(run, state=_next(run, RunEvent.START), started_at=run.started_at or now)
+
+
+def succeeded(run: Run, *, output: object, cost: Decimal, now: datetime) -> Run:
+    """The run with its output. Raises `IllegalTransition`."""
+    return replace(run, state=_next(run, RunEvent.SUCCEED), output=output, cost=cost, finished_at=now)
+
+
+def failed(run: Run, *, error: str, now: datetime) -> Run:
+    """The run that ended without a result. Raises `IllegalTransition`."""
+    return replace(run, state=_next(run, RunEvent.FAIL), error=error, finished_at=now)
+
+
+def cancelled(run: Run, *, now: datetime) -> Run:
+    """The run that ended because its owner asked. Raises `IllegalTransition`."""
+    return replace(run, state=_next(run, RunEvent.CANCEL), finished_at=now)
+
+
+def cancel_wanted(run: Run, *, now: datetime) -> Run:
+    """The run after a cancel request: at once over while queued, marked while running, unchanged when finished."""
+    if run.state is RunState.QUEUED:
+        return cancelled(run, now=now)
+    if run.state is RunState.RUNNING:
+        return replace(run, cancel_requested=True)
+    return run
+
+
+def is_finished(run: Run) -> bool:
+    """Whether the run has ended, in whatever way."""
+    return run.state in FINISHED
+
+
+def require_finished(run: Run) -> None:
+    """Raises `RunNotFinished` before the run's end."""
+    if not is_finished(run):
+        raise RunNotFinished(run_id=run.id, state=run.state.value)
+
+
+def check_metadata(metadata: Mapping[str, object]) -> dict[str, str]:
+    """A flat map of at most 16 strings (keys 1–64, values up to 512 characters). Raises `InvalidField`."""
+    if len(metadata) > _MAX_METADATA_KEYS:
+        raise InvalidField(("metadata",), f"at most {_MAX_METADATA_KEYS} keys")
+    checked: dict[str, str] = {}
+    for key, value in metadata.items():
+        if not 1 <= len(key) <= _MAX_METADATA_KEY:
+            raise InvalidField(("metadata", key), f"keys have 1 to {_MAX_METADATA_KEY} characters")
+        if not isinstance(value, str) or len(value) > _MAX_METADATA_VALUE:
+            raise InvalidField(("metadata", key), f"must be a string of at most {_MAX_METADATA_VALUE} characters")
+        checked[key] = value
+    return checked
+
+
+def output_assets(output: object) -> tuple[str, ...]:
+    """The ids of the assets that a stored output names, in document order."""
+    if isinstance(output, Mapping):
+        if set(output) == {ASSET_MARK}:
+            return (str(output[ASSET_MARK]),)
+        return tuple(found for value in output.values() for found in output_assets(value))
+    if isinstance(output, list | tuple):
+        return tuple(found for value in output for found in output_assets(value))
+    return ()
+
+
+def _next(run: Run, event: RunEvent) -> RunState:
+    return advance(RUN_TABLE, run.state, event, subject=f"run {run.id}")

@@ -1,0 +1,205 @@
+"""Uploads: the act of bringing bytes in. A table of states, and what admission decides about the bytes that arrived.
+
+    pending ──admit──▶ stored ──settle──▶ ready
+       │ ├─reject─▶ failed ◀─reject─┘
+       │ ├─expire─▶ expired
+       │ └─abort──▶ aborted
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from penstock.domain.errors import (
+    FileSizeMismatch,
+    FileTooLarge,
+    FileTooSmall,
+    FileTypeMismatch,
+    InvalidField,
+    UploadNotCompletable,
+)
+from penstock.domain.lifecycles import advance
+from penstock.domain.media_types import OCTET_STREAM, agree, essence, is_media_type, kind_of, says_nothing, sniff
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, timedelta
+
+    from penstock.domain.ids import AccountId, AssetId, MediaKey, UploadId
+    from penstock.domain.media_types import Kind
+
+
+class UploadState(StrEnum):
+    """Where an upload stands."""
+
+    PENDING = "pending"
+    STORED = "stored"
+    READY = "ready"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    ABORTED = "aborted"
+
+
+class UploadEvent(StrEnum):
+    """What can happen to an upload."""
+
+    ADMIT = "admit"
+    SETTLE = "settle"
+    REJECT = "reject"
+    EXPIRE = "expire"
+    ABORT = "abort"
+
+
+class UploadMethod(StrEnum):
+    """How the bytes travel."""
+
+    PUT = "put"
+
+
+class SizePolicy(StrEnum):
+    """Whether a declared size binds (signed into the URL) or is a hint below a limit."""
+
+    EXACT = "exact"
+    ADVISORY = "advisory"
+
+
+class TypePolicy(StrEnum):
+    """What a declared type that contradicts the bytes means: a refusal, or a fact that the asset records."""
+
+    REFUSE = "refuse"
+    RECORD = "record"
+
+
+UPLOAD_TABLE: Mapping[tuple[UploadState, UploadEvent], UploadState] = {
+    (UploadState.PENDING, UploadEvent.ADMIT): UploadState.STORED,
+    (UploadState.PENDING, UploadEvent.REJECT): UploadState.FAILED,
+    (UploadState.PENDING, UploadEvent.EXPIRE): UploadState.EXPIRED,
+    (UploadState.PENDING, UploadEvent.ABORT): UploadState.ABORTED,
+    (UploadState.STORED, UploadEvent.SETTLE): UploadState.READY,
+    (UploadState.STORED, UploadEvent.REJECT): UploadState.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPolicy:
+    """What a dialect allows. Sizes in bytes; `types` are accepted type prefixes (`image/`) or essences, empty for any."""
+
+    max_bytes: int
+    min_bytes: int = 0
+    url_ttl: timedelta
+    size_policy: SizePolicy = SizePolicy.EXACT
+    type_policy: TypePolicy = TypePolicy.RECORD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One upload. `lifetime` is how long its asset shall live after admission (None: until deleted)."""
+
+    id: UploadId
+    account_id: AccountId
+    dialect: str
+    method: UploadMethod
+    state: UploadState
+    name: str
+    declared_type: str
+    declared_size: int | None
+    size_policy: SizePolicy
+    type_policy: TypePolicy
+    min_size: int
+    max_size: int
+    staging_key: str
+    media_key: MediaKey
+    asset_id: AssetId | None
+    failure: str | None
+    lifetime: timedelta | None
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What admission decided about the bytes: the type that counts, the kind, the measured size."""
+
+    content_type: str
+    kind: Kind
+    size: int
+
+
+def check_declaration(*, content_type: str, size: int | None, policy: UploadPolicy) -> None:
+    """Check what a client declares before anything is created. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`."""
+    if not is_media_type(content_type):
+        raise InvalidField(("content_type",), "must be a media type such as image/png")
+    if size is None:
+        return
+    if size < 0:
+        raise InvalidField(("size_bytes",), "must not be negative")
+    if size > policy.max_bytes:
+        raise FileTooLarge(limit=policy.max_bytes, actual=size)
+    if size < policy.min_bytes:
+        raise FileTooSmall(limit=policy.min_bytes, actual=size)
+
+
+def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
+    """Decide about the stored bytes from their size and first bytes.
+
+    Raises `FileTooLarge`, `FileTooSmall`, `FileSizeMismatch` (policy `exact`) or `FileTypeMismatch` (policy `refuse`).
+    """
+    if size > upload.max_size:
+        raise FileTooLarge(limit=upload.max_size, actual=size)
+    if size < upload.min_size:
+        raise FileTooSmall(limit=upload.min_size, actual=size)
+    if upload.size_policy is SizePolicy.EXACT and upload.declared_size not in (None, size):
+        raise FileSizeMismatch(declared=upload.declared_size or 0, actual=size)
+    content_type = _type_that_counts(upload, sniff(head))
+    return Admission(content_type=content_type, kind=kind_of(content_type), size=size)
+
+
+def admitted(upload: Upload, *, asset_id: AssetId) -> Upload:
+    """The upload after its bytes were accepted as an asset. Raises `IllegalTransition`."""
+    return replace(upload, state=_next(upload, UploadEvent.ADMIT), asset_id=asset_id)
+
+
+def settled(upload: Upload) -> Upload:
+    """The upload after intake has finished. Raises `IllegalTransition`."""
+    return replace(upload, state=_next(upload, UploadEvent.SETTLE))
+
+
+def rejected(upload: Upload, *, reason: str) -> Upload:
+    """The upload after its bytes were refused. Raises `IllegalTransition`."""
+    return replace(upload, state=_next(upload, UploadEvent.REJECT), failure=reason)
+
+
+def expired(upload: Upload) -> Upload:
+    """The upload whose bytes never came in time. Raises `IllegalTransition`."""
+    return replace(upload, state=_next(upload, UploadEvent.EXPIRE), failure="no bytes arrived in time")
+
+
+def aborted(upload: Upload) -> Upload:
+    """The upload that its owner gave up. Raises `IllegalTransition`."""
+    return replace(upload, state=_next(upload, UploadEvent.ABORT))
+
+
+def require_completable(upload: Upload) -> None:
+    """Raises `UploadNotCompletable` when the upload has ended without an asset."""
+    if upload.state in {UploadState.FAILED, UploadState.EXPIRED, UploadState.ABORTED}:
+        raise UploadNotCompletable(upload_id=upload.id, state=upload.state.value, reason=upload.failure)
+
+
+def _next(upload: Upload, event: UploadEvent) -> UploadState:
+    return advance(UPLOAD_TABLE, upload.state, event, subject=f"upload {upload.id}")
+
+
+def _type_that_counts(upload: Upload, found: str | None) -> str:
+    """The found type wins; where the bytes show none (or only text), the declaration stands."""
+    declared = upload.declared_type
+    if found is None or (found == "text/plain" and essence(declared).partition("/")[0] in {"text", "application"}):
+        return OCTET_STREAM if says_nothing(declared) else declared
+    if says_nothing(declared):
+        return found
+    if agree(declared, found):
+        return declared
+    if upload.type_policy is TypePolicy.REFUSE:
+        raise FileTypeMismatch(declared=declared, found=found)
+    return found

@@ -1,0 +1,316 @@
+"""The database: transactions, and one small repository per noun inside them.
+
+A write transaction commits when its block ends without an exception, and only then are its effects, its events and its
+jobs there, all together and durable (P1). No network or file I/O belongs inside a block. Rows are domain values.
+Every lookup of a caller's thing takes the account (S22): another account's row is not found.
+All methods may raise `DatabaseUnavailable`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+
+    from penstock.domain.accounts import Account, ApiKey
+    from penstock.domain.assets import Asset
+    from penstock.domain.events import Event, EventData, EventKind
+    from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
+    from penstock.domain.jobs import Job, JobData
+    from penstock.domain.ledger import LedgerEntry
+    from penstock.domain.runs import Run, RunState
+    from penstock.domain.uploads import Upload, UploadState
+
+
+Position = tuple["datetime", str]
+"""A place in a listing ordered by (created_at, id), newest first: the listing goes on below it."""
+
+
+class AccountRepository(Protocol):
+    """Accounts and keys."""
+
+    def add(self, account: Account) -> None:
+        """Raises `NameTaken`."""
+        ...
+
+    def by_name(self, name: str) -> Account:
+        """Raises `AccountNotFound`."""
+        ...
+
+    def get(self, account_id: AccountId) -> Account:
+        """Raises `AccountNotFound`."""
+        ...
+
+    def add_key(self, key: ApiKey) -> None:
+        """Keep a key."""
+        ...
+
+    def keys_by_lookup(self, lookup: str) -> Sequence[ApiKey]:
+        """Keys whose digest begins with `lookup` (`secret_lookup`); the caller compares the whole (S20)."""
+        ...
+
+    def keys(self, account_id: AccountId | None) -> Sequence[ApiKey]:
+        """All keys of an account, or of everybody, oldest first."""
+        ...
+
+    def revoke_key(self, key_id: KeyId, *, now: datetime) -> None:
+        """Idempotent. Raises `KeyNotFound`."""
+        ...
+
+    def touch_key(self, key_id: KeyId, *, now: datetime) -> None:
+        """Record a use."""
+        ...
+
+
+class UploadRepository(Protocol):
+    """Uploads."""
+
+    def add(self, upload: Upload) -> None:
+        """Keep a new upload."""
+        ...
+
+    def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
+        """Raises `UploadNotFound`."""
+        ...
+
+    def by_media_key(self, media_key: MediaKey) -> Upload:
+        """By the public handle, in whatever account. Raises `UploadNotFound`."""
+        ...
+
+    def replace(self, upload: Upload, *, was: UploadState) -> bool:
+        """Write the upload if its row's state is still `was`; False (and nothing written) otherwise."""
+        ...
+
+    def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Upload]:
+        """Newest first."""
+        ...
+
+    def overdue(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+        """Pending uploads whose URL has expired, oldest first."""
+        ...
+
+    def unswept(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+        """Uploads that are no longer pending, whose URL has expired and whose staging object was not yet removed."""
+        ...
+
+    def mark_swept(self, upload_ids: Iterable[UploadId]) -> None:
+        """Record that the staging objects are gone."""
+        ...
+
+
+class AssetRepository(Protocol):
+    """Assets, and the leases that runs hold on them."""
+
+    def add(self, asset: Asset) -> None:
+        """Keep a new asset."""
+        ...
+
+    def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """Also expired ones; the caller decides with `is_readable`. Raises `AssetNotFound` (deleted ones too)."""
+        ...
+
+    def by_media_key(self, media_key: MediaKey) -> Asset:
+        """By the public handle, in whatever account. Raises `AssetNotFound`."""
+        ...
+
+    def replace(self, asset: Asset) -> None:
+        """Write the changed asset."""
+        ...
+
+    def page(self, account_id: AccountId, *, below: Position | None, limit: int, now: datetime) -> Sequence[Asset]:
+        """Readable assets, newest first."""
+        ...
+
+    def lease(self, run_id: RunId, asset_ids: Iterable[AssetId]) -> None:
+        """Keep these assets readable until the run's leases are released (P8). Idempotent."""
+        ...
+
+    def release(self, run_id: RunId) -> None:
+        """End a run's leases."""
+        ...
+
+    def is_leased(self, asset_id: AssetId) -> bool:
+        """Whether any run holds a lease."""
+        ...
+
+
+class AssetSweepRepository(Protocol):
+    """What sweeping needs of assets."""
+
+    def expired(self, *, now: datetime, limit: int) -> Sequence[Asset]:
+        """Assets past their expiry (or deleted) and without a lease, whose bytes are still there."""
+        ...
+
+    def remove(self, asset_ids: Iterable[AssetId]) -> None:
+        """Forget assets whose bytes are gone."""
+        ...
+
+
+class RunRepository(Protocol):
+    """Runs."""
+
+    def add(self, run: Run) -> None:
+        """Keep a new run."""
+        ...
+
+    def get(self, account_id: AccountId, run_id: RunId) -> Run:
+        """Raises `RunNotFound`."""
+        ...
+
+    def replace(self, run: Run, *, was: RunState) -> bool:
+        """Write the run if its row's state is still `was`; False (and nothing written) otherwise."""
+        ...
+
+    def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
+        """Newest first."""
+        ...
+
+    def cancel_requested(self, run_id: RunId) -> bool:
+        """The wish to cancel, cheaply; True for a run that is gone."""
+        ...
+
+
+class LedgerRepository(Protocol):
+    """Money, one account at a time."""
+
+    def last(self, account_id: AccountId, *, lock: bool = False) -> LedgerEntry | None:
+        """The newest entry. With `lock`, no other transaction can add to this account until ours ends."""
+        ...
+
+    def add(self, entry: LedgerEntry) -> None:
+        """Append. Fails when (account, number) or (run, kind) exists: a lost race or a repeated step."""
+        ...
+
+    def page(self, account_id: AccountId, *, below: int | None, limit: int) -> Sequence[LedgerEntry]:
+        """Newest first, by number."""
+        ...
+
+    def ended(self, run_id: RunId) -> bool:
+        """Whether the run's hold was settled or refunded."""
+        ...
+
+
+class EventRepository(Protocol):
+    """Events, numbered per subject."""
+
+    def add(self, account_id: AccountId, subject: str, kind: EventKind, data: EventData, *, now: datetime) -> Event:
+        """Append with the subject's next number."""
+        ...
+
+    def after(self, account_id: AccountId, subject: str, number: int, *, limit: int) -> Sequence[Event]:
+        """Events of a subject above `number`, ascending."""
+        ...
+
+
+class IdempotencyRepository(Protocol):
+    """Which request a caller's idempotency key stood for. Written in the transaction of the effect, so it cannot lie."""
+
+    def find(self, account_id: AccountId, verb: str, key: str) -> tuple[str, str] | None:
+        """(fingerprint of the request, id of what it made), or None."""
+        ...
+
+    def add(self, account_id: AccountId, verb: str, key: str, *, fingerprint: str, subject: str, now: datetime) -> None:
+        """Fails with `IdempotencyRaceError` when a concurrent request with the same key won."""
+        ...
+
+
+class IdempotencyRaceError(Exception):
+    """A concurrent request with the same key committed first; look it up again."""
+
+
+class JobRepository(Protocol):
+    """Putting jobs in; they start only when this transaction has committed."""
+
+    def enqueue(  # noqa: PLR0913 - the columns of a job
+        self,
+        kind: str,
+        payload: JobData,
+        *,
+        job_id: JobId,
+        now: datetime,
+        run_at: datetime | None = None,
+        dedupe_key: str | None = None,
+        account_id: AccountId | None = None,
+    ) -> None:
+        """Add a job, unless an unfinished one of this kind has the same `dedupe_key`."""
+        ...
+
+
+class FencedJob(Protocol):
+    """A worker's own writes about its job, inside the transaction of their effect. All raise `LeaseLostError`."""
+
+    def checkpoint(self, job: Job, step: str, state: JobData) -> Job:
+        """Record that a step is done and what it found; returns the job as it now stands."""
+        ...
+
+    def finish(self, job: Job) -> None:
+        """The job is done."""
+        ...
+
+    def retry(self, job: Job, *, run_at: datetime, error: str) -> None:
+        """Failed; try again later from the last checkpoint."""
+        ...
+
+    def bury(self, job: Job, *, error: str) -> None:
+        """Failed for good; parked for an operator."""
+        ...
+
+
+class LeaseLostError(Exception):
+    """Another worker has taken the job over: whatever this one was about to write must not happen (fencing)."""
+
+
+class Transaction(Protocol):
+    """One transaction's repositories."""
+
+    @property
+    def accounts(self) -> AccountRepository: ...
+    @property
+    def uploads(self) -> UploadRepository: ...
+    @property
+    def assets(self) -> AssetRepository: ...
+    @property
+    def asset_sweeps(self) -> AssetSweepRepository: ...
+    @property
+    def runs(self) -> RunRepository: ...
+    @property
+    def ledger(self) -> LedgerRepository: ...
+    @property
+    def events(self) -> EventRepository: ...
+    @property
+    def idempotency(self) -> IdempotencyRepository: ...
+    @property
+    def jobs(self) -> JobRepository: ...
+    @property
+    def fenced(self) -> FencedJob: ...
+
+
+class Database(Protocol):
+    """Transactions. Usable from many threads at once; a transaction belongs to the thread that opened it."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A read-write transaction; serialisable against other writes of the same rows. Rolls back on any exception."""
+        ...
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """A consistent snapshot for reading."""
+        ...
+
+    def ping(self) -> None:
+        """Raises `DatabaseUnavailable` when the database cannot be read and written."""
+        ...
+
+
+class Changes(Protocol):
+    """Learns cheaply that some transaction, of whatever process, has committed."""
+
+    def wait(self, timeout: timedelta) -> bool:
+        """Block until something may have changed since the last call returned, or `timeout`; True when it did."""
+        ...
+
+    def close(self) -> None:
+        """Free what watching holds."""
+        ...

@@ -1,0 +1,43 @@
+"""Delivering jobs: "run this" at least once, to one worker at a time. Correctness lives in the rows (step + fencing token)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime, timedelta
+
+    from penstock.domain.jobs import Job
+
+
+class JobQueue(Protocol):
+    """The worker's side of the queue. Each call is a transaction of its own. All may raise `DatabaseUnavailable`."""
+
+    def claim(self, owner: str, *, kinds: Sequence[str], limit: int, lease: timedelta, now: datetime) -> Sequence[Job]:
+        """Take ready jobs that are due, and leased ones whose lease has run out; each with its attempt counted up."""
+        ...
+
+    def heartbeat(self, job: Job, *, lease: timedelta, now: datetime) -> bool:
+        """Extend the lease; False when another worker has the job."""
+        ...
+
+    def release(self, owner_prefix: str, *, now: datetime) -> int:
+        """Make every job leased by an owner whose name begins so ready at once (its process is known to be gone)."""
+        ...
+
+    def next_due(self, *, kinds: Sequence[str]) -> datetime | None:
+        """When the next job can be claimed (a ready one comes due, or a lease runs out); None when there is none."""
+        ...
+
+    def claim_schedule(self, name: str, *, every: timedelta, now: datetime) -> bool:
+        """True for exactly one caller per period (compare-and-set on the schedule's next time)."""
+        ...
+
+    def dead(self, *, limit: int) -> Sequence[Job]:
+        """Buried jobs, newest first."""
+        ...
+
+    def redrive(self, job_id: str, *, now: datetime) -> bool:
+        """Make a buried job ready again, from its last checkpoint; False when it is not buried."""
+        ...

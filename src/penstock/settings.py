@@ -1,0 +1,82 @@
+"""Settings: flag > environment (`PENSTOCK_*`, `DATABASE_URL`) > `penstock.toml` > default. The only reader of the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+LOOPBACK = "127.0.0.0/8,::1/128"
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Addresses are URLs without a trailing slash."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", toml_file="penstock.toml", extra="forbid", frozen=True, populate_by_name=True)
+
+    data: Path = Field(default=Path("penstock-data"), description="Directory of the database, the objects and the generated credentials.")
+    database_url: str = Field(
+        default="", validation_alias="DATABASE_URL", description="SQLAlchemy URL of the database; empty: SQLite in the data directory."
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the API and the embedded store listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the API.")
+    store_port: int = Field(default=9000, ge=0, le=65535, description="Port of the embedded store.")
+    public_url: str = Field(default="", description="Address of the API as clients see it; empty: http://HOST:PORT.")
+    store_url: str = Field(default="", description="Address at which Penstock itself calls the object store; empty: the embedded store.")
+    store_public_url: str = Field(default="", description="Address of the object store that is signed and handed out; empty: as store_url.")
+    store_bucket: str = Field(default="penstock", description="Bucket for everything Penstock keeps.")
+    store_region: str = Field(default="us-east-1", description="Region named in signatures.")
+    store_access_key: str = Field(default="", description="Access key of a remote object store; empty: the generated one.")
+    store_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret key of a remote object store.")
+    store_trusts_checksums: bool = Field(
+        default=False, description="Whether a remote store's own SHA-256 may be believed instead of reading the object back."
+    )
+    catalog: Path | None = Field(default=None, description="TOML file of runnable models; empty: the demo catalog.")
+    allow_private_networks: str = Field(default="", description="CIDR list that callbacks and downloads may reach although it is private.")
+    run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
+    run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
+
+    @classmethod
+    def settings_customise_sources(  # noqa: PLR0913 - the library's signature
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no secrets directory is read
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags (init) first, then the environment, then `penstock.toml` in the working directory."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def api_address(self) -> str:
+        """The API's address as clients see it."""
+        return (self.public_url or f"http://{_host_in_url(self.host)}:{self.port}").rstrip("/")
+
+    @property
+    def store_address(self) -> str:
+        """Where Penstock itself calls the object store."""
+        return (self.store_url or f"http://{_host_in_url(self.host)}:{self.store_port}").rstrip("/")
+
+    @property
+    def store_public_address(self) -> str:
+        """The object store's address as it is signed and handed out."""
+        return (self.store_public_url or self.store_address).rstrip("/")
+
+    @property
+    def embedded_store(self) -> bool:
+        """Whether the object store is our own."""
+        return not self.store_url
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's SQLAlchemy URL; `postgres://` and `postgresql://` mean psycopg 3."""
+        for scheme in ("postgresql://", "postgres://"):
+            if self.database_url.startswith(scheme):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(scheme)
+        return self.database_url or f"sqlite:///{self.data.absolute() / 'penstock.db'}"
+
+
+def _host_in_url(host: str) -> str:
+    return "127.0.0.1" if host in {"", "0.0.0.0"} else f"[{host}]" if ":" in host else host  # noqa: S104 - compared, not bound

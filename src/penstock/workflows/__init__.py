@@ -1,0 +1,1 @@
+"""Durable flows: jobs with named, idempotent steps, each recorded before the next begins."""
