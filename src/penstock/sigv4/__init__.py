@@ -1,12 +1,14 @@
 """AWS Signature Version 4, both sides: signing for our own calls and URLs, verifying for the embedded store. Pure."""
 
 from penstock.sigv4.canonical import EMPTY_SHA256, UNSIGNED_PAYLOAD, Credentials, Scope, Target, parse_target
+from penstock.sigv4.chunks import ChunkChain
 from penstock.sigv4.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParametersError,
     InvalidAccessKeyId,
     InvalidArgument,
+    InvalidPolicyDocument,
     InvalidRequest,
     InvalidToken,
     InvalidURI,
@@ -15,6 +17,8 @@ from penstock.sigv4.errors import (
     SignatureDoesNotMatch,
     SignatureError,
 )
+from penstock.sigv4.etags import multipart_etag
+from penstock.sigv4.forms import Form, VerifiedForm, sign_form, verify_form
 from penstock.sigv4.sign import Request, Signer, clean_origin
 from penstock.sigv4.verify import (
     STREAMING_SIGNED,
@@ -35,9 +39,12 @@ __all__ = [
     "AuthKind",
     "AuthorizationHeaderMalformed",
     "AuthorizationQueryParametersError",
+    "ChunkChain",
     "Credentials",
+    "Form",
     "InvalidAccessKeyId",
     "InvalidArgument",
+    "InvalidPolicyDocument",
     "InvalidRequest",
     "InvalidToken",
     "InvalidURI",
@@ -50,7 +57,11 @@ __all__ = [
     "Signer",
     "Target",
     "Verified",
+    "VerifiedForm",
     "Verifier",
     "clean_origin",
+    "multipart_etag",
     "parse_target",
+    "sign_form",
+    "verify_form",
 ]

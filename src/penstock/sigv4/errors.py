@@ -86,3 +86,10 @@ class InvalidURI(SignatureError):
 
     code = "InvalidURI"
     status = 400
+
+
+class InvalidPolicyDocument(SignatureError):
+    """A form's policy that is not what S3 defines."""
+
+    code = "InvalidPolicyDocument"
+    status = 400

@@ -112,7 +112,9 @@ class Verifier:
         parsed = parse_target(target)
         grouped = _grouped(headers)
         claim = _claim(parsed, grouped)
-        self._check_scope(claim)
+        if claim.scope.date != claim.amz_date[:8]:
+            raise claim.malformed("Invalid credential date; it must be that of the request.")
+        self.check_place(claim.scope, claim.malformed)
         expires_at = claim.check_time(now)
         _check_coverage(claim, grouped)
         payload_hash = _payload_hash(claim, grouped, parsed)
@@ -153,13 +155,12 @@ class Verifier:
             )
         return key
 
-    def _check_scope(self, claim: _Claim) -> None:
-        if claim.scope.date != claim.amz_date[:8]:
-            raise claim.malformed("Invalid credential date; it must be that of the request.")
-        if claim.scope.region != self.region:
-            raise claim.malformed(f"The region is wrong; expecting '{self.region}'.")
-        if claim.scope.service != self.service:
-            raise claim.malformed(f"The service is wrong; expecting '{self.service}'.")
+    def check_place(self, scope: Scope, malformed: type[SignatureError]) -> None:
+        """Raises `malformed` when a scope is for another region or service."""
+        if scope.region != self.region:
+            raise malformed(f"The region is wrong; expecting '{self.region}'.")
+        if scope.service != self.service:
+            raise malformed(f"The service is wrong; expecting '{self.service}'.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
