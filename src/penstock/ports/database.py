@@ -44,6 +44,10 @@ class AccountRepository(Protocol):
         """Raises `AccountNotFound`."""
         ...
 
+    def all(self) -> Sequence[Account]:
+        """Every account, by name."""
+        ...
+
     def add_key(self, key: ApiKey) -> None:
         """Keep a key."""
         ...
@@ -166,6 +170,10 @@ class RunRepository(Protocol):
 
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
         """Newest first."""
+        ...
+
+    def queued_before(self, run: Run) -> int:
+        """How many queued runs, of all accounts, were created before this one: its place in the queue."""
         ...
 
     def cancel_requested(self, run_id: RunId) -> bool:

@@ -1,0 +1,149 @@
+"""Accounts, their keys and their money, as the operator and the edge see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from penstock.domain import ledger
+from penstock.domain.accounts import (
+    Account,
+    ApiKey,
+    check_account_name,
+    key_admits,
+    make_secret,
+    parse_scopes,
+    require_scope,
+    secret_digest,
+    secret_hint,
+    secret_lookup,
+)
+from penstock.domain.errors import KeyNotFound, Unauthenticated
+from penstock.domain.ids import AccountId, KeyId, parse_prefixed
+from penstock.services.identity import new_id
+from penstock.services.paging import Page, check_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from decimal import Decimal
+
+    from penstock.domain.accounts import Scope
+    from penstock.domain.ledger import LedgerEntry
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Database
+
+_SECRET_BYTES = 32
+_TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who is asking: the account, through one of its keys."""
+
+    account_id: AccountId
+    key: ApiKey
+
+    def require(self, scope: Scope) -> None:
+        """Raises `ScopeMissing`."""
+        require_scope(self.key, scope)
+
+
+class Accounts:
+    """Use cases on accounts."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Entropy) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+
+    def create_account(self, name: str, credits: Decimal) -> Account:  # noqa: A002 - the field's word
+        """A new account with a starting balance (USD). Raises `InvalidField`, `NameTaken`."""
+        now = self._clock.now()
+        account = Account(id=AccountId(new_id(self._entropy)), name=check_account_name(name), created_at=now)
+        with self._database.write() as tx:
+            tx.accounts.add(account)
+            if credits > 0:
+                tx.ledger.add(ledger.credit(None, credits, account_id=account.id, now=now))
+        return account
+
+    def credit_account(self, name: str, amount: Decimal) -> Decimal:
+        """Add money (USD); returns the new balance. Raises `AccountNotFound`."""
+        now = self._clock.now()
+        with self._database.write() as tx:
+            account = tx.accounts.by_name(name)
+            entry = ledger.credit(tx.ledger.last(account.id, lock=True), amount, account_id=account.id, now=now)
+            tx.ledger.add(entry)
+        return entry.balance
+
+    def accounts(self) -> list[tuple[Account, Decimal]]:
+        """Every account with its balance."""
+        with self._database.read() as tx:
+            return [(account, _balance(tx.ledger.last(account.id))) for account in tx.accounts.all()]
+
+    def account(self, account_id: AccountId) -> tuple[Account, Decimal]:
+        """An account and its balance. Raises `AccountNotFound`."""
+        with self._database.read() as tx:
+            return tx.accounts.get(account_id), _balance(tx.ledger.last(account_id))
+
+    def ledger_page(self, account_id: AccountId, *, below: int | None, limit: int) -> Page[LedgerEntry]:
+        """Ledger entries, newest first; the cursor is the number to go on below."""
+        check_limit(limit)
+        with self._database.read() as tx:
+            entries = tx.ledger.page(account_id, below=below, limit=limit + 1)
+        shown = entries[:limit]
+        return Page(items=shown, next_cursor=str(shown[-1].number) if len(entries) > limit else None)
+
+    def create_key(self, account_name: str, scopes: tuple[str, ...]) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is shown this once. Raises `AccountNotFound`, `InvalidField`."""
+        return self.import_key(account_name, scopes, make_secret(self._entropy.random_bytes(_SECRET_BYTES)))
+
+    def import_key(self, account_name: str, scopes: tuple[str, ...], secret: str) -> tuple[ApiKey, str]:
+        """Like `create_key` with a secret of the operator's own, of any shape."""
+        now = self._clock.now()
+        with self._database.write() as tx:
+            account = tx.accounts.by_name(account_name)
+            key = ApiKey(
+                id=KeyId(new_id(self._entropy)),
+                account_id=account.id,
+                digest=secret_digest(secret),
+                hint=secret_hint(secret),
+                scopes=parse_scopes(scopes),
+                created_at=now,
+            )
+            tx.accounts.add_key(key)
+        return key, secret
+
+    def keys(self, account_name: str | None) -> list[tuple[str, ApiKey]]:
+        """Keys with their account's name, of one account or of all. Raises `AccountNotFound`."""
+        with self._database.read() as tx:
+            wanted = [tx.accounts.by_name(account_name)] if account_name else tx.accounts.all()
+            return [(account.name, key) for account in wanted for key in tx.accounts.keys(account.id)]
+
+    def revoke_key(self, key_id_text: str) -> None:
+        """End a key for good; idempotent. Takes `key_<hex>` or the UUID itself. Raises `KeyNotFound`."""
+        key_id = parse_prefixed("key", key_id_text) or key_id_text
+        if not key_id:
+            raise KeyNotFound(key_id_text)
+        with self._database.write() as tx:
+            tx.accounts.revoke_key(KeyId(key_id), now=self._clock.now())
+
+    def authenticate(self, secret: str | None) -> Principal:
+        """Who holds this secret. Raises `Unauthenticated`, the same for unknown, wrong, revoked and expired ones (S21)."""
+        if not secret:
+            raise Unauthenticated
+        now = self._clock.now()
+        with self._database.read() as tx:
+            candidates: Sequence[ApiKey] = tx.accounts.keys_by_lookup(secret_lookup(secret))
+        found = [key for key in candidates if key_admits(key, secret, now=now)]
+        if not found:
+            raise Unauthenticated
+        key = found[0]
+        if key.last_used_at is None or now - key.last_used_at >= _TOUCH_EVERY:
+            with self._database.write() as tx:
+                tx.accounts.touch_key(key.id, now=now)
+        return Principal(account_id=key.account_id, key=key)
+
+
+def _balance(entry: LedgerEntry | None) -> Decimal:
+    return entry.balance if entry else ledger.ZERO

@@ -1,0 +1,294 @@
+"""Uploads: begin one, admit its bytes, complete it, give it up.
+
+Admission is synchronous and quick: look at the first bytes, decide, seal (a server-side copy to a key that is never presigned
+for writing, design: sealing), then one transaction. Nothing is believed that was not looked at (P6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.domain import uploads as rules
+from penstock.domain.assets import Asset, is_readable
+from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, ObjectStoreUnavailable, UploadNotCompletable
+from penstock.domain.events import EventKind
+from penstock.domain.filenames import clean_filename, url_slug
+from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
+from penstock.domain.idempotency import require_same
+from penstock.domain.media_types import SNIFF_BYTES
+from penstock.domain.uploads import Upload, UploadMethod, UploadState
+from penstock.ports.database import IdempotencyRaceError
+from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
+from penstock.services.identity import new_id, new_media_key
+from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from penstock.domain.idempotency import IdempotentRequest
+    from penstock.domain.ids import AccountId
+    from penstock.domain.uploads import Admission, UploadPolicy
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Database, Transaction
+    from penstock.ports.objects import ObjectInfo, ObjectStore, Presigner, SignedRequest
+    from penstock.telemetry import Log
+
+INTAKE_JOB = "asset_intake"
+_VERB = "begin_upload"
+_SEAL_TRIES = 3
+_SEAL_SUFFIX_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """What a caller declares. `size` in bytes or unknown; `lifetime` of the asset after admission, None: until deleted."""
+
+    dialect: str
+    filename: str
+    content_type: str
+    size: int | None
+    lifetime: timedelta | None = None
+
+
+class Uploads:
+    """Use cases on uploads."""
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
+        self, database: Database, objects: ObjectStore, presigner: Presigner, *, clock: Clock, entropy: Entropy, log: Log
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._presigner = presigner
+        self._clock = clock
+        self._entropy = entropy
+        self._log = log
+
+    def begin_upload(
+        self, account_id: AccountId, declared: NewUpload, policy: UploadPolicy, *, idempotency: IdempotentRequest | None = None
+    ) -> Upload:
+        """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one idempotency key returns the first.
+
+        Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`, `IdempotencyMismatch`.
+        """
+        rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy)
+        now = self._clock.now()
+        name = clean_filename(declared.filename)
+        upload_id = UploadId(new_id(self._entropy))
+        upload = Upload(
+            id=upload_id,
+            account_id=account_id,
+            dialect=declared.dialect,
+            method=UploadMethod.PUT,
+            state=UploadState.PENDING,
+            name=name,
+            declared_type=declared.content_type,
+            declared_size=declared.size,
+            size_policy=policy.size_policy,
+            type_policy=policy.type_policy,
+            min_size=policy.min_bytes,
+            max_size=policy.max_bytes,
+            staging_key=f"staging/{upload_id}",
+            media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
+            asset_id=None,
+            failure=None,
+            lifetime=declared.lifetime,
+            created_at=now,
+            expires_at=now + policy.url_ttl,
+        )
+        try:
+            return self._keep_new(upload, idempotency)
+        except IdempotencyRaceError:
+            return self._keep_new(upload, idempotency)
+
+    def signed_put(self, upload: Upload) -> SignedRequest:
+        """The PUT that brings the bytes, valid until `upload.expires_at`."""
+        now = self._clock.now()
+        exact = upload.size_policy is rules.SizePolicy.EXACT
+        return self._presigner.put(
+            upload.staging_key,
+            content_type=upload.declared_type,
+            size=upload.declared_size if exact else None,
+            max_size=None if exact and upload.declared_size is not None else upload.max_size,
+            expires_in=upload.expires_at - now,
+            now=now,
+        )
+
+    def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
+        """Raises `UploadNotFound`."""
+        with self._database.read() as tx:
+            return tx.uploads.get(account_id, upload_id)
+
+    def page(self, account_id: AccountId, *, cursor: str | None, limit: int) -> Page[Upload]:
+        """Newest first. Raises `InvalidCursor`, `InvalidField`."""
+        check_limit(limit)
+        with self._database.read() as tx:
+            found = tx.uploads.page(account_id, below=decode_cursor(cursor), limit=limit + 1)
+        return page_of(found, limit, lambda upload: (upload.created_at, upload.id))
+
+    def complete_upload(self, account_id: AccountId, upload_id: UploadId) -> Asset:
+        """The asset that the upload makes; the same one however often it is asked for.
+
+        Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes are
+        refused, `AssetNotFound` when the asset is gone again.
+        """
+        return self.admit(self.get(account_id, upload_id))
+
+    def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
+        """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""
+        with self._database.write() as tx:
+            upload = tx.uploads.get(account_id, upload_id)
+            if upload.state is UploadState.ABORTED:
+                return upload
+            given_up = rules.aborted(upload)
+            tx.uploads.replace(given_up, was=upload.state)
+        return given_up
+
+    def admit(self, upload: Upload) -> Asset:
+        """Admit the bytes of a pending upload, or return the asset of an admitted one. Raises as `complete_upload`."""
+        if upload.asset_id is not None:
+            return self._asset_of(upload)
+        rules.require_completable(upload)
+        for _ in range(_SEAL_TRIES):
+            try:
+                info, head = self._objects.peek(upload.staging_key, length=SNIFF_BYTES)
+                admission = self._judge(upload, info, head)
+                return self._seal(upload, info, admission)
+            except ObjectNotFoundError:
+                return self._without_bytes(upload)
+            except ObjectChangedError:
+                continue
+        msg = "the file is being replaced while it is read; try again"
+        raise ObjectStoreUnavailable(msg)
+
+    def expire_overdue(self, *, limit: int) -> int:
+        """Settle pending uploads whose URL has expired: admit those whose bytes came, end the others (F17). Returns how many."""
+        now = self._clock.now()
+        with self._database.read() as tx:
+            overdue = tx.uploads.overdue(now=now, limit=limit)
+        for upload in overdue:
+            try:
+                self.admit(upload)
+            except FileNotStored:
+                self._expire(upload)
+            except (InputError, UploadNotCompletable, AssetNotFound) as error:
+                self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+        return len(overdue)
+
+    def sweep_staging(self, *, limit: int) -> int:
+        """Remove the staging objects of uploads that are over and whose URL can write no more. Returns how many."""
+        now = self._clock.now()
+        with self._database.read() as tx:
+            done = tx.uploads.unswept(now=now, limit=limit)
+        self._objects.delete(upload.staging_key for upload in done)
+        if done:
+            with self._database.write() as tx:
+                tx.uploads.mark_swept(upload.id for upload in done)
+        return len(done)
+
+    def _keep_new(self, upload: Upload, idempotency: IdempotentRequest | None) -> Upload:
+        with self._database.write() as tx:
+            if idempotency is not None:
+                known = tx.idempotency.find(upload.account_id, _VERB, idempotency.key)
+                if known is not None:
+                    require_same(idempotency, fingerprint=known[0])
+                    return tx.uploads.get(upload.account_id, UploadId(known[1]))
+                tx.idempotency.add(
+                    upload.account_id,
+                    _VERB,
+                    idempotency.key,
+                    fingerprint=idempotency.fingerprint,
+                    subject=upload.id,
+                    now=upload.created_at,
+                )
+            tx.uploads.add(upload)
+        return upload
+
+    def _judge(self, upload: Upload, info: ObjectInfo, head: bytes) -> Admission:
+        try:
+            return rules.judge(upload, size=info.size, head=head)
+        except InputError as error:
+            self._reject(upload, error)
+            raise
+
+    def _reject(self, upload: Upload, error: InputError) -> None:
+        with self._database.write() as tx:
+            if tx.uploads.replace(rules.rejected(upload, reason=error.message), was=upload.state):
+                self._tell(tx, upload, EventKind.UPLOAD_FAILED, {"reason": error.message, "code": error.code})
+        self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+
+    def _expire(self, upload: Upload) -> None:
+        with self._database.write() as tx:
+            if tx.uploads.replace(rules.expired(upload), was=upload.state):
+                self._tell(tx, upload, EventKind.UPLOAD_EXPIRED, {})
+
+    def _seal(self, upload: Upload, info: ObjectInfo, admission: Admission) -> Asset:
+        """Copy to the final key, then commit. The loser of a race removes its copy and takes the winner's asset (F14)."""
+        now = self._clock.now()
+        final_key = f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
+        sealed = self._objects.copy(upload.staging_key, final_key, if_match=info.etag, content_type=admission.content_type)
+        sha256 = sealed.sha256 or info.sha256
+        asset = Asset(
+            id=AssetId(upload.id),
+            account_id=upload.account_id,
+            upload_id=upload.id,
+            run_id=None,
+            name=upload.name,
+            size=admission.size,
+            sha256=sha256,
+            content_type=admission.content_type,
+            declared_type=upload.declared_type,
+            kind=admission.kind,
+            object_key=final_key,
+            media_key=upload.media_key,
+            created_at=now,
+            expires_at=now + upload.lifetime if upload.lifetime is not None else None,
+        )
+        stored = rules.admitted(upload, asset_id=asset.id)
+        final = rules.settled(stored) if sha256 is not None else stored
+        with self._database.write() as tx:
+            won = tx.uploads.replace(final, was=UploadState.PENDING)
+            if won:
+                tx.assets.add(asset)
+                self._tell(tx, upload, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
+                if sha256 is None:
+                    self._enqueue_intake(tx, asset)
+                else:
+                    self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
+        if not won:
+            self._objects.delete([final_key])
+            return self._asset_of(self.get(upload.account_id, upload.id))
+        self._log("upload.admitted", upload_id=upload.id, asset_id=asset.id, size=asset.size, content_type=asset.content_type)
+        return asset
+
+    def _enqueue_intake(self, tx: Transaction, asset: Asset) -> None:
+        tx.jobs.enqueue(
+            INTAKE_JOB,
+            {"asset_id": asset.id},
+            job_id=JobId(new_id(self._entropy)),
+            now=asset.created_at,
+            dedupe_key=asset.id,
+            account_id=asset.account_id,
+        )
+
+    def _without_bytes(self, upload: Upload) -> Asset:
+        """No staging object: not there yet, or a concurrent caller has admitted it and it was swept."""
+        current = self.get(upload.account_id, upload.id)
+        if current.asset_id is not None:
+            return self._asset_of(current)
+        rules.require_completable(current)
+        raise FileNotStored(upload.id)
+
+    def _asset_of(self, upload: Upload) -> Asset:
+        rules.require_completable(upload)
+        if upload.asset_id is None:
+            raise FileNotStored(upload.id)
+        with self._database.read() as tx:
+            asset = tx.assets.get(upload.account_id, upload.asset_id)
+            leased = asset.expires_at is not None and tx.assets.is_leased(asset.id)
+        if not is_readable(asset, at=self._clock.now(), leased=leased):
+            raise AssetNotFound(upload.asset_id)
+        return asset
+
+    def _tell(self, tx: Transaction, upload: Upload, kind: EventKind, data: dict[str, object]) -> None:
+        tx.events.add(upload.account_id, upload.id, kind, data, now=self._clock.now())
