@@ -1,0 +1,1 @@
+"""Implementations of the runner port, one folder or file each."""

@@ -1,0 +1,4 @@
+"""The builtin runner: pictures made on the CPU by classical image processing, in a confined child process.
+
+`runner.py` is the parent's side and imports no image library; `child.py` is what the child runs.
+"""
