@@ -1,0 +1,128 @@
+"""Assets: find, read, keep, delete."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from penstock.domain.assets import is_readable
+from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, UploadNotCompletable, UploadNotFound
+from penstock.domain.filenames import content_disposition
+from penstock.domain.media_types import Kind
+from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from penstock.domain.assets import Asset
+    from penstock.domain.ids import AccountId, AssetId, MediaKey
+    from penstock.ports.clock import Clock
+    from penstock.ports.database import Database, Transaction
+    from penstock.ports.objects import ObjectStore, Presigner
+    from penstock.services.uploads import Uploads
+
+_URL_TTL = timedelta(hours=1)
+_INLINE_KINDS = frozenset({Kind.IMAGE, Kind.VIDEO, Kind.AUDIO})
+
+
+class Assets:
+    """Use cases on assets."""
+
+    def __init__(self, database: Database, objects: ObjectStore, presigner: Presigner, uploads: Uploads, *, clock: Clock) -> None:
+        self._database = database
+        self._objects = objects
+        self._presigner = presigner
+        self._uploads = uploads
+        self._clock = clock
+
+    def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """A readable asset of this account. Raises `AssetNotFound`."""
+        with self._database.read() as tx:
+            asset = tx.assets.get(account_id, asset_id)
+            return self._readable(tx, asset)
+
+    def many(self, account_id: AccountId, asset_ids: tuple[AssetId, ...]) -> dict[AssetId, Asset]:
+        """Those of the assets that this account has and may read."""
+        found: dict[AssetId, Asset] = {}
+        with self._database.read() as tx:
+            for asset_id in asset_ids:
+                try:
+                    found[asset_id] = self._readable(tx, tx.assets.get(account_id, asset_id))
+                except AssetNotFound:
+                    continue
+        return found
+
+    def page(self, account_id: AccountId, *, cursor: str | None, limit: int) -> Page[Asset]:
+        """Newest first. Raises `InvalidCursor`, `InvalidField`."""
+        check_limit(limit)
+        with self._database.read() as tx:
+            found = tx.assets.page(account_id, below=decode_cursor(cursor), limit=limit + 1, now=self._clock.now())
+        return page_of(found, limit, lambda asset: (asset.created_at, asset.id))
+
+    def by_media_key(self, media_key: MediaKey) -> Asset:
+        """The asset behind a public handle, whoever asks; an upload whose bytes have arrived is admitted on the spot.
+
+        Raises `AssetNotFound`: unknown, no bytes yet, refused, expired and deleted look the same from outside.
+        """
+        with self._database.read() as tx:
+            try:
+                return self._readable(tx, tx.assets.by_media_key(media_key))
+            except AssetNotFound:
+                pass
+            try:
+                upload = tx.uploads.by_media_key(media_key)
+            except UploadNotFound:
+                raise AssetNotFound(media_key) from None
+        if upload.asset_id is not None:
+            raise AssetNotFound(media_key)
+        try:
+            return self._uploads.admit(upload)
+        except (FileNotStored, UploadNotCompletable, InputError):
+            raise AssetNotFound(media_key) from None
+
+    def media_location(self, media_key: MediaKey) -> str:
+        """A presigned URL for the bytes behind a public handle, for one hour or what is left of the asset's life.
+
+        Raises `AssetNotFound`.
+        """
+        return self.signed_get(self.by_media_key(media_key))
+
+    def signed_get(self, asset: Asset) -> str:
+        """A presigned URL for an asset's bytes, on the store's public address."""
+        now = self._clock.now()
+        return self._presigner.get(
+            asset.object_key,
+            expires_in=_url_life(asset, now),
+            now=now,
+            content_type=asset.content_type,
+            disposition=content_disposition(asset.name, inline=asset.kind in _INLINE_KINDS),
+        )
+
+    def delete(self, account_id: AccountId, asset_id: AssetId) -> None:
+        """Make an asset unreadable at once; its bytes go when no run needs them any more. Raises `AssetNotFound`."""
+        with self._database.write() as tx:
+            asset = self._readable(tx, tx.assets.get(account_id, asset_id))
+            tx.assets.replace(replace(asset, deleted_at=self._clock.now()))
+
+    def sweep_expired(self, *, limit: int) -> int:
+        """Remove the bytes, then the rows, of assets that are over and not leased. Returns how many."""
+        with self._database.read() as tx:
+            over = tx.asset_sweeps.expired(now=self._clock.now(), limit=limit)
+        self._objects.delete(asset.object_key for asset in over)
+        if over:
+            with self._database.write() as tx:
+                tx.asset_sweeps.remove(asset.id for asset in over)
+        return len(over)
+
+    def _readable(self, tx: Transaction, asset: Asset) -> Asset:
+        leased = asset.expires_at is not None and tx.assets.is_leased(asset.id)
+        if not is_readable(asset, at=self._clock.now(), leased=leased):
+            raise AssetNotFound(asset.id)
+        return asset
+
+
+def _url_life(asset: Asset, now: datetime) -> timedelta:
+    """Whole seconds, at least one: a signature cannot live shorter (S3 API)."""
+    left = asset.expires_at - now if asset.expires_at is not None else _URL_TTL
+    return max(timedelta(seconds=1), min(_URL_TTL, timedelta(seconds=int(left.total_seconds()))))

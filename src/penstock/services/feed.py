@@ -1,0 +1,68 @@
+"""Following a subject's events: read the rows after the last number; be woken when anything has committed."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from penstock.domain.events import Event
+    from penstock.domain.ids import AccountId
+    from penstock.ports.database import Changes, Database
+
+_BATCH = 200
+_SAFETY_POLL = timedelta(seconds=1)
+
+
+class Feed:
+    """Reads events, and tells subscribers that there may be new ones. One watching thread per process."""
+
+    def __init__(self, database: Database, open_changes: Callable[[], Changes]) -> None:
+        self._database = database
+        self._open_changes = open_changes
+        self._lock = threading.Lock()
+        self._subscribers: dict[int, Callable[[], None]] = {}
+        self._next_token = 0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def after(self, account_id: AccountId, subject: str, number: int) -> Sequence[Event]:
+        """Up to 200 events of a subject above `number`, ascending."""
+        with self._database.read() as tx:
+            return tx.events.after(account_id, subject, number, limit=_BATCH)
+
+    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called (from another thread, quickly) whenever something may have changed. Returns the unsubscriber."""
+        with self._lock:
+            token = self._next_token = self._next_token + 1
+            self._subscribers[token] = wake
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="feed", daemon=True)
+                self._thread.start()
+
+        def unsubscribe() -> None:
+            with self._lock:
+                self._subscribers.pop(token, None)
+
+        return unsubscribe
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        changes = self._open_changes()
+        try:
+            while not self._stopping.is_set():
+                changes.wait(_SAFETY_POLL)
+                with self._lock:
+                    wakes = list(self._subscribers.values())
+                for wake in wakes:
+                    wake()
+        finally:
+            changes.close()

@@ -1,0 +1,148 @@
+"""Resolving reference strings to assets, in one place. The syntaxes come from the dialects, as parsers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.domain.assets import Asset
+from penstock.domain.errors import (
+    AssetNotFound,
+    FileNotStored,
+    FileTooLarge,
+    FileTypeRefused,
+    ReferenceInvalid,
+    UploadNotFound,
+)
+from penstock.domain.ids import AssetId, MediaKey, UploadId
+from penstock.domain.media_types import SNIFF_BYTES, kind_of, says_nothing, sniff
+from penstock.domain.references import (
+    AssetReference,
+    ForeignUrl,
+    InlineData,
+    MediaReference,
+    UploadReference,
+    parse_data_uri,
+    parse_foreign_url,
+)
+from penstock.services.identity import new_id, new_media_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from penstock.domain.ids import AccountId
+    from penstock.domain.references import Reference
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Database
+    from penstock.ports.objects import ObjectStore
+    from penstock.ports.references import ReferenceParser
+    from penstock.services.assets import Assets
+    from penstock.services.uploads import Uploads
+
+
+class References:
+    """Turns what stands in a file field into an asset."""
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
+        self,
+        database: Database,
+        objects: ObjectStore,
+        assets: Assets,
+        uploads: Uploads,
+        *,
+        parsers: Sequence[ReferenceParser],
+        clock: Clock,
+        entropy: Entropy,
+        max_inline_bytes: int,
+        inline_lifetime: timedelta,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._assets = assets
+        self._uploads = uploads
+        self._parsers = parsers
+        self._clock = clock
+        self._entropy = entropy
+        self._max_inline_bytes = max_inline_bytes
+        self._inline_lifetime = inline_lifetime
+
+    def parse(self, text: str) -> Reference:
+        """What a string names; our own forms before foreign URLs (design: own URLs first). Raises `ReferenceInvalid`."""
+        for parse in self._parsers:
+            found = parse(text)
+            if found is not None:
+                return found
+        found = parse_data_uri(text) or parse_foreign_url(text)
+        if found is None:
+            raise ReferenceInvalid((), "is not a reference to a file: give an id, a URL of this server or a data URI")
+        return found
+
+    def resolve(self, account_id: AccountId, text: str, *, path: tuple[str | int, ...], accepts: tuple[str, ...] = ()) -> Asset:
+        """The asset that a string names for this account; `accepts` lists the kinds that fit (empty: any).
+
+        Raises `ReferenceInvalid`, `AssetNotFound`, `FileNotStored`, `FileTypeRefused`, or what admission raises.
+        """
+        try:
+            asset = self._asset(account_id, self.parse(text))
+        except ReferenceInvalid as error:
+            raise ReferenceInvalid(path, error.reason) from None
+        except UploadNotFound as error:
+            raise AssetNotFound(error.identifier) from None
+        if accepts and asset.kind.value not in accepts:
+            raise FileTypeRefused(asset.content_type, accepted=accepts)
+        return asset
+
+    def _asset(self, account_id: AccountId, reference: Reference) -> Asset:
+        match reference:
+            case AssetReference(asset_id=asset_id):
+                return self._by_id(account_id, asset_id)
+            case UploadReference(upload_id=upload_id):
+                return self._uploads.complete_upload(account_id, upload_id)
+            case MediaReference(media_key=media_key):
+                return self._assets.by_media_key(media_key)
+            case InlineData():
+                return self._keep_inline(account_id, reference)
+            case ForeignUrl():
+                raise ReferenceInvalid((), "is a URL of another server; upload the file here first and name it by its id or URL")
+
+    def _by_id(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """An upload's asset has the upload's id, so an id given before completion admits the bytes on first use."""
+        try:
+            return self._assets.get(account_id, asset_id)
+        except AssetNotFound:
+            try:
+                return self._uploads.complete_upload(account_id, UploadId(asset_id))
+            except (UploadNotFound, FileNotStored):
+                raise AssetNotFound(asset_id) from None
+
+    def _keep_inline(self, account_id: AccountId, inline: InlineData) -> Asset:
+        """A data URI becomes an ephemeral asset of the caller's."""
+        if len(inline.data) > self._max_inline_bytes:
+            raise FileTooLarge(limit=self._max_inline_bytes, actual=len(inline.data))
+        if not inline.data:
+            raise ReferenceInvalid((), "the data URI is empty")
+        found = sniff(inline.data[:SNIFF_BYTES])
+        content_type = found if found is not None and (says_nothing(inline.content_type) or found != "text/plain") else inline.content_type
+        now = self._clock.now()
+        asset_id = AssetId(new_id(self._entropy))
+        info = self._objects.put(f"assets/{asset_id}", inline.data, size=len(inline.data), content_type=content_type)
+        name = f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}"
+        asset = Asset(
+            id=asset_id,
+            account_id=account_id,
+            upload_id=None,
+            run_id=None,
+            name=name,
+            size=info.size,
+            sha256=info.sha256,
+            content_type=content_type,
+            declared_type=inline.content_type,
+            kind=kind_of(content_type),
+            object_key=info.key,
+            media_key=MediaKey(new_media_key(self._entropy, name)),
+            created_at=now,
+            expires_at=now + self._inline_lifetime,
+        )
+        with self._database.write() as tx:
+            tx.assets.add(asset)
+        return asset

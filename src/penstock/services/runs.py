@@ -1,0 +1,202 @@
+"""Runs: submit, look, cancel. What happens in between is the run workflow's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from penstock.domain import ledger
+from penstock.domain import runs as rules
+from penstock.domain.assets import is_readable
+from penstock.domain.catalog import check_input
+from penstock.domain.errors import AssetNotFound
+from penstock.domain.events import EventKind
+from penstock.domain.ids import JobId, RunId
+from penstock.domain.idempotency import require_same
+from penstock.domain.runs import Run, RunState
+from penstock.ports.database import IdempotencyRaceError
+from penstock.services.identity import new_id
+from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from penstock.domain.assets import Asset
+    from penstock.domain.catalog import Catalog
+    from penstock.domain.events import Event
+    from penstock.domain.idempotency import IdempotentRequest
+    from penstock.domain.ids import AccountId
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Database, Transaction
+    from penstock.services.references import References
+
+RUN_JOB = "run"
+_VERB = "submit_run"
+_MAX_LOG_LINES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """What a caller asks. `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account."""
+
+    dialect: str
+    model: str
+    inputs: Mapping[str, object]
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    keeps_inputs: bool = False
+
+
+class Runs:
+    """Use cases on runs."""
+
+    def __init__(self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._references = references
+        self._clock = clock
+        self._entropy = entropy
+
+    def submit(self, account_id: AccountId, asked: NewRun, *, idempotency: IdempotentRequest | None = None) -> Run:
+        """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
+
+        Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises, `InsufficientCredits`,
+        `IdempotencyMismatch`. On any of them nothing is queued, held or leased.
+        """
+        if idempotency is not None:
+            with self._database.read() as tx:
+                known = self._known(tx, account_id, idempotency)
+            if known is not None:
+                return known
+        model = self._catalog.find(asked.model)
+        metadata = rules.check_metadata(asked.metadata)
+        checked = check_input(model, asked.inputs)
+        files = {
+            name: self._references.resolve(account_id, text, path=("input", name), accepts=field_.accepts)
+            for name, (field_, text) in checked.files.items()
+        }
+        run = Run(
+            id=RunId(new_id(self._entropy)),
+            account_id=account_id,
+            dialect=asked.dialect,
+            model=asked.model,
+            runner=model.runner,
+            runner_model=model.runner_model,
+            state=RunState.QUEUED,
+            inputs=asked.inputs,
+            values=checked.values,
+            files={name: asset.id for name, asset in files.items()},
+            metadata=metadata,
+            output=None,
+            error=None,
+            held=model.price,
+            cost=None,
+            cancel_requested=False,
+            created_at=self._clock.now(),
+            started_at=None,
+            finished_at=None,
+        )
+        try:
+            return self._queue(run, files, asked, idempotency)
+        except IdempotencyRaceError:
+            return self._queue(run, files, asked, idempotency)
+
+    def get(self, account_id: AccountId, run_id: RunId) -> Run:
+        """Raises `RunNotFound`."""
+        with self._database.read() as tx:
+            return tx.runs.get(account_id, run_id)
+
+    def page(self, account_id: AccountId, *, cursor: str | None, limit: int) -> Page[Run]:
+        """Newest first. Raises `InvalidCursor`, `InvalidField`."""
+        check_limit(limit)
+        with self._database.read() as tx:
+            found = tx.runs.page(account_id, below=decode_cursor(cursor), limit=limit + 1)
+        return page_of(found, limit, lambda run: (run.created_at, run.id))
+
+    def cancel(self, account_id: AccountId, run_id: RunId) -> Run:
+        """Ask for the end of a run: a queued one ends at once, a running one when its attempt notices, a finished one stays.
+
+        Raises `RunNotFound`.
+        """
+        now = self._clock.now()
+        while True:
+            with self._database.write() as tx:
+                run = tx.runs.get(account_id, run_id)
+                wanted = rules.cancel_wanted(run, now=now)
+                if wanted == run:
+                    return run
+                if tx.runs.replace(wanted, was=run.state):
+                    if wanted.state is RunState.CANCELLED:
+                        end_money_and_leases(tx, wanted, now=now)
+                        tx.events.add(account_id, run_id, EventKind.RUN_CANCELLED, {}, now=now)
+                    return wanted
+
+    def place_in_queue(self, run: Run) -> int:
+        """How many queued runs are before this one."""
+        with self._database.read() as tx:
+            return tx.runs.queued_before(run)
+
+    def logs(self, account_id: AccountId, run_id: RunId) -> Sequence[Event]:
+        """The run's log lines so far (`data`: message, level, source)."""
+        with self._database.read() as tx:
+            tx.runs.get(account_id, run_id)
+            events = tx.events.after(account_id, run_id, 0, limit=_MAX_LOG_LINES)
+        return [event for event in events if event.kind is EventKind.RUN_LOG]
+
+    def _known(self, tx: Transaction, account_id: AccountId, idempotency: IdempotentRequest) -> Run | None:
+        known = tx.idempotency.find(account_id, _VERB, idempotency.key)
+        if known is None:
+            return None
+        require_same(idempotency, fingerprint=known[0])
+        return tx.runs.get(account_id, RunId(known[1]))
+
+    def _queue(self, run: Run, files: Mapping[str, Asset], asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
+        now = run.created_at
+        with self._database.write() as tx:
+            if idempotency is not None:
+                known = self._known(tx, run.account_id, idempotency)
+                if known is not None:
+                    return known
+                tx.idempotency.add(
+                    run.account_id, _VERB, idempotency.key, fingerprint=idempotency.fingerprint, subject=run.id, now=now
+                )
+            if run.held > 0:
+                last = tx.ledger.last(run.account_id, lock=True)
+                tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
+            tx.runs.add(run)
+            self._lease(tx, run, files, keeps=asked.keeps_inputs)
+            tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
+            tx.jobs.enqueue(
+                RUN_JOB,
+                {"run_id": run.id, "account_id": run.account_id},
+                job_id=JobId(new_id(self._entropy)),
+                now=now,
+                dedupe_key=run.id,
+                account_id=run.account_id,
+            )
+        return run
+
+    def _lease(self, tx: Transaction, run: Run, files: Mapping[str, Asset], *, keeps: bool) -> None:
+        """Look once more inside the transaction: an asset may have been deleted or have expired since it was resolved."""
+        for asset in files.values():
+            current = tx.assets.get(asset.account_id, asset.id)
+            if not is_readable(current, at=run.created_at):
+                raise AssetNotFound(asset.id)
+            if keeps and current.expires_at is not None and current.account_id == run.account_id:
+                tx.assets.replace(replace(current, expires_at=None))
+        tx.assets.lease(run.id, [asset.id for asset in files.values()])
+
+
+def end_money_and_leases(tx: Transaction, run: Run, *, now: datetime) -> None:
+    """Settle (succeeded) or refund (otherwise) the run's hold, once, and end its leases."""
+    tx.assets.release(run.id)
+    if run.held <= 0 or tx.ledger.ended(run.id):
+        return
+    last = tx.ledger.last(run.account_id, lock=True)
+    if last is None:
+        msg = f"run {run.id} holds money of an account without entries"
+        raise AssertionError(msg)
+    if run.state is RunState.SUCCEEDED:
+        tx.ledger.add(ledger.settle(last, held=run.held, cost=run.cost or ledger.ZERO, run_id=run.id, now=now))
+    else:
+        tx.ledger.add(ledger.refund(last, held=run.held, run_id=run.id, now=now))
