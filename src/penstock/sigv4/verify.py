@@ -308,9 +308,9 @@ def _header_time(headers: Mapping[str, list[str]]) -> datetime:
         return parse_time(text, AccessDenied)
     try:
         moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise AccessDenied(no_date) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _signed_headers(text: str, malformed: type[SignatureError]) -> tuple[str, ...]:
