@@ -52,7 +52,7 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` up to, not including, `end`, in chunks.
+        """The bytes from `start` up to, not including, `end`, in chunks; the store is asked when the first is.
 
         Raises `ObjectNotFoundError`, and `ObjectStoreUnavailable` when fewer bytes come than the store announced.
         """
@@ -62,10 +62,10 @@ class ObjectStore(Protocol):
         """Write `size` bytes under a key, replacing what was there, all or nothing (P2)."""
         ...
 
-    def copy(self, source: str, target: str, *, if_match: str, content_type: str) -> ObjectInfo:
-        """Copy on the server side; no bytes travel through us (S3 `CopyObject` with `x-amz-copy-source-if-match`).
+    def copy(self, source: ObjectInfo, target: str, *, content_type: str) -> ObjectInfo:
+        """Copy what was seen, on the server side; no bytes travel through us (S3 `CopyObject` under the source's ETag).
 
-        Raises `ObjectNotFoundError`, and `ObjectChangedError` when the source's ETag is not `if_match`.
+        Raises `ObjectNotFoundError`, and `ObjectChangedError` when there is another object under the source's key now.
         """
         ...
 
