@@ -144,7 +144,11 @@ def check_input(model: Model, given: Mapping[str, object]) -> CheckedInput:
         else:
             values[field.name] = value
     if model.extra_inputs is ExtraInputs.REFUSE:
-        wrong += [InvalidField((name,), "is not an input of this model", rule="unknown") for name in given if name not in known]
+        wrong += [
+            InvalidField((name,), "is not an input of this model", rule="unknown")
+            for name in given
+            if name not in known
+        ]
     if len(wrong) == 1:
         raise wrong[0]
     if wrong:
@@ -185,7 +189,18 @@ def _range_problem(field: InputField, value: float) -> str | None:
     return None
 
 
-_MODEL_KEYS = {"slug", "aliases", "runner", "runner_model", "title", "description", "price", "extra_inputs", "input", "output"}
+_MODEL_KEYS = {
+    "slug",
+    "aliases",
+    "runner",
+    "runner_model",
+    "title",
+    "description",
+    "price",
+    "extra_inputs",
+    "input",
+    "output",
+}
 _INPUT_KEYS = set(InputField.__dataclass_fields__)
 _OUTPUT_KEYS = set(OutputField.__dataclass_fields__)
 

@@ -10,6 +10,7 @@ PenstockError
 │   ├── FileTypeMismatch · FileTypeRefused
 │   ├── ReferenceInvalid            a reference that can never name an asset
 │   ├── InvalidCursor
+│   ├── MethodRefused               the route exists, the method does not
 │   └── IdempotencyMismatch         one key, two different requests
 ├── AccessError
 │   ├── Unauthenticated             no key, or one we do not know
@@ -19,11 +20,12 @@ PenstockError
 │   ├── ModelNotFound · RunNotFound · RouteNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
-│   ├── UploadNotCompletable · RunNotFinished · RunFailed
+│   ├── UploadNotCompletable · RunNotFinished
 │   └── NameTaken
 ├── InsufficientCredits
 ├── RateLimited
 ├── RunnerFailed                    the model's own failure, with a message fit for the caller
+├── InternalError                   a fault of ours; details are in the log, under the request id
 └── Unavailable                     try again later
     ├── ObjectStoreUnavailable · DatabaseUnavailable · StorageFull
 """
@@ -160,6 +162,16 @@ class InvalidCursor(InputError):
 
     def __init__(self) -> None:
         super().__init__("the cursor is not one that this server issued")
+
+
+class MethodRefused(InputError):
+    """The route exists, but not for this method; `allowed` lists those that do (RFC 9110 §15.5.6)."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, *, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"this route takes {', '.join(allowed)}")
+        self.allowed = allowed
 
 
 class IdempotencyMismatch(InputError):
@@ -330,6 +342,15 @@ class RunnerFailed(PenstockError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class InternalError(PenstockError):
+    """A fault of ours. The message says nothing of the inside (S30)."""
+
+    code = "internal_error"
+
+    def __init__(self) -> None:
+        super().__init__("something went wrong on the server; the request id helps the operator to find it")
 
 
 class Unavailable(PenstockError):

@@ -15,14 +15,20 @@ _FALLBACK = "file"
 def clean_filename(raw: str) -> str:
     """The last path segment, NFC, without control and bidi characters, `/`, `\\`, `:`; at most 200 bytes; `file` if empty."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", raw))[-1]
-    kept = "".join(c for c in last if c != ":" and unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+    kept = "".join(
+        c for c in last if c != ":" and unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+    )
     kept = kept.strip().strip(".") if set(kept.strip()) <= {"."} else kept.strip()
     return _shorten(kept, _MAX_BYTES) or _FALLBACK
 
 
 def url_slug(name: str) -> str:
     """A file name as the tail of a URL: unsafe characters become `_`, the extension stays."""
-    slug = _UNSAFE.sub("_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()) if not name.isascii() else _UNSAFE.sub("_", name)
+    slug = (
+        _UNSAFE.sub("_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
+        if not name.isascii()
+        else _UNSAFE.sub("_", name)
+    )
     slug = slug.lstrip(".") if set(slug) <= {".", "_"} else slug
     return _shorten(slug, _MAX_SLUG) or _FALLBACK
 

@@ -62,7 +62,9 @@ def credit(last: LedgerEntry | None, amount: Decimal, *, account_id: AccountId, 
     return _after(last, EntryKind.CREDIT, amount, account_id=account_id, run_id=None, now=now)
 
 
-def hold(last: LedgerEntry | None, amount: Decimal, *, account_id: AccountId, run_id: RunId, now: datetime) -> LedgerEntry:
+def hold(
+    last: LedgerEntry | None, amount: Decimal, *, account_id: AccountId, run_id: RunId, now: datetime
+) -> LedgerEntry:
     """Set `amount` aside for a run. Raises `InsufficientCredits`."""
     balance = last.balance if last else ZERO
     if balance < amount:
@@ -81,7 +83,13 @@ def refund(last: LedgerEntry, *, held: Decimal, run_id: RunId, now: datetime) ->
 
 
 def _after(  # noqa: PLR0913 - the fields of one row
-    last: LedgerEntry | None, kind: EntryKind, amount: Decimal, *, account_id: AccountId, run_id: RunId | None, now: datetime
+    last: LedgerEntry | None,
+    kind: EntryKind,
+    amount: Decimal,
+    *,
+    account_id: AccountId,
+    run_id: RunId | None,
+    now: datetime,
 ) -> LedgerEntry:
     return LedgerEntry(
         account_id=account_id,

@@ -1,9 +1,9 @@
 """Runs: a request to a model, from the queue to its end. Cancellation is a wish that a running attempt takes up.
 
-    queued ──start──▶ running ──succeed──▶ succeeded
-       │                 ├─fail──────────▶ failed
-       ├─cancel─▶ cancelled ◀─cancel──────┤
-       └─fail───▶ failed                  (running may start again: a worker died)
+queued ──start──▶ running ──succeed──▶ succeeded
+   │                 ├─fail──────────▶ failed
+   ├─cancel─▶ cancelled ◀─cancel──────┤
+   └─fail───▶ failed                  (running may start again: a worker died)
 """
 
 from __future__ import annotations

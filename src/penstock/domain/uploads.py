@@ -1,9 +1,9 @@
 """Uploads: the act of bringing bytes in. A table of states, and what admission decides about the bytes that arrived.
 
-    pending ──admit──▶ stored ──settle──▶ ready
-       │ ├─reject─▶ failed ◀─reject─┘
-       │ ├─expire─▶ expired
-       │ └─abort──▶ aborted
+pending ──admit──▶ stored ──settle──▶ ready
+   │ ├─reject─▶ failed ◀─reject─┘
+   │ ├─expire─▶ expired
+   │ └─abort──▶ aborted
 """
 
 from __future__ import annotations

@@ -136,6 +136,10 @@ class AssetRepository(Protocol):
         """End a run's leases."""
         ...
 
+    def leased_by(self, run_id: RunId) -> Sequence[Asset]:
+        """The assets a run holds leases on, of whatever account (a public URL may name another's)."""
+        ...
+
     def is_leased(self, asset_id: AssetId) -> bool:
         """Whether any run holds a lease."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 _SECRET_BYTES = 32
 _TOUCH_EVERY = timedelta(minutes=1)
+_RECALL_SECONDS = 3.0
+"""How long a process may go on believing a key: revocation takes effect within 5 s everywhere (S20)."""
+_RECALL_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ class Accounts:
         self._database = database
         self._clock = clock
         self._entropy = entropy
+        self._recent: dict[str, tuple[float, Principal]] = {}
 
     def create_account(self, name: str, credits: Decimal) -> Account:  # noqa: A002 - the field's word
         """A new account with a starting balance (USD). Raises `InvalidField`, `NameTaken`."""
@@ -139,10 +144,24 @@ class Accounts:
         if not found:
             raise Unauthenticated
         key = found[0]
+        known = Principal(account_id=key.account_id, key=key)
+        self._remember(key.digest, known)
         if key.last_used_at is None or now - key.last_used_at >= _TOUCH_EVERY:
             with self._database.write() as tx:
                 tx.accounts.touch_key(key.id, now=now)
-        return Principal(account_id=key.account_id, key=key)
+        return known
+
+    def recall(self, secret: str | None) -> Principal | None:
+        """Who held this secret when it was last checked, if that was within 3 s; no I/O, never blocks."""
+        if not secret:
+            return None
+        checked_at, known = self._recent.get(secret_digest(secret), (0.0, None))
+        return known if known is not None and time.monotonic() - checked_at < _RECALL_SECONDS else None
+
+    def _remember(self, digest: str, known: Principal) -> None:
+        if len(self._recent) >= _RECALL_LIMIT:
+            self._recent.clear()
+        self._recent[digest] = (time.monotonic(), known)
 
 
 def _balance(entry: LedgerEntry | None) -> Decimal:

@@ -29,7 +29,9 @@ _INLINE_KINDS = frozenset({Kind.IMAGE, Kind.VIDEO, Kind.AUDIO})
 class Assets:
     """Use cases on assets."""
 
-    def __init__(self, database: Database, objects: ObjectStore, presigner: Presigner, uploads: Uploads, *, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, objects: ObjectStore, presigner: Presigner, uploads: Uploads, *, clock: Clock
+    ) -> None:
         self._database = database
         self._objects = objects
         self._presigner = presigner

@@ -6,6 +6,8 @@ import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from penstock.domain.errors import DatabaseUnavailable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -24,7 +26,7 @@ class Feed:
         self._database = database
         self._open_changes = open_changes
         self._lock = threading.Lock()
-        self._subscribers: dict[int, Callable[[], None]] = {}
+        self._subscribers: dict[int, Callable[[], object]] = {}
         self._next_token = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -34,7 +36,7 @@ class Feed:
         with self._database.read() as tx:
             return tx.events.after(account_id, subject, number, limit=_BATCH)
 
-    def subscribe(self, wake: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, wake: Callable[[], object]) -> Callable[[], None]:
         """Have `wake` called (from another thread, quickly) whenever something may have changed. Returns the unsubscriber."""
         with self._lock:
             token = self._next_token = self._next_token + 1
@@ -59,7 +61,10 @@ class Feed:
         changes = self._open_changes()
         try:
             while not self._stopping.is_set():
-                changes.wait(_SAFETY_POLL)
+                try:
+                    changes.wait(_SAFETY_POLL)
+                except DatabaseUnavailable:
+                    self._stopping.wait(_SAFETY_POLL.total_seconds())
                 with self._lock:
                     wakes = list(self._subscribers.values())
                 for wake in wakes:

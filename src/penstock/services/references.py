@@ -77,7 +77,9 @@ class References:
             raise ReferenceInvalid((), "is not a reference to a file: give an id, a URL of this server or a data URI")
         return found
 
-    def resolve(self, account_id: AccountId, text: str, *, path: tuple[str | int, ...], accepts: tuple[str, ...] = ()) -> Asset:
+    def resolve(
+        self, account_id: AccountId, text: str, *, path: tuple[str | int, ...], accepts: tuple[str, ...] = ()
+    ) -> Asset:
         """The asset that a string names for this account; `accepts` lists the kinds that fit (empty: any).
 
         Raises `ReferenceInvalid`, `AssetNotFound`, `FileNotStored`, `FileTypeRefused`, or what admission raises.
@@ -103,7 +105,9 @@ class References:
             case InlineData():
                 return self._keep_inline(account_id, reference)
             case ForeignUrl():
-                raise ReferenceInvalid((), "is a URL of another server; upload the file here first and name it by its id or URL")
+                raise ReferenceInvalid(
+                    (), "is a URL of another server; upload the file here first and name it by its id or URL"
+                )
 
     def _by_id(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """An upload's asset has the upload's id, so an id given before completion admits the bytes on first use."""
@@ -122,7 +126,11 @@ class References:
         if not inline.data:
             raise ReferenceInvalid((), "the data URI is empty")
         found = sniff(inline.data[:SNIFF_BYTES])
-        content_type = found if found is not None and (says_nothing(inline.content_type) or found != "text/plain") else inline.content_type
+        content_type = (
+            found
+            if found is not None and (says_nothing(inline.content_type) or found != "text/plain")
+            else inline.content_type
+        )
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
         info = self._objects.put(f"assets/{asset_id}", inline.data, size=len(inline.data), content_type=content_type)

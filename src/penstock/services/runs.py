@@ -50,7 +50,9 @@ class NewRun:
 class Runs:
     """Use cases on runs."""
 
-    def __init__(self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy
+    ) -> None:
         self._database = database
         self._catalog = catalog
         self._references = references

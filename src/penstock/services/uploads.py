@@ -7,11 +7,18 @@ for writing, design: sealing), then one transaction. Nothing is believed that wa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import uploads as rules
 from penstock.domain.assets import Asset, is_readable
-from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, ObjectStoreUnavailable, UploadNotCompletable
+from penstock.domain.errors import (
+    AssetNotFound,
+    FileNotStored,
+    InputError,
+    ObjectStoreUnavailable,
+    UploadNotCompletable,
+)
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
@@ -24,8 +31,6 @@ from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
     from penstock.domain.uploads import Admission, UploadPolicy
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
 INTAKE_JOB = "asset_intake"
 _VERB = "begin_upload"
 _SEAL_TRIES = 3
+_OVERDUE_GRACE = timedelta(hours=1)
+_STAGING_GRACE = timedelta(hours=2)
+"""A PUT that began within the life of its URL may still be under way; nothing is ended or removed under it."""
 _SEAL_SUFFIX_BYTES = 4
 
 
@@ -55,7 +63,14 @@ class Uploads:
     """Use cases on uploads."""
 
     def __init__(  # noqa: PLR0913 - the parts it works with
-        self, database: Database, objects: ObjectStore, presigner: Presigner, *, clock: Clock, entropy: Entropy, log: Log
+        self,
+        database: Database,
+        objects: ObjectStore,
+        presigner: Presigner,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        log: Log,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -65,7 +80,12 @@ class Uploads:
         self._log = log
 
     def begin_upload(
-        self, account_id: AccountId, declared: NewUpload, policy: UploadPolicy, *, idempotency: IdempotentRequest | None = None
+        self,
+        account_id: AccountId,
+        declared: NewUpload,
+        policy: UploadPolicy,
+        *,
+        idempotency: IdempotentRequest | None = None,
     ) -> Upload:
         """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one idempotency key returns the first.
 
@@ -163,9 +183,8 @@ class Uploads:
 
     def expire_overdue(self, *, limit: int) -> int:
         """Settle pending uploads whose URL has expired: admit those whose bytes came, end the others (F17). Returns how many."""
-        now = self._clock.now()
         with self._database.read() as tx:
-            overdue = tx.uploads.overdue(now=now, limit=limit)
+            overdue = tx.uploads.overdue(now=self._clock.now() - _OVERDUE_GRACE, limit=limit)
         for upload in overdue:
             try:
                 self.admit(upload)
@@ -177,9 +196,8 @@ class Uploads:
 
     def sweep_staging(self, *, limit: int) -> int:
         """Remove the staging objects of uploads that are over and whose URL can write no more. Returns how many."""
-        now = self._clock.now()
         with self._database.read() as tx:
-            done = tx.uploads.unswept(now=now, limit=limit)
+            done = tx.uploads.unswept(now=self._clock.now() - _STAGING_GRACE, limit=limit)
         self._objects.delete(upload.staging_key for upload in done)
         if done:
             with self._database.write() as tx:
@@ -226,7 +244,7 @@ class Uploads:
         """Copy to the final key, then commit. The loser of a race removes its copy and takes the winner's asset (F14)."""
         now = self._clock.now()
         final_key = f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
-        sealed = self._objects.copy(upload.staging_key, final_key, if_match=info.etag, content_type=admission.content_type)
+        sealed = self._objects.copy(info, final_key, content_type=admission.content_type)
         sha256 = sealed.sha256 or info.sha256
         asset = Asset(
             id=AssetId(upload.id),
@@ -258,7 +276,9 @@ class Uploads:
         if not won:
             self._objects.delete([final_key])
             return self._asset_of(self.get(upload.account_id, upload.id))
-        self._log("upload.admitted", upload_id=upload.id, asset_id=asset.id, size=asset.size, content_type=asset.content_type)
+        self._log(
+            "upload.admitted", upload_id=upload.id, asset_id=asset.id, size=asset.size, content_type=asset.content_type
+        )
         return asset
 
     def _enqueue_intake(self, tx: Transaction, asset: Asset) -> None:

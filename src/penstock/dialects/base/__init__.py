@@ -1,0 +1,56 @@
+"""What every dialect is made of: its declaration, the services it may use, and the addresses it hands out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp
+
+    from penstock.domain.catalog import Catalog
+    from penstock.domain.references import Reference
+    from penstock.domain.uploads import UploadPolicy
+    from penstock.services.accounts import Accounts
+    from penstock.services.assets import Assets
+    from penstock.services.feed import Feed
+    from penstock.services.runs import Runs
+    from penstock.services.uploads import Uploads
+    from penstock.telemetry import Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The use cases, ready to call. All are synchronous; the edge hands them a thread."""
+
+    accounts: Accounts
+    uploads: Uploads
+    assets: Assets
+    runs: Runs
+    feed: Feed
+    catalog: Catalog
+    log: Log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a dialect can do beyond the common story; conformance tests skip by these, never by name."""
+
+    confirms: bool
+    run_input_keeps_file: bool = False
+    cancels_runs: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One product on the wire. `mount` is its path prefix; `base_url` handed to the functions is address + mount."""
+
+    name: str
+    mount: str
+    request_id_header: str
+    upload_policy: UploadPolicy
+    capabilities: Capabilities
+    build: Callable[[Services, str], ASGIApp]
+    reference_parser: Callable[[str], Callable[[str], Reference | None]]

@@ -1,0 +1,66 @@
+"""Error tables: every leaf of the vocabulary gets a product's word and status, with a mark where we inferred it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.domain.errors import InternalError, InvalidField, InvalidFields, PenstockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireError:
+    """How a product says an error: its code, the HTTP status, and whether we guessed (`inferred`)."""
+
+    code: str
+    status: int
+    inferred: bool = False
+
+
+ErrorTable = Mapping[type[PenstockError], WireError]
+
+
+def leaf_errors() -> Iterator[type[PenstockError]]:
+    """Every error class without subclasses: what a table must cover."""
+
+    def leaves(error: type[PenstockError]) -> Iterator[type[PenstockError]]:
+        children = error.__subclasses__()
+        if not children:
+            yield error
+        for child in children:
+            yield from leaves(child)
+
+    return leaves(PenstockError)
+
+
+def look_up(table: ErrorTable, error: PenstockError) -> WireError:
+    """The table's row for an error; one that no table should miss counts as internal."""
+    return table.get(type(error)) or table[InternalError]
+
+
+def from_validation(errors: Sequence[Mapping[str, object]]) -> InvalidField | InvalidFields:
+    """pydantic's findings in our vocabulary. The leading `body`, `query`, `path`, `header` is where, not which."""
+    fields: list[InvalidField] = []
+    for found in errors:
+        location = found.get("loc")
+        path = tuple(location[1:]) if isinstance(location, tuple | list) and len(location) > 1 else ()
+        rule = str(found.get("type", "invalid"))
+        fields.append(
+            InvalidField(path, str(found.get("msg", "is invalid")), rule="missing" if rule == "missing" else rule)
+        )
+    return fields[0] if len(fields) == 1 else InvalidFields(tuple(fields))
+
+
+def field_errors(error: PenstockError) -> tuple[InvalidField, ...]:
+    """The fields that an error names; none for other errors."""
+    match error:
+        case InvalidField():
+            return (error,)
+        case InvalidFields():
+            return error.fields
+        case _:
+            return ()

@@ -1,0 +1,208 @@
+"""The edge that all dialects share: request ids, access log, authentication before the body, strict bodies, one error path."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from penstock.dialects.base.errors import from_validation
+from penstock.dialects.base.strict_json import parse_strict
+from penstock.domain.errors import (
+    BodyTooLarge,
+    InternalError,
+    MalformedBody,
+    MethodRefused,
+    PenstockError,
+    RouteNotFound,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from penstock.dialects.base import Services
+    from penstock.services.accounts import Principal
+    from penstock.telemetry import Log
+
+MAX_BODY = 16 * 2**20
+"""Bytes of a JSON body: room for data URIs of a few megabytes."""
+_NOT_FOUND = 404
+_METHOD_NOT_ALLOWED = 405
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """What differs between dialects at the edge: where the key stands and how an error looks."""
+
+    services: Services
+    read_secret: Callable[[Request], str | None]
+    render_error: Callable[[PenstockError, str], Response]
+    max_body: int = MAX_BODY
+
+
+def request_id(request: Request) -> str:
+    """The id of this request, as answered in the request id header."""
+    return str(request.scope["state"]["request_id"])
+
+
+def principal(request: Request) -> Principal:
+    """Who is asking. Only on routes made by `open_app`'s authenticated router."""
+    found: Principal = request.scope["state"]["principal"]
+    return found
+
+
+def public(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler that needs no key."""
+    endpoint.__penstock_public__ = True  # type: ignore[attr-defined]  # a mark on a function
+    return endpoint
+
+
+def open_app(edge: Edge, **settings: Any) -> FastAPI:
+    """A FastAPI app whose routes authenticate first, read strict JSON, and render every error through the edge."""
+    app = FastAPI(docs_url=None, redoc_url=None, **settings)
+    app.router.route_class = _route_class(edge)
+
+    def rendered(request: Request, error: Exception) -> Response:
+        return edge.render_error(_as_ours(error), request_id(request))
+
+    for kind in (PenstockError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, rendered)
+    return app
+
+
+class RequestScope:
+    """ASGI middleware: a fresh request id in scope and answer, one log event per request, the last net for exceptions."""
+
+    def __init__(
+        self, app: ASGIApp, *, header: str, edge_error: Callable[[PenstockError, str], Response], log: Log
+    ) -> None:
+        self._app = app
+        self._header = header.lower().encode()
+        self._render_error = edge_error
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = uuid4().hex  # noqa: TID251 - an id for logs, not a domain value
+        scope.setdefault("state", {})["request_id"] = identifier
+        begun = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (self._header, identifier.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = 499
+        except Exception as error:  # noqa: BLE001 - the last net: an answer in the dialect's shape, the type in the log
+            self._log("api.error", request_id=identifier, error=type(error).__name__, where=_where(error))
+            if status:
+                raise
+            await self._render_error(InternalError(), identifier)(scope, receive, send_with_id)
+        finally:
+            self._log(
+                "api.request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - begun) * 1000, 1),
+                request_id=identifier,
+                account_id=getattr(scope["state"].get("principal"), "account_id", None),
+            )
+
+
+def _route_class(edge: Edge) -> type[APIRoute]:
+    class StrictRoute(APIRoute):
+        """Authenticates, then reads the body, then lets FastAPI go on."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+            is_public = getattr(self.endpoint, "__penstock_public__", False)
+            wants_body = self.body_field is not None
+
+            async def strict(request: Request) -> Response:
+                if not is_public:
+                    secret = edge.read_secret(request)
+                    known = edge.services.accounts.recall(secret)
+                    request.scope["state"]["principal"] = known or await run_in_threadpool(
+                        edge.services.accounts.authenticate, secret
+                    )
+                if wants_body:
+                    request = _StrictRequest(request.scope, request.receive)
+                    await request.load(edge.max_body)
+                return await handle(request)
+
+            return strict
+
+    return StrictRoute
+
+
+class _StrictRequest(Request):
+    """A request whose JSON was read strictly, whatever its Content-Type says (clients send parameters, or nothing)."""
+
+    async def load(self, limit: int) -> None:
+        """Read and parse the body. Raises `BodyTooLarge`, `MalformedBody`."""
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise BodyTooLarge(limit=limit)
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BodyTooLarge(limit=limit)
+            chunks.append(chunk)
+        self._body = b"".join(chunks)
+        self._parsed = parse_strict(self._body) if self._body else None
+        self.scope["headers"] = [
+            *((name, value) for name, value in self.scope["headers"] if name != b"content-type"),
+            (b"content-type", b"application/json"),
+        ]
+        if hasattr(self, "_headers"):
+            del self._headers
+
+    async def json(self) -> Any:
+        """The strictly parsed body."""
+        return self._parsed
+
+
+def _as_ours(error: Exception) -> PenstockError:
+    match error:
+        case PenstockError():
+            return error
+        case RequestValidationError():
+            return from_validation(error.errors())
+        case HTTPException(status_code=status) if status == _NOT_FOUND:
+            return RouteNotFound()
+        case HTTPException(status_code=status) if status == _METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "")
+            return MethodRefused(allowed=tuple(method.strip() for method in allowed.split(",") if method.strip()))
+        case _:
+            return MalformedBody("the request could not be understood")
+
+
+def _where(error: BaseException) -> str:
+    """File name and line of the innermost frame: enough to find the fault, no content."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame is not None else "?"

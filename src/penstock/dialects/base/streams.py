@@ -1,0 +1,78 @@
+"""Waiting for events without holding a thread: server-sent events and long polls over the feed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from penstock.domain.events import Event, EventKind
+    from penstock.domain.ids import AccountId
+    from penstock.services.feed import Feed
+
+T = TypeVar("T")
+_HEARTBEAT_SECONDS = 15.0
+
+
+@asynccontextmanager
+async def _woken(feed: Feed) -> AsyncIterator[asyncio.Event]:
+    """An event that is set whenever something may have changed."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    unsubscribe = feed.subscribe(lambda: loop.call_soon_threadsafe(changed.set))
+    try:
+        yield changed
+    finally:
+        unsubscribe()
+
+
+async def wait_until(feed: Feed, look: Callable[[], T], done: Callable[[T], bool], *, seconds: float) -> T:
+    """Look (in a thread) until `done`, or until the time is over; the last value seen."""
+    value = await run_in_threadpool(look)
+    if done(value) or seconds <= 0:
+        return value
+    deadline = asyncio.get_running_loop().time() + seconds
+    async with _woken(feed) as changed:
+        while True:
+            changed.clear()
+            value = await run_in_threadpool(look)
+            left = deadline - asyncio.get_running_loop().time()
+            if done(value) or left <= 0:
+                return value
+            try:
+                await asyncio.wait_for(changed.wait(), left)
+            except TimeoutError:
+                return value
+
+
+async def follow(
+    feed: Feed, account_id: AccountId, subject: str, *, after: int, finals: frozenset[EventKind]
+) -> AsyncIterator[Event | None]:
+    """A subject's events above `after`, as they come, up to and with a final one; None as a sign of life every 15 s."""
+    number = after
+    async with _woken(feed) as changed:
+        while True:
+            changed.clear()
+            for event in await run_in_threadpool(feed.after, account_id, subject, number):
+                number = event.number
+                yield event
+                if event.kind in finals:
+                    return
+            try:
+                await asyncio.wait_for(changed.wait(), _HEARTBEAT_SECONDS)
+            except TimeoutError:
+                yield None
+
+
+def sse_frame(event: str, data: object, *, number: int | None = None) -> bytes:
+    """One server-sent event (WHATWG HTML, server-sent events)."""
+    head = f"id: {number}\n" if number is not None else ""
+    return f"{head}event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+
+
+SSE_COMMENT = b": keep-alive\n\n"

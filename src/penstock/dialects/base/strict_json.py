@@ -1,0 +1,69 @@
+"""Strict JSON (S32): UTF-8, no duplicate keys, no NaN or Infinity, no deep nesting, no numbers beyond 64 bits."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import NoReturn
+
+from penstock.domain.errors import MalformedBody
+
+MAX_DEPTH = 32
+_MAX_DIGITS = 40
+_INT64 = 2**63
+
+
+def parse_strict(body: bytes) -> object:
+    """The value of a JSON text. Raises `MalformedBody` with what is wrong in a sentence."""
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(
+            text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
+        )
+    except UnicodeDecodeError:
+        raise MalformedBody("the body is not UTF-8") from None
+    except RecursionError:
+        raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    if not _flat_enough(value, MAX_DEPTH):
+        raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
+    try:
+        text.encode("utf-8") if "\\u" not in text else json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise MalformedBody("the body has half of a surrogate pair in a string") from None
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedBody(f"the body has the key {twice!r} twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise MalformedBody(f"the body has {name}, which is not JSON")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS or not -_INT64 <= int(digits) < _INT64:
+        raise MalformedBody("the body has an integer beyond 64 bits")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise MalformedBody("the body has a number beyond the range of a double")
+    return number
+
+
+def _flat_enough(value: object, depth: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    if depth == 0:
+        return False
+    return all(_flat_enough(item, depth - 1) for item in (value.values() if isinstance(value, dict) else value))

@@ -1,0 +1,30 @@
+"""The native API: the clean superset, and the exemplar of what a dialect looks like."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from penstock.dialects.base import Capabilities, Dialect
+from penstock.dialects.native import routes
+from penstock.dialects.native.wire import reference_parser
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+
+_GIB = 2**30
+
+POLICY = UploadPolicy(
+    max_bytes=5 * _GIB,
+    url_ttl=timedelta(hours=1),
+    size_policy=SizePolicy.EXACT,
+    type_policy=TypePolicy.RECORD,
+)
+CAPABILITIES = Capabilities(confirms=True)
+DIALECT = Dialect(
+    name="native",
+    mount="/v1",
+    request_id_header=routes.REQUEST_ID_HEADER,
+    upload_policy=POLICY,
+    capabilities=CAPABILITIES,
+    build=partial(routes.build, policy=POLICY),
+    reference_parser=reference_parser,
+)

@@ -1,0 +1,91 @@
+"""The native error table and body: RFC 9457 problem details with a stable `code` per error."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from fastapi.responses import Response
+
+from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.domain import errors as e
+
+if TYPE_CHECKING:
+    from penstock.domain.errors import InvalidField, PenstockError
+
+_STATUS: dict[type[PenstockError], int] = {
+    e.InvalidField: 422,
+    e.InvalidFields: 422,
+    e.MalformedBody: 400,
+    e.BodyTooLarge: 413,
+    e.FileTooLarge: 413,
+    e.FileTooSmall: 422,
+    e.FileSizeMismatch: 422,
+    e.FileTypeMismatch: 422,
+    e.FileTypeRefused: 422,
+    e.ReferenceInvalid: 422,
+    e.InvalidCursor: 422,
+    e.MethodRefused: 405,
+    e.IdempotencyMismatch: 422,
+    e.Unauthenticated: 401,
+    e.ScopeMissing: 403,
+    e.AccountNotFound: 404,
+    e.KeyNotFound: 404,
+    e.UploadNotFound: 404,
+    e.AssetNotFound: 404,
+    e.FileNotStored: 404,
+    e.ModelNotFound: 404,
+    e.RunNotFound: 404,
+    e.RouteNotFound: 404,
+    e.IllegalTransition: 409,
+    e.UploadNotCompletable: 409,
+    e.RunNotFinished: 409,
+    e.NameTaken: 409,
+    e.InsufficientCredits: 402,
+    e.RateLimited: 429,
+    e.RunnerFailed: 422,
+    e.InternalError: 500,
+    e.ObjectStoreUnavailable: 503,
+    e.DatabaseUnavailable: 503,
+    e.StorageFull: 507,
+}
+ERRORS: ErrorTable = {error: WireError(code=error.code, status=status) for error, status in _STATUS.items()}
+_RETRY_AFTER_SECONDS = 1
+
+
+def render_error(error: PenstockError, request_id: str) -> Response:
+    """`application/problem+json` (RFC 9457 §3) with `code`, `request_id` and, for field problems, `errors` with JSON pointers."""
+    row = look_up(ERRORS, error)
+    problem: dict[str, object] = {
+        "type": f"urn:penstock:error:{row.code}",
+        "title": row.code.replace("_", " ").capitalize(),
+        "status": row.status,
+        "detail": error.message,
+        "code": row.code,
+        "request_id": request_id,
+    }
+    fields = field_errors(error)
+    if fields:
+        problem["errors"] = [{"pointer": _pointer(f), "detail": f.reason, "code": f.rule} for f in fields]
+    return Response(
+        json.dumps(problem), status_code=row.status, media_type="application/problem+json", headers=_headers(error)
+    )
+
+
+def _pointer(field: InvalidField) -> str:
+    """A JSON pointer as a URI fragment (RFC 6901 §6)."""
+    return "#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in field.path)
+
+
+def _headers(error: PenstockError) -> dict[str, str]:
+    match error:
+        case e.Unauthenticated():
+            return {"WWW-Authenticate": "Bearer"}
+        case e.MethodRefused(allowed=allowed):
+            return {"Allow": ", ".join(allowed)}
+        case e.RateLimited(retry_after=seconds):
+            return {"Retry-After": str(max(1, round(seconds)))}
+        case e.Unavailable():
+            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
+        case _:
+            return {}

@@ -1,0 +1,12 @@
+"""Every dialect there is. A new product adds its line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.dialects import native
+
+if TYPE_CHECKING:
+    from penstock.dialects.base import Dialect
+
+DIALECTS: tuple[Dialect, ...] = (native.DIALECT,)

@@ -1,0 +1,193 @@
+"""The worker: claims jobs, keeps their leases alive, runs each in its flow, and decides what a failure means.
+
+A flow finishes its own job inside the transaction of its last effect. Whatever it raises is a retry or, after too many, an end
+that the flow itself gives its subject (`give_up`) before the job is parked. A lost lease is silent: the work is another's.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.domain.errors import PenstockError, Unavailable
+from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS, retry_delay
+from penstock.ports.database import LeaseLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from penstock.domain.jobs import Job
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Changes, Database
+    from penstock.ports.jobs import JobQueue
+    from penstock.telemetry import Log
+
+_IDLE_WAIT = timedelta(seconds=1)
+_MAX_UNAVAILABLE_FAILURES = 50
+"""An outage of the store or the database is not the job's fault: it gets more patience than an error of its own."""
+
+
+class Flow(Protocol):
+    """One kind of durable work."""
+
+    def run(self, job: Job) -> None:
+        """Go on from the job's last checkpoint to its end, which includes finishing the job. Every step may run twice."""
+        ...
+
+    def give_up(self, job: Job, reason: str) -> None:
+        """End the subject for good (the flow's last words to it) and bury the job, in one transaction."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Work done every so often by one worker at a time. `act` returns how many things it did, for the log."""
+
+    name: str
+    every: timedelta
+    act: Callable[[], int]
+
+
+class Worker:
+    """Runs flows until told to stop."""
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
+        self,
+        database: Database,
+        queue: JobQueue,
+        flows: Mapping[str, Flow],
+        schedules: Sequence[Schedule],
+        *,
+        open_changes: Callable[[], Changes],
+        clock: Clock,
+        entropy: Entropy,
+        log: Log,
+        owner: str,
+        concurrency: int,
+    ) -> None:
+        self._database = database
+        self._queue = queue
+        self._flows = flows
+        self._schedules = schedules
+        self._open_changes = open_changes
+        self._clock = clock
+        self._entropy = entropy
+        self._log = log
+        self._owner = owner
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._running: dict[str, Job] = {}
+        self._freed = threading.Event()
+
+    def serve(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
+        """Work until `stop` is set, then let what is running finish its attempt. Blocks."""
+        heartbeat_stop = threading.Event()
+        heartbeat = threading.Thread(target=self._keep_leases, args=(heartbeat_stop,), name="heartbeat", daemon=True)
+        heartbeat.start()
+        changes = self._open_changes()
+        ready()
+        try:
+            with ThreadPoolExecutor(self._concurrency, thread_name_prefix="job") as pool:
+                while not stop.is_set():
+                    try:
+                        self._round(pool, changes, stop)
+                    except PenstockError as error:
+                        self._log("worker.failed", error=error.code)
+                        stop.wait(_IDLE_WAIT.total_seconds())
+        finally:
+            heartbeat_stop.set()
+            heartbeat.join()
+            changes.close()
+
+    def drain(self, *, limit: int = 1000) -> int:
+        """Run due jobs one after another in this thread until none is due; returns how many. For tests and tools."""
+        for count in range(limit):
+            jobs = self._claim(1)
+            if not jobs:
+                return count
+            self._execute(jobs[0])
+        return limit
+
+    def _round(self, pool: ThreadPoolExecutor, changes: Changes, stop: threading.Event) -> None:
+        self._freed.clear()
+        for schedule in self._schedules:
+            if self._queue.claim_schedule(schedule.name, every=schedule.every, now=self._clock.now()):
+                pool.submit(self._act, schedule)
+        free = self._concurrency - len(self._running)
+        jobs = self._claim(free) if free > 0 else ()
+        for job in jobs:
+            pool.submit(self._execute, job)
+        if not jobs or len(jobs) == free:
+            self._sleep(changes, stop)
+
+    def _claim(self, limit: int) -> Sequence[Job]:
+        jobs = self._queue.claim(self._owner, kinds=tuple(self._flows), limit=limit, lease=LEASE, now=self._clock.now())
+        with self._lock:
+            self._running.update({job.id: job for job in jobs})
+        return jobs
+
+    def _sleep(self, changes: Changes, stop: threading.Event) -> None:
+        """Until something commits, a job comes due, or a second has passed. A full worker waits for a free place."""
+        if len(self._running) >= self._concurrency:
+            self._freed.wait(_IDLE_WAIT.total_seconds())
+            return
+        due = self._queue.next_due(kinds=tuple(self._flows))
+        wait = min(_IDLE_WAIT, max(timedelta(0), due - self._clock.now())) if due is not None else _IDLE_WAIT
+        if wait > timedelta(0) and not stop.is_set():
+            changes.wait(wait)
+
+    def _act(self, schedule: Schedule) -> None:
+        try:
+            count = schedule.act()
+        except PenstockError as error:
+            self._log("worker.failed", error=error.code)
+            return
+        if count:
+            self._log("sweep.removed", what=schedule.name, count=count)
+
+    def _execute(self, job: Job) -> None:
+        try:
+            if job.attempt > MAX_ATTEMPTS + job.failures:
+                self._flows[job.kind].give_up(job, f"interrupted {job.attempt - 1} times")
+                self._log("job.buried", job_id=job.id, kind=job.kind, error="interrupted")
+            else:
+                self._flows[job.kind].run(job)
+        except LeaseLostError:
+            self._log("job.lost", job_id=job.id, kind=job.kind)
+        except Exception as error:  # noqa: BLE001 - whatever a flow raises becomes a retry or an end, never a dead worker
+            self._failed(job, error)
+        finally:
+            with self._lock:
+                self._running.pop(job.id, None)
+            self._freed.set()
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        failures = job.failures + 1
+        reason = error.message if isinstance(error, PenstockError) else f"internal error ({type(error).__name__})"
+        limit = _MAX_UNAVAILABLE_FAILURES if isinstance(error, Unavailable) else MAX_ATTEMPTS
+        try:
+            if failures >= limit:
+                self._flows[job.kind].give_up(job, reason)
+                self._log("job.buried", job_id=job.id, kind=job.kind, error=reason)
+                return
+            delay = retry_delay(failures, jitter=self._entropy.random_bytes(1)[0] / 256)
+            with self._database.write() as tx:
+                tx.fenced.retry(job, run_at=self._clock.now() + delay, error=reason)
+            self._log("job.retried", job_id=job.id, kind=job.kind, failures=failures, error=reason)
+        except LeaseLostError:
+            self._log("job.lost", job_id=job.id, kind=job.kind)
+        except PenstockError as unavailable:
+            self._log("worker.failed", error=unavailable.code)
+
+    def _keep_leases(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT.total_seconds()):
+            with self._lock:
+                jobs = list(self._running.values())
+            for job in jobs:
+                try:
+                    self._queue.heartbeat(job, lease=LEASE, now=self._clock.now())
+                except PenstockError as error:
+                    self._log("worker.failed", error=error.code)

@@ -1,0 +1,343 @@
+"""The run flow: start → execute (the runner; outputs into the object store) → one transaction with the result and the money.
+
+An attempt may be repeated after a crash: its outputs lie under keys of its own attempt, so a late attempt overwrites nothing,
+and only the attempt that still holds the lease can commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.domain import runs as rules
+from penstock.domain.assets import Asset
+from penstock.domain.errors import RunnerFailed, RunNotFound
+from penstock.domain.events import EventKind
+from penstock.domain.filenames import clean_filename, url_slug
+from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
+from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff
+from penstock.domain.runs import ASSET_MARK, Run, RunState
+from penstock.ports.objects import ObjectNotFoundError
+from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
+from penstock.services.identity import new_media_key
+from penstock.services.runs import end_money_and_leases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from penstock.domain.jobs import Job
+    from penstock.ports.clock import Clock, Entropy
+    from penstock.ports.database import Database, Transaction
+    from penstock.ports.objects import ObjectStore
+    from penstock.ports.runners import JsonLike, Runner
+    from penstock.services.assets import Assets
+    from penstock.telemetry import Log
+
+_PROGRESS_EVERY_SECONDS = 0.5
+_CANCEL_LOOK_SECONDS = 0.1
+_MAX_LOG_LINE = 2000
+_MAX_LOG_LINES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLimits:
+    """What one attempt may take."""
+
+    timeout: timedelta
+    scratch: Path
+
+
+class RunFlow:
+    """The flow of kind `run`; payload `{run_id, account_id}`."""
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
+        self,
+        database: Database,
+        objects: ObjectStore,
+        assets: Assets,
+        runners: Mapping[str, Runner],
+        *,
+        limits: RunLimits,
+        clock: Clock,
+        entropy: Entropy,
+        log: Log,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._assets = assets
+        self._runners = runners
+        self._limits = limits
+        self._clock = clock
+        self._entropy = entropy
+        self._log = log
+
+    def run(self, job: Job) -> None:
+        """One attempt. Ends the run, or raises so that it is tried again."""
+        run = self._start(job)
+        if run is None:
+            return
+        if run.cancel_requested:
+            self._end(job, rules.cancelled(run, now=self._clock.now()), EventKind.RUN_CANCELLED, {})
+            return
+        workdir = Path(tempfile.mkdtemp(prefix="run-", dir=self._limits.scratch))
+        try:
+            self._attempt(job, run, workdir)
+        finally:
+            shutil.rmtree(workdir, ignore_errors=True)
+
+    def give_up(self, job: Job, reason: str) -> None:
+        """End the run as failed, money back, and park the job."""
+        with self._database.write() as tx:
+            try:
+                run = tx.runs.get(*self._names(job))
+            except RunNotFound:
+                tx.fenced.bury(job, error=reason)
+                return
+            if not rules.is_finished(run):
+                ended = rules.failed(run, error=f"the run could not be carried out: {reason}", now=self._clock.now())
+                self._write_end(tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state)
+            tx.fenced.bury(job, error=reason)
+
+    def _start(self, job: Job) -> Run | None:
+        """Mark the run as running; None when it has ended already (a cancel, or a crash after the end was written)."""
+        now = self._clock.now()
+        with self._database.write() as tx:
+            try:
+                run = tx.runs.get(*self._names(job))
+            except RunNotFound:
+                tx.fenced.finish(job)
+                return None
+            if rules.is_finished(run):
+                tx.fenced.finish(job)
+                return None
+            begun = rules.started(run, now=now)
+            tx.runs.replace(begun, was=run.state)
+            tx.events.add(run.account_id, run.id, EventKind.RUN_STARTED, {"attempt": job.attempt}, now=now)
+            tx.fenced.checkpoint(job, "started", {})
+        self._log("run.started", run_id=run.id, model=run.model, attempt=job.attempt)
+        return begun
+
+    def _attempt(self, job: Job, run: Run, workdir: Path) -> None:
+        context = _Context(self, run, workdir, deadline=time.monotonic() + self._limits.timeout.total_seconds())
+        try:
+            runner = self._runners.get(run.runner)
+            if runner is None:
+                msg = f"no runner named {run.runner} is configured for this model"
+                raise RunnerFailed(msg)
+            output = runner.run(run.runner_model, self._inputs(run, context), context)
+            context.close()
+            stored, made = self._store_output(job, run, output)
+        except RunCancelledError:
+            self._end_cancelled(job, run, context)
+            return
+        except RunnerFailed as error:
+            context.close()
+            ended = rules.failed(run, error=error.message, now=self._clock.now())
+            self._end(job, ended, EventKind.RUN_FAILED, {"error": error.message})
+            return
+        finally:
+            context.close()
+        ended = rules.succeeded(run, output=stored, cost=run.held, now=self._clock.now())
+        self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=made)
+
+    def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
+        now = self._clock.now()
+        if context.timed_out():
+            message = f"the run took longer than {self._limits.timeout.total_seconds():.0f} s"
+            self._end(job, rules.failed(run, error=message, now=now), EventKind.RUN_FAILED, {"error": message})
+        else:
+            self._end(job, rules.cancelled(run, now=now), EventKind.RUN_CANCELLED, {})
+
+    def _inputs(self, run: Run, context: _Context) -> dict[str, JsonLike]:
+        with self._database.read() as tx:
+            leased = {asset.id: asset for asset in tx.assets.leased_by(run.id)}
+        context.assets = leased
+        inputs: dict[str, JsonLike] = dict(run.values)
+        for name, asset_id in run.files.items():
+            asset = leased.get(asset_id)
+            if asset is None:
+                msg = f"the input file of {name} is gone"
+                raise RunnerFailed(msg)
+            inputs[name] = FileInput(
+                asset_id=asset.id, name=asset.name, content_type=asset.content_type, size=asset.size
+            )
+        return inputs
+
+    def _store_output(self, job: Job, run: Run, output: JsonLike) -> tuple[object, list[Asset]]:
+        """The output with every file replaced by its asset's mark, and those assets, whose bytes are durable now."""
+        made: list[Asset] = []
+
+        def store(value: JsonLike) -> object:
+            if isinstance(value, OutputFile):
+                asset = self._store_file(job, run, value, index=len(made))
+                made.append(asset)
+                return {ASSET_MARK: asset.id}
+            if isinstance(value, dict):
+                return {str(key): store(item) for key, item in value.items()}
+            if isinstance(value, list | tuple):
+                return [store(item) for item in value]
+            return value
+
+        return store(output), made
+
+    def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
+        """The asset's id follows from run and place, so a repeated attempt makes the same one; its key from the attempt."""
+        asset_id = AssetId(uuid4_text(hashlib.sha256(f"{run.id}/{index}".encode()).digest()[:16]))
+        with file.path.open("rb") as source:
+            found = sniff(source.read(SNIFF_BYTES))
+        content_type = found if found is not None and found != "text/plain" else file.content_type
+        info = self._objects.put(
+            f"assets/{asset_id}-{job.attempt}", file.path, size=file.path.stat().st_size, content_type=content_type
+        )
+        name = clean_filename(file.name)
+        return Asset(
+            id=asset_id,
+            account_id=run.account_id,
+            upload_id=None,
+            run_id=run.id,
+            name=name,
+            size=info.size,
+            sha256=info.sha256 or _file_sha256(file.path),
+            content_type=content_type,
+            declared_type=file.content_type,
+            kind=kind_of(content_type),
+            object_key=info.key,
+            media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
+            created_at=self._clock.now(),
+            expires_at=None,
+        )
+
+    def _end(
+        self, job: Job, ended: Run, kind: EventKind, data: Mapping[str, object], *, made: list[Asset] | None = None
+    ) -> None:
+        with self._database.write() as tx:
+            if self._write_end(tx, ended, kind, data, was=RunState.RUNNING):
+                for asset in made or ():
+                    tx.assets.add(asset)
+            tx.fenced.finish(job)
+        seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
+        self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
+
+    def _write_end(
+        self, tx: Transaction, ended: Run, kind: EventKind, data: Mapping[str, object], *, was: RunState
+    ) -> bool:
+        """The run's end, its money, its leases and its event; False when the run is no longer `was`."""
+        now = ended.finished_at or self._clock.now()
+        if not tx.runs.replace(ended, was=was):
+            return False
+        end_money_and_leases(tx, ended, now=now)
+        tx.events.add(ended.account_id, ended.id, kind, data, now=now)
+        return True
+
+    def tell(self, run: Run, kind: EventKind, data: Mapping[str, object]) -> None:
+        """Add an event of a running run; dropped when the run has ended meanwhile."""
+        with self._database.write() as tx:
+            if tx.runs.get(run.account_id, run.id).state is RunState.RUNNING:
+                tx.events.add(run.account_id, run.id, kind, data, now=self._clock.now())
+
+    def cancel_wanted(self, run: Run) -> bool:
+        """Whether the run's owner asked to cancel."""
+        with self._database.read() as tx:
+            return tx.runs.cancel_requested(run.id)
+
+    def fetch(self, asset: Asset, target: Path) -> None:
+        """Bring an asset's bytes into a file. Raises `RunnerFailed` when they are gone."""
+        partial = target.with_name(target.name + ".part")
+        try:
+            with partial.open("wb") as sink:
+                for chunk in self._objects.read(asset.object_key):
+                    sink.write(chunk)
+        except ObjectNotFoundError:
+            msg = f"the input file {asset.name} is gone"
+            raise RunnerFailed(msg) from None
+        partial.replace(target)
+
+    def signed_get(self, asset: Asset) -> str:
+        """A short-lived URL of an asset's bytes."""
+        return self._assets.signed_get(asset)
+
+    @staticmethod
+    def _names(job: Job) -> tuple[AccountId, RunId]:
+        return AccountId(str(job.payload["account_id"])), RunId(str(job.payload["run_id"]))
+
+
+class _Context:
+    """One attempt's window (`ports.runners.RunContext`). Looks at the wish to cancel at most ten times a second."""
+
+    def __init__(self, flow: RunFlow, run: Run, workdir: Path, *, deadline: float) -> None:
+        self.assets: Mapping[AssetId, Asset] = {}
+        self._flow = flow
+        self._run = run
+        self._workdir = workdir
+        self._deadline = deadline
+        self._lock = threading.Lock()
+        self._lines = 0
+        self._last_progress = 0.0
+        self._pending_progress: float | None = None
+        self._next_look = 0.0
+        self._cancelled = False
+
+    @property
+    def workdir(self) -> Path:
+        return self._workdir
+
+    def fetch(self, file: FileInput) -> Path:
+        suffix = Path(url_slug(file.name)).suffix
+        target = self._workdir / f"input-{file.asset_id}{suffix}"
+        if not target.exists():
+            self._flow.fetch(self.assets[AssetId(file.asset_id)], target)
+        return target
+
+    def url(self, file: FileInput) -> str:
+        return self._flow.signed_get(self.assets[AssetId(file.asset_id)])
+
+    def log(self, message: str, *, level: str = "info") -> None:
+        with self._lock:
+            self._lines += 1
+            if self._lines > _MAX_LOG_LINES:
+                return
+        self._flow.tell(
+            self._run,
+            EventKind.RUN_LOG,
+            {"message": message[:_MAX_LOG_LINE], "level": level, "source": self._run.runner},
+        )
+
+    def progress(self, fraction: float) -> None:
+        now = time.monotonic()
+        with self._lock:
+            fraction = min(1.0, max(0.0, fraction))
+            if now - self._last_progress < _PROGRESS_EVERY_SECONDS:
+                self._pending_progress = fraction
+                return
+            self._last_progress, self._pending_progress = now, None
+        self._flow.tell(self._run, EventKind.RUN_PROGRESS, {"fraction": round(fraction, 3)})
+
+    def cancelled(self) -> bool:
+        now = time.monotonic()
+        if now >= self._next_look and not self._cancelled:
+            self._next_look = now + _CANCEL_LOOK_SECONDS
+            self._cancelled = self._flow.cancel_wanted(self._run)
+        return self._cancelled or self.timed_out()
+
+    def timed_out(self) -> bool:
+        """Whether the attempt has used up its time."""
+        return time.monotonic() >= self._deadline
+
+    def close(self) -> None:
+        """Tell the last progress that was held back."""
+        with self._lock:
+            pending, self._pending_progress = self._pending_progress, None
+        if pending is not None:
+            self._flow.tell(self._run, EventKind.RUN_PROGRESS, {"fraction": round(pending, 3)})
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
