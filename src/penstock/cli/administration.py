@@ -1,0 +1,143 @@
+"""Accounts, keys and the schema. These commands work on the database itself, with the server running or not."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.configuration import DataOption, load_settings
+from penstock.cli.failures import clear_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from penstock.app import Administration
+
+_NEVER = "-"
+
+
+def _usd(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise typer.BadParameter(f"{text!r} is not an amount in USD, such as 100 or 2.50")
+    return amount
+
+
+AccountName = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
+
+
+def create_account(
+    name: AccountName,
+    credits_usd: Annotated[
+        Decimal, typer.Option("--credits", parser=_usd, metavar="USD", help="Balance to begin with.")
+    ] = Decimal(0),
+    data: DataOption = None,
+) -> None:
+    """Create an account."""
+    with _administration(data) as administration:
+        account = administration.create_account(name, credits_usd)
+        print(f"{account.name}: created with {_money(credits_usd)} USD")
+
+
+def credit_account(
+    name: AccountName,
+    amount: Annotated[Decimal, typer.Argument(parser=_usd, metavar="AMOUNT", help="USD to add.")],
+    data: DataOption = None,
+) -> None:
+    """Add credits (USD) to an account."""
+    with _administration(data) as administration:
+        balance = administration.credit_account(name, amount)
+        print(f"{name}: {_money(balance)} USD")
+
+
+def list_accounts(data: DataOption = None) -> None:
+    """List accounts and their balances."""
+    with _administration(data) as administration:
+        rows = [
+            (account.name, _money(balance), _day(account.created_at)) for account, balance in administration.accounts()
+        ]
+    _print_table(("ACCOUNT", "BALANCE USD", "CREATED"), rows)
+
+
+def create_key(
+    account: Annotated[str, typer.Option(metavar="NAME", help="The account that the key belongs to.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(metavar="SCOPE", help="What the key may do; repeatable. Without: everything.")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Create an API key and print it, this one time. It is kept nowhere."""
+    with _administration(data) as administration:
+        _, secret = administration.create_key(account, tuple(scope or ()))
+        print(secret)
+
+
+def list_keys(
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Only this account's keys.")] = None,
+    data: DataOption = None,
+) -> None:
+    """List API keys (never their secrets)."""
+    with _administration(data) as administration:
+        rows = [
+            (
+                key.id,
+                name,
+                key.hint,
+                ",".join(sorted(key.scopes)),
+                _day(key.created_at),
+                _day(key.last_used_at),
+                _day(key.revoked_at),
+            )
+            for name, key in administration.keys(account)
+        ]
+    _print_table(("KEY", "ACCOUNT", "BEGINS", "SCOPES", "CREATED", "LAST USED", "REVOKED"), rows)
+
+
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="KEY", help="The key's id (`key_…`), as `keys list` shows it.")],
+    data: DataOption = None,
+) -> None:
+    """Revoke an API key."""
+    with _administration(data) as administration:
+        administration.revoke_key(key_id)
+        print(f"{key_id}: revoked")
+
+
+def migrate(data: DataOption = None) -> None:
+    """Bring the database up to date."""
+    from penstock import app
+
+    settings = load_settings(data=data)
+    with clear_failures(app.PenstockError):
+        print(f"database at revision {app.migrate(settings)}")
+
+
+@contextmanager
+def _administration(data: Path | None) -> Iterator[Administration]:
+    from penstock import app
+
+    settings = load_settings(data=data)
+    with clear_failures(app.PenstockError), app.administration(settings) as administration:
+        yield administration
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d") if moment else _NEVER
+
+
+def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for row in (titles, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,37 @@
+"""Settings as the flags of a command, the environment and `penstock.toml` give them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from penstock.cli.failures import fail
+
+if TYPE_CHECKING:
+    from penstock.settings import Settings
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Data directory. [env: PENSTOCK_DATA] [default: penstock-data]"),
+]
+
+
+def load_settings(*, dev: bool = False, **flags: object) -> Settings:
+    """Settings with the flags that were given (not None) in front. One line and exit status 1 when they do not fit."""
+    from tomllib import TOMLDecodeError
+
+    from pydantic import ValidationError
+
+    from penstock.settings import LOOPBACK, Settings
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if dev:
+        given["allow_private_networks"] = LOOPBACK
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # the fields check their own types
+    except ValidationError as error:
+        fail("; ".join(f"setting {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()))
+    except TOMLDecodeError as error:
+        fail(f"penstock.toml: {error}")

@@ -1,0 +1,38 @@
+"""The `penstock` program: every command by name. Cheap to import: `--help` is read more often than anything else."""
+
+from __future__ import annotations
+
+import typer
+
+from penstock.cli import administration, runs, serve, uploads
+
+program = typer.Typer(
+    name="penstock",
+    help="A self-hosted ingest plane for generative-AI platforms: signed uploads, assets, model runs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+accounts = typer.Typer(help="Accounts and their credits.", no_args_is_help=True)
+keys = typer.Typer(help="API keys.", no_args_is_help=True)
+
+program.command("serve")(serve.serve)
+program.command("upload")(uploads.upload)
+program.command("run")(runs.run)
+program.add_typer(accounts, name="accounts")
+accounts.command("create")(administration.create_account)
+accounts.command("credit")(administration.credit_account)
+accounts.command("list")(administration.list_accounts)
+program.add_typer(keys, name="keys")
+keys.command("create")(administration.create_key)
+keys.command("list")(administration.list_keys)
+keys.command("revoke")(administration.revoke_key)
+program.command("migrate")(administration.migrate)
+
+
+@program.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    print(installed("penstock"))

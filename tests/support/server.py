@@ -1,0 +1,155 @@
+"""A real `penstock serve` for tests: processes of its own, free ports, a data directory of the test's choice."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+PENSTOCK = (sys.executable, "-m", "penstock")
+READY = re.compile(r"Penstock is ready: API (\S+), objects (\S+)\n")
+_START_SECONDS = 60.0
+_STOP_SECONDS = 35.0  # the server promises 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server that answers. `log` is the file that its parts write to."""
+
+    url: str
+    objects_url: str
+    data: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+    environment: Mapping[str, str]
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def command(self, *arguments: str, api_key: str = "") -> subprocess.CompletedProcess[str]:
+        """Run `penstock` on this server's data directory and address, and wait for its end."""
+        environment = {**self.environment, "PENSTOCK_DATA": str(self.data), "PENSTOCK_URL": self.url}
+        if api_key:
+            environment["PENSTOCK_API_KEY"] = api_key
+        return run_penstock(*arguments, environment=environment)
+
+    def create_account(self, *, credits_usd: str = "100") -> str:
+        """A new account's name."""
+        name = f"account-{next(self._numbers)}"
+        must(self.command("accounts", "create", name, "--credits", credits_usd))
+        return name
+
+    def create_key(self, account: str | None = None, *, credits_usd: str = "100", scopes: Sequence[str] = ()) -> str:
+        """A new key, of the account or of a new one."""
+        account = account or self.create_account(credits_usd=credits_usd)
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        return must(self.command("keys", "create", "--account", account, *options)).stdout.strip()
+
+    def part_pid(self, part: str) -> int:
+        """The process of `api`, `store` or `worker`; of the supervisor for `serve`."""
+        return int((self.data / f"{part}.lock").read_text().split()[0])
+
+    def logged(self) -> str:
+        """What the server has logged so far."""
+        return self.log.read_text(errors="replace")
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Our environment without settings of a developer's own Penstock."""
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_") and name != "DATABASE_URL"
+    }
+    return own | extra
+
+
+def run_penstock(
+    *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run `penstock` to its end."""
+    return subprocess.run(
+        [*PENSTOCK, *arguments],
+        env=environment if environment is not None else clean_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+
+
+def must(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    """The command, which must have succeeded."""
+    assert done.returncode == 0, f"{done.args} ended with {done.returncode}: {done.stderr}"
+    return done
+
+
+@contextmanager
+def running_server(
+    data: Path, *options: str, environment: Mapping[str, str] | None = None, log: Path | None = None
+) -> Iterator[Server]:
+    """`penstock serve --data DATA --port 0 --store-port 0 OPTIONS`, ready; stopped with SIGTERM at the end."""
+    environment = dict(environment) if environment is not None else clean_environment()
+    log = log or data.with_name(f"{data.name}.log")
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            [*PENSTOCK, "serve", "--data", str(data), "--port", "0", "--store-port", "0", *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+        )
+    assert process.stdout is not None
+    try:
+        url, objects_url = read_ready_line(process.stdout, log)
+        yield Server(url=url, objects_url=objects_url, data=data, log=log, process=process, environment=environment)
+    finally:
+        stop(process)
+        process.stdout.close()
+
+
+def read_ready_line(output: IO[bytes], log: Path) -> tuple[str, str]:
+    """Wait for the readiness line: the addresses of the API and of the objects."""
+    deadline = time.monotonic() + _START_SECONDS
+    text = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while not text.endswith(b"\n"):
+            came = selector.select(max(0.0, deadline - time.monotonic()))
+            chunk = os.read(output.fileno(), 4096) if came else b""
+            if not chunk:
+                tail = log.read_text(errors="replace")[-4000:]
+                raise AssertionError(f"the server did not become ready; it printed {text!r} and logged:\n{tail}")
+            text += chunk
+    ready = READY.fullmatch(text.decode())
+    assert ready, text
+    return ready[1], ready[2]
+
+
+def stop(process: subprocess.Popen[bytes]) -> int:
+    """Stop a process we started: SIGTERM, and SIGKILL when it takes too long. Its exit status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+
+
+def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 30.0) -> None:
+    """Wait for a condition that other processes bring about; fails when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
+        time.sleep(0.02)
