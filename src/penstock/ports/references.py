@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 class ReferenceParser(Protocol):
     """Parses one dialect's reference syntax."""
 
-    def __call__(self, text: str) -> Reference | None:
+    def __call__(self, text: str, /) -> Reference | None:
         """What the text names, or None when it is not of this syntax. Raises `ReferenceInvalid` for a broken one of ours."""
         ...
