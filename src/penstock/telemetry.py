@@ -19,6 +19,7 @@ EVENTS: Mapping[str, str] = {
     "api.error": "an API request failed inside; `error` is the exception's type (request_id)",
     "store.request": "an object request was answered (method, path, status, bytes, ms, request_id)",
     "store.degraded": "the store refuses writes (reason)",
+    "store.failed": "an object request failed inside; `error` is the exception's type, `where` the line that raised it",
     "store.recovered": "the store takes writes again",
     "store.swept": "leftovers of an earlier process were removed (files)",
     "upload.admitted": "bytes became an asset (upload_id, asset_id, size, content_type)",

@@ -1,0 +1,70 @@
+"""`python -m penstock.store`: the store alone. Prints one line, `store ready http://HOST:PORT`, when it serves."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from penstock.store.config import StoreConfig, load_or_create_credentials
+from penstock.store.server import DirectoryInUseError, serve
+from penstock.telemetry import Log
+
+
+def main() -> int:
+    """Run until SIGTERM, SIGINT, or (with `--exit-with-stdin`) until the parent's pipe closes."""
+    options = _options()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if options.exit_with_stdin:
+        threading.Thread(target=_watch_stdin, args=(stop,), daemon=True).start()
+    credentials = options.credentials or options.data / "credentials.json"
+    config = StoreConfig(
+        directory=options.data,
+        credentials=load_or_create_credentials(credentials),
+        host=options.host,
+        port=options.port,
+        region=options.region,
+        buckets=tuple(options.bucket),
+        cors_origins=tuple(options.cors_origin),
+    )
+
+    def announce(port: int) -> None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        print(f"store ready http://{host}:{port}", flush=True)  # noqa: T201 - the one line of the contract
+
+    try:
+        serve(config, ready=announce, stop=stop, log=Log("store", sys.stderr if options.log else None), now=time.time)  # noqa: TID251 - the store's one clock
+    except (DirectoryInUseError, OSError) as error:
+        print(f"penstock.store: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it
+        return 1
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m penstock.store", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="directory of the objects")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9000, help="0: any free port")
+    parser.add_argument("--credentials", type=Path, help="0600 JSON file; default: credentials.json in the directory")
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--bucket", action="append", default=[], help="create this bucket at start")
+    parser.add_argument("--cors-origin", action="append", default=[], help="origin that browsers may call from")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--no-log", dest="log", action="store_false", help="write no request log to standard error")
+    return parser.parse_args()
+
+
+def _watch_stdin(stop: threading.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The operations on buckets that clients and conformance tests need (S3 API)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.store import xml
+from penstock.store.answers import Answer, document
+from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, Refused
+from penstock.store.listing import list_objects_v1, list_objects_v2
+from penstock.store.objects import BUCKET_NAME
+from penstock.store.payload import read_document
+
+if TYPE_CHECKING:
+    from penstock.store.config import Limits
+    from penstock.store.health import Health
+    from penstock.store.objects import Objects
+    from penstock.store.request import S3Request
+
+
+class BucketRoutes:
+    """The operations on one bucket, and the list of all."""
+
+    def __init__(self, objects: Objects, health: Health, *, limits: Limits, region: str) -> None:
+        self._objects = objects
+        self._health = health
+        self._limits = limits
+        self._region = region
+
+    def list_buckets(self, _request: S3Request) -> Answer:
+        """ListBuckets."""
+        buckets = [
+            f"<Bucket>{xml.tag('Name', name)}{xml.tag('CreationDate', xml.timestamp(int(created * 1e6)))}</Bucket>"
+            for name, created in self._objects.buckets()
+        ]
+        owner = "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>"
+        return document(xml.root("ListAllMyBucketsResult", f"{owner}<Buckets>{''.join(buckets)}</Buckets>"))
+
+    async def create(self, request: S3Request) -> Answer:
+        """CreateBucket; a bucket that is there already is an error outside us-east-1, as in S3."""
+        if not BUCKET_NAME.fullmatch(request.bucket) or ".." in request.bucket:
+            raise Refused(INVALID_BUCKET_NAME)
+        await read_document(request, limit=self._limits.small_body_bytes)
+        self._health.require_writable()
+        if not self._objects.create_bucket(request.bucket) and self._region != "us-east-1":
+            raise Refused(BUCKET_ALREADY_OWNED)
+        return Answer(status=200, headers=(("Location", f"/{request.bucket}"),))
+
+    def head(self, request: S3Request) -> Answer:
+        """HeadBucket."""
+        self._objects.require_bucket(request.bucket)
+        return Answer(status=200, headers=(("x-amz-bucket-region", self._region),))
+
+    def delete(self, request: S3Request) -> Answer:
+        """DeleteBucket; only an empty one."""
+        self._objects.delete_bucket(request.bucket)
+        return Answer(status=204)
+
+    def location(self, request: S3Request) -> Answer:
+        """GetBucketLocation; us-east-1 is written as nothing (S3 API)."""
+        self._objects.require_bucket(request.bucket)
+        return document(xml.root("LocationConstraint", "" if self._region == "us-east-1" else self._region))
+
+    def versioning(self, request: S3Request) -> Answer:
+        """GetBucketVersioning: never enabled."""
+        self._objects.require_bucket(request.bucket)
+        return document(xml.root("VersioningConfiguration", ""))
+
+    def list_v2(self, request: S3Request) -> Answer:
+        """ListObjectsV2."""
+        self._objects.require_bucket(request.bucket)
+        return document(list_objects_v2(self._objects.index, request))
+
+    def list_v1(self, request: S3Request) -> Answer:
+        """ListObjects."""
+        self._objects.require_bucket(request.bucket)
+        return document(list_objects_v1(self._objects.index, request))

@@ -1,0 +1,21 @@
+"""Named points at which a test may end the process as `kill -9` would (F3).
+
+`PENSTOCK_STORE_FAILPOINT=name` dies at the first passing, `name:3` at the third. Without the variable a point costs one
+comparison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+
+_SPEC = os.environ.get("PENSTOCK_STORE_FAILPOINT", "")  # noqa: TID251 - the store's one reading of the environment
+_NAME, _, _COUNT = _SPEC.partition(":")
+_FATAL_PASSING = int(_COUNT or 1)
+_passings = itertools.count(1)
+
+
+def failpoint(name: str) -> None:
+    """End the process here, at once and without cleaning up, when the environment asks for it."""
+    if name == _NAME and next(_passings) == _FATAL_PASSING:
+        os._exit(9)

@@ -1,0 +1,77 @@
+"""Whether the disk can be trusted with a write: free space in reserve, and no error that was not survived (P9, P10)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from penstock.store.faults import INSUFFICIENT_STORAGE, INTERNAL_ERROR, SERVICE_UNAVAILABLE, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PROBE_EVERY_SECONDS = 1.0
+
+
+class Health:
+    """Degraded after a failed write; every second another trial write may end that, without a restart."""
+
+    def __init__(self, directory: Path, *, reserve_bytes: int, log: Callable[..., None]) -> None:
+        self._directory = directory
+        self._reserve = reserve_bytes
+        self._log = log
+        self._lock = threading.Lock()
+        self._reason = ""
+        self._probed_at = 0.0
+
+    @property
+    def degraded(self) -> bool:
+        return bool(self._reason)
+
+    def require_space(self, size: int) -> None:
+        """Raises `Refused` (507) when `size` more bytes would eat into the reserve."""
+        disk = os.statvfs(self._directory)
+        if disk.f_bavail * disk.f_frsize < size + self._reserve:
+            raise Refused(INSUFFICIENT_STORAGE)
+
+    def require_writable(self) -> None:
+        """Raises `Refused` (503) while the store is degraded and a trial write still fails."""
+        if not self._reason:
+            return
+        with self._lock:
+            if self._reason and time.monotonic() - self._probed_at >= _PROBE_EVERY_SECONDS:
+                self._probed_at = time.monotonic()
+                self._probe()
+            if self._reason:
+                raise Refused(SERVICE_UNAVAILABLE)
+
+    def failed(self, error: OSError) -> Refused:
+        """Note a failed write. The answer to it: 507 for a full disk, 500 for all else."""
+        with self._lock:
+            if not self._reason:
+                self._reason = errno.errorcode.get(error.errno or 0, "unknown")
+                self._probed_at = time.monotonic()
+                self._log("store.degraded", reason=self._reason)
+        return Refused(INSUFFICIENT_STORAGE if error.errno in _FULL else INTERNAL_ERROR)
+
+    def _probe(self) -> None:
+        """Write, sync and remove a file, through descriptors that have seen no error."""
+        path = self._directory / "tmp" / f"probe-{secrets.token_hex(8)}"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(descriptor, bytes(4096))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+                path.unlink()
+        except OSError:
+            return
+        self._reason = ""
+        self._log("store.recovered")

@@ -1,0 +1,235 @@
+"""PutObject, GetObject, HeadObject, CopyObject, DeleteObject, DeleteObjects (S3 API)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from penstock.store import xml
+from penstock.store.answers import Answer, FileSlice, Headers, document, http_date
+from penstock.store.conditions import (
+    copy_source_conditions,
+    range_still_applies,
+    request_conditions,
+    write_conditions,
+)
+from penstock.store.digests import as_base64
+from penstock.store.exposure import OPAQUE_TYPE, field_value, shown_as
+from penstock.store.faults import (
+    INVALID_ARGUMENT,
+    INVALID_REQUEST,
+    MALFORMED_XML,
+    NO_SUCH_KEY,
+    NotModified,
+    Refused,
+)
+from penstock.store.payload import checksum_headers, declared, read_document, store_body
+from penstock.store.ranges import parse_range
+from penstock.store.record import Record
+from penstock.store.request import split_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from penstock.store.config import Limits
+    from penstock.store.health import Health
+    from penstock.store.objects import Objects, Stored
+    from penstock.store.request import S3Request
+
+_STORED_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
+_OVERRIDES = ("cache-control", "content-encoding", "content-language", "expires")
+_USER = "x-amz-meta-"
+_MOST_DELETIONS = 1000
+_MOST_USER_BYTES = 2048
+
+
+class ObjectRoutes:
+    """The operations on one key (and the deletion of many)."""
+
+    def __init__(self, objects: Objects, health: Health, *, limits: Limits, now: Callable[[], float]) -> None:
+        self._objects = objects
+        self._health = health
+        self._limits = limits
+        self._now = now
+
+    async def put(self, request: S3Request) -> Answer:
+        """PutObject. Nothing is stored unless everything was right; the answer comes after the fsyncs (P1)."""
+        self._objects.require_bucket(request.bucket)
+        claim = declared(request, object_bytes=self._limits.object_bytes)
+        conditions = write_conditions(request.fields)
+        headers, user = _stored_metadata(request)
+        self._health.require_writable()
+        self._health.require_space(request.body.length or 0)
+        wanted = {"sha256", *claim.algorithms} | (set() if request.presigned else {"md5"})
+        with self._objects.begin(wanted) as incoming:
+            digests = await store_body(request, claim, incoming)
+            record = Record(
+                bucket=request.bucket,
+                key=request.key,
+                size=incoming.size,
+                etag=_etag(digests),
+                sha256=digests["sha256"].hex(),
+                content_type=_content_type(request),
+                modified_us=self._microseconds(),
+                headers=headers,
+                user=user,
+                checksums={name: as_base64(digests[name]) for name in claim.algorithms - {"md5"}},
+            )
+            self._objects.commit(incoming, record, check=conditions.check_write)
+        checksums = [(f"x-amz-checksum-{name}", value) for name, value in record.checksums.items()]
+        return Answer(status=200, headers=(("ETag", f'"{record.etag}"'), *checksums))
+
+    def get(self, request: S3Request) -> Answer:
+        """GetObject and HeadObject: conditions first, then the range (RFC 9110 §13.2.2)."""
+        self._objects.require_bucket(request.bucket)
+        stored = self._objects.open(request.bucket, request.key)
+        try:
+            answer = self._view(request, stored)
+        except BaseException:
+            stored.close()
+            raise
+        if answer.file is None:
+            stored.close()
+        return answer
+
+    def copy(self, request: S3Request) -> Answer:
+        """CopyObject: a hard link with a record of its own; nothing is moved."""
+        self._objects.require_bucket(request.bucket)
+        source_bucket, source_key = _copy_source(request)
+        self._objects.require_bucket(source_bucket)
+        directive = request.fields.get("x-amz-metadata-directive", "COPY")
+        if directive not in {"COPY", "REPLACE"}:
+            raise Refused(INVALID_ARGUMENT, "x-amz-metadata-directive must be COPY or REPLACE.")
+        same = (source_bucket, source_key) == (request.bucket, request.key)
+        if same and directive == "COPY":
+            raise Refused(INVALID_REQUEST, "An object can be copied to itself only with changed metadata.")
+        on_source, on_target = copy_source_conditions(request.fields), write_conditions(request.fields)
+        self._health.require_writable()
+        self._health.require_space(0)
+
+        def describe(source: Record) -> Record:
+            on_source.check_copy(source.etag, source.modified)
+            headers, user, content_type = source.headers, source.user, source.content_type
+            if directive == "REPLACE":
+                headers, user = _stored_metadata(request)
+                content_type = _content_type(request)
+            return Record(
+                bucket=request.bucket,
+                key=request.key,
+                size=source.size,
+                etag=source.etag,
+                sha256=source.sha256,
+                content_type=content_type,
+                modified_us=self._microseconds(),
+                headers=headers,
+                user=user,
+                checksums=source.checksums,
+            )
+
+        record = self._objects.copy(source_bucket, source_key, describe=describe, check=on_target.check_write)
+        content = xml.tag("LastModified", xml.timestamp(record.modified_us)) + xml.tag("ETag", f'"{record.etag}"')
+        return document(xml.root("CopyObjectResult", content))
+
+    def delete(self, request: S3Request) -> Answer:
+        """DeleteObject: 204 whether or not there was an object."""
+        self._objects.require_bucket(request.bucket)
+        self._objects.delete(request.bucket, [request.key])
+        return Answer(status=204)
+
+    async def delete_many(self, request: S3Request) -> Answer:
+        """DeleteObjects: up to 1000 keys, each with its own result."""
+        self._objects.require_bucket(request.bucket)
+        tree = xml.parse(await read_document(request, limit=self._limits.small_body_bytes), "Delete")
+        keys = [node.findtext("Key") or "" for node in tree.iter("Object")]
+        if not 1 <= len(keys) <= _MOST_DELETIONS or not all(keys):
+            raise Refused(MALFORMED_XML)
+        self._objects.delete(request.bucket, keys)
+        quiet = (tree.findtext("Quiet") or "").lower() == "true"
+        deleted = [] if quiet else [f"<Deleted>{xml.tag('Key', key)}</Deleted>" for key in keys]
+        return document(xml.root("DeleteResult", deleted))
+
+    def _view(self, request: S3Request, stored: Stored) -> Answer:
+        record = stored.record
+        try:
+            request_conditions(request.fields).check_read(record.etag, record.modified)
+        except NotModified:
+            return Answer(status=304, headers=_validators(record))
+        wanted = request.fields.get("range")
+        if not range_still_applies(request.fields.get("if-range"), record.etag, record.modified):
+            wanted = None
+        part = parse_range(wanted, record.size)
+        offset, count = (part.start, part.length) if part else (0, record.size)
+        headers = (*_validators(record), *_shown_headers(request, record))
+        headers += checksum_headers(record.sha256, record.checksums, request.fields)
+        if part:
+            headers += (("Content-Range", part.content_range),)
+        file = None if request.method == "HEAD" else FileSlice(stored=stored, offset=offset, count=count)
+        return Answer(status=206 if part else 200, headers=headers, file=file, length=count)
+
+    def _microseconds(self) -> int:
+        return int(self._now() * 1_000_000)
+
+
+def _etag(digests: dict[str, bytes]) -> str:
+    """MD5 where S3 clients compare it; else a strong tag that nobody can take for MD5 (design §6)."""
+    return digests["md5"].hex() if "md5" in digests else f"sha256-{digests['sha256'].hex()}"
+
+
+def _content_type(request: S3Request) -> str:
+    return field_value(request.fields.get("content-type", "")) or OPAQUE_TYPE
+
+
+def _stored_metadata(request: S3Request) -> tuple[dict[str, str], dict[str, str]]:
+    """The standard headers and the `x-amz-meta-…` values that a write leaves with the object."""
+    headers = {name: field_value(request.fields[name]) for name in _STORED_HEADERS if name in request.fields}
+    if "content-encoding" in headers:
+        codings = [coding.strip() for coding in headers.pop("content-encoding").split(",")]
+        kept = ",".join(coding for coding in codings if coding and coding != "aws-chunked")
+        headers |= {"content-encoding": kept} if kept else {}
+    user = {
+        name.removeprefix(_USER): field_value(value) for name, value in request.fields.items() if name.startswith(_USER)
+    }
+    if sum(len(name) + len(value) for name, value in user.items()) > _MOST_USER_BYTES:
+        raise Refused(INVALID_REQUEST, "Your metadata headers exceed the maximum allowed metadata size.")
+    return headers, user
+
+
+def _copy_source(request: S3Request) -> tuple[str, str]:
+    """Bucket and key of `x-amz-copy-source`, which is percent-encoded, with or without a leading slash."""
+    path, _, version = request.fields["x-amz-copy-source"].partition("?versionId=")
+    try:
+        bucket, key = split_path("/" + unquote_to_bytes(path.encode("latin-1")).decode().removeprefix("/"))
+    except UnicodeDecodeError:
+        raise Refused(INVALID_ARGUMENT, "x-amz-copy-source is not UTF-8.") from None
+    if not bucket or not key:
+        raise Refused(INVALID_ARGUMENT, "x-amz-copy-source must name a bucket and a key.")
+    if version not in {"", "null"}:
+        raise Refused(NO_SUCH_KEY)
+    return bucket, key
+
+
+def _validators(record: Record) -> Headers:
+    return (("ETag", f'"{record.etag}"'), ("Last-Modified", http_date(record.modified)))
+
+
+def _shown_headers(request: S3Request, record: Record) -> Headers:
+    """Type and disposition under S10, the other stored headers, and what the signed query overrides of them."""
+    overrides = {
+        name.removeprefix("response-"): field_value(value)
+        for name, value in request.query.items()
+        if name.startswith("response-")
+    }
+    content_type, disposition = shown_as(
+        record.content_type,
+        overrides.get("content-disposition", record.headers.get("content-disposition")),
+        requested_type=overrides.get("content-type"),
+        from_browser=request.presigned,
+    )
+    shown = {name: overrides.get(name, record.headers.get(name)) for name in _OVERRIDES}
+    shown["content-disposition"] = disposition
+    return (
+        ("Content-Type", content_type),
+        ("Accept-Ranges", "bytes"),
+        *[(name, value) for name, value in shown.items() if value is not None],
+        *[(_USER + name, value) for name, value in record.user.items()],
+    )

@@ -1,0 +1,135 @@
+"""A request's body as the object's bytes: limits while it streams, and every declared checksum compared at the end."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.sigv4 import UNSIGNED_PAYLOAD
+from penstock.store.digests import ALGORITHMS, as_base64, digest_of
+from penstock.store.faults import (
+    BAD_DIGEST,
+    ENTITY_TOO_LARGE,
+    INVALID_ARGUMENT,
+    INVALID_DIGEST,
+    INVALID_REQUEST,
+    NOT_IMPLEMENTED,
+    XAMZ_CONTENT_SHA256_MISMATCH,
+    Refused,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from penstock.store.objects import Incoming
+    from penstock.store.request import S3Request
+
+MAX_LENGTH = "x-penstock-max-length"
+_CHECKSUM = "x-amz-checksum-"
+_DIGEST_SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "md5": 16, "sha1": 20, "sha256": 32}
+_NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the client says of the bytes that it is going to send. `digests` are by algorithm, binary."""
+
+    digests: dict[str, bytes]
+    payload_sha256: str | None
+    max_bytes: int
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        return frozenset(self.digests)
+
+    def compare(self, digests: Mapping[str, bytes]) -> None:
+        """Raises `Refused` when a digest is not the declared one. `digests` must hold SHA-256 and `algorithms`."""
+        if self.payload_sha256 is not None and digests["sha256"].hex() != self.payload_sha256:
+            raise Refused(XAMZ_CONTENT_SHA256_MISMATCH)
+        if any(digests[name] != expected for name, expected in self.digests.items()):
+            raise Refused(BAD_DIGEST)
+
+
+def declared(request: S3Request, *, object_bytes: int) -> Declared:
+    """The declarations of an upload, checked as far as that goes before its first byte. Raises `Refused`."""
+    digests = {}
+    if "content-md5" in request.fields:
+        digests["md5"] = _decoded(request.fields["content-md5"], "md5")
+    named = {name: value for name, value in _parameters(request).items() if name.startswith(_CHECKSUM)}
+    for name in named.keys() - _NOT_VALUES:
+        algorithm = name.removeprefix(_CHECKSUM)
+        if algorithm not in _DIGEST_SIZES:
+            raise Refused(INVALID_REQUEST, f"{name} is not a checksum header.")
+        if algorithm not in ALGORITHMS:
+            raise Refused(NOT_IMPLEMENTED, f"{name} is not supported here yet.")
+        digests[algorithm] = _decoded(named[name], algorithm)
+    if len(digests.keys() - {"md5"}) > 1:
+        raise Refused(INVALID_REQUEST, "Expecting a single x-amz-checksum- header.")
+    payload = request.verified.payload_hash
+    if payload.startswith("STREAMING-"):
+        raise Refused(NOT_IMPLEMENTED, "aws-chunked bodies are not supported here yet.")
+    limit = _max_length(request, object_bytes)
+    if request.body.length is not None and request.body.length > limit:
+        raise Refused(ENTITY_TOO_LARGE)
+    return Declared(
+        digests=digests, payload_sha256=None if payload == UNSIGNED_PAYLOAD else payload, max_bytes=limit
+    )  # fmt: skip
+
+
+async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:
+    """Move the body into the file. Returns its digests; raises `Refused` when a limit or a declaration is not kept."""
+    body = request.body
+    while piece := await body.receive():
+        if incoming.size + len(piece) > claim.max_bytes:
+            raise Refused(ENTITY_TOO_LARGE)
+        incoming.write(piece)
+    digests = incoming.digests.finish()
+    claim.compare(digests)
+    return digests
+
+
+async def read_document(request: S3Request, *, limit: int) -> bytes:
+    """A small request body, with what was declared of it compared."""
+    claim = declared(request, object_bytes=limit)
+    body = await request.body.read(claim.max_bytes)
+    claim.compare({name: digest_of(name, body) for name in {"sha256", *claim.algorithms}})
+    return body
+
+
+def checksum_headers(
+    sha256: str, checksums: Mapping[str, str], fields: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
+    """What `x-amz-checksum-mode: ENABLED` asks for: SHA-256, which we always have, and the client's own choice."""
+    if fields.get("x-amz-checksum-mode", "").upper() != "ENABLED":
+        return ()
+    known = {"sha256": as_base64(bytes.fromhex(sha256))} | dict(checksums)
+    return (*[(f"{_CHECKSUM}{name}", value) for name, value in known.items()], ("x-amz-checksum-type", "FULL_OBJECT"))
+
+
+def _parameters(request: S3Request) -> dict[str, str]:
+    """Headers, and for a presigned URL the parameters that stand for headers; names in lower case."""
+    if not request.presigned:
+        return request.fields
+    return {name.lower(): value for name, value in request.query.items()} | request.fields
+
+
+def _decoded(text: str, algorithm: str) -> bytes:
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Refused(INVALID_DIGEST) from None
+    if len(digest) != _DIGEST_SIZES[algorithm]:
+        raise Refused(INVALID_DIGEST)
+    return digest
+
+
+def _max_length(request: S3Request, object_bytes: int) -> int:
+    """The signed limit of an upload of advisory size, in bytes; never above what the store allows."""
+    text = request.query.get(MAX_LENGTH)
+    if text is None:
+        return object_bytes
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):  # noqa: PLR2004 - beyond any size
+        raise Refused(INVALID_ARGUMENT, f"{MAX_LENGTH} must be a number of bytes.")
+    return min(int(text), object_bytes)

@@ -1,0 +1,75 @@
+"""What the store knows of an object, and how it stands at the end of the object's file. Pure.
+
+A file is `data | record | trailer`: the record is JSON, the trailer says how long both are and carries the record's
+CRC-32. The data comes first, so that it can be moved by the kernel and written before anything is known of it; the
+record shares the data's file, so that one fsync and one rename commit both.
+
+A record with `linked` stands in a file without data: the data is that of the file named there (a copy, see `objects`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from dataclasses import asdict, dataclass, field
+
+_TRAILER = struct.Struct("<QII8s")
+_MAGIC = b"PNSTK\x00\x00\x01"
+_USUAL_TAIL = 2048
+
+
+class DamagedError(Exception):
+    """A file of the store that does not end in a whole record, or that is shorter or longer than it says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One object. `etag` is without quotes, `sha256` in hex, `modified_us` microseconds since the epoch (UTC).
+
+    `headers` are the stored response headers (`cache-control`, …), `user` the `x-amz-meta-…` values, `checksums` the
+    further checksums that the client asked for, by algorithm, in base64.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    sha256: str
+    content_type: str
+    modified_us: int
+    headers: dict[str, str] = field(default_factory=dict)
+    user: dict[str, str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
+    linked: str | None = None
+
+    @property
+    def modified(self) -> int:
+        """Whole seconds, as `Last-Modified` shows them."""
+        return self.modified_us // 1_000_000
+
+
+def encode(record: Record) -> bytes:
+    """The bytes that follow the data."""
+    values = {name: value for name, value in asdict(record).items() if value not in (None, {})}
+    text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    data_size = 0 if record.linked else record.size
+    return text + _TRAILER.pack(data_size, len(text), zlib.crc32(text), _MAGIC)
+
+
+def read_record(fd: int) -> Record:
+    """The record of an open file. Raises `DamagedError`."""
+    total = os.fstat(fd).st_size
+    tail = os.pread(fd, _USUAL_TAIL, max(0, total - _USUAL_TAIL))
+    if len(tail) < _TRAILER.size:
+        raise DamagedError("the file is too short for a record")
+    data_size, text_size, checksum, magic = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)
+    if magic != _MAGIC or data_size + text_size + _TRAILER.size != total:
+        raise DamagedError("the file does not end in a record of its own length")
+    text = tail[-text_size - _TRAILER.size : -_TRAILER.size]
+    if text_size + _TRAILER.size > len(tail):
+        text = os.pread(fd, text_size, data_size)
+    if zlib.crc32(text) != checksum:
+        raise DamagedError("the record's checksum is wrong")
+    return Record(**json.loads(text))

@@ -1,0 +1,83 @@
+"""One authorised request: who signed what, and which bucket and key it names. Nothing of the body is read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.sigv4 import AuthKind, SignatureError, Verified, Verifier
+from penstock.store.faults import INVALID_ARGUMENT, INVALID_URI, KEY_TOO_LONG, Fault, Refused
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from penstock.store.body import Body
+    from penstock.store.head import Head
+
+_LONGEST_KEY = 1024
+# Query parameters that name another operation or view; one we do not serve must not be mistaken for the plain one.
+_SUBRESOURCES = frozenset(
+    {
+        "accelerate", "acl", "analytics", "append", "attributes", "cors", "delete", "encryption", "intelligent-tiering",
+        "inventory", "legal-hold", "lifecycle", "list-type", "location", "logging", "metadataTable", "metrics",
+        "notification", "object-lock", "ownershipControls", "partNumber", "policy", "policyStatus",
+        "publicAccessBlock", "rename", "replication", "requestPayment", "restore", "retention", "select", "session",
+        "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Request:
+    """A request whose signature is right. `query` holds the signed parameters; a repeated one has its first value."""
+
+    method: str
+    bucket: str
+    key: str
+    query: dict[str, str]
+    fields: dict[str, str]
+    verified: Verified
+    body: Body
+
+    @property
+    def presigned(self) -> bool:
+        return self.verified.kind is AuthKind.QUERY
+
+    @property
+    def subresources(self) -> frozenset[str]:
+        """Which operation other than the plain one the query names."""
+        return _SUBRESOURCES.intersection(self.query)
+
+    def number(self, name: str, default: int, *, most: int) -> int:
+        """A decimal query parameter, capped at `most`. Raises `Refused` when it is no number."""
+        text = self.query.get(name, "")
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 10):  # noqa: PLR2004 - beyond any number S3 knows
+            raise Refused(INVALID_ARGUMENT, f"{name} must be a decimal number.")
+        return min(int(text), most)
+
+
+def authorise(head: Head, body: Body, *, verifier: Verifier, now: datetime) -> S3Request:
+    """Check the signature, then name what it is about. Raises `Refused`."""
+    try:
+        verified = verifier.verify(head.method, head.target, head.headers, now=now)
+    except SignatureError as error:
+        raise Refused(Fault(error.code, error.status, error.message)) from None
+    bucket, key = split_path(verified.target.path)
+    query: dict[str, str] = {}
+    for name, value in verified.target.query:
+        query.setdefault(name, value)
+    return S3Request(
+        method=head.method, bucket=bucket, key=key, query=query, fields=head.fields, verified=verified, body=body
+    )
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """Bucket and key of a decoded path-style path; either may be empty. Raises `Refused` for a key that S3 forbids."""
+    bucket, _, key = path.removeprefix("/").partition("/")
+    if "\0" in path:
+        raise Refused(INVALID_URI)
+    if len(key.encode()) > _LONGEST_KEY:
+        raise Refused(KEY_TOO_LONG)
+    return bucket, key

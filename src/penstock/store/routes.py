@@ -1,0 +1,61 @@
+"""Which operation a request means (S3 API, path style), and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+from penstock.store.faults import METHOD_NOT_ALLOWED, NOT_IMPLEMENTED, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from penstock.store.answers import Answer
+    from penstock.store.bucket_routes import BucketRoutes
+    from penstock.store.object_routes import ObjectRoutes
+    from penstock.store.request import S3Request
+
+    Handler = Callable[[S3Request], Answer | Awaitable[Answer]]
+
+_NONE: frozenset[str] = frozenset()
+
+
+class Routes:
+    """Method, resource and subresource → handler."""
+
+    def __init__(self, buckets: BucketRoutes, objects: ObjectRoutes) -> None:
+        self._service: Mapping[tuple[str, frozenset[str]], Handler] = {("GET", _NONE): buckets.list_buckets}
+        self._bucket: Mapping[tuple[str, frozenset[str]], Handler] = {
+            ("PUT", _NONE): buckets.create,
+            ("HEAD", _NONE): buckets.head,
+            ("DELETE", _NONE): buckets.delete,
+            ("GET", _NONE): buckets.list_v1,
+            ("GET", frozenset({"list-type"})): buckets.list_v2,
+            ("GET", frozenset({"location"})): buckets.location,
+            ("GET", frozenset({"versioning"})): buckets.versioning,
+            ("POST", frozenset({"delete"})): objects.delete_many,
+        }
+        self._object: Mapping[tuple[str, frozenset[str]], Handler] = {
+            ("PUT", _NONE): objects.put,
+            ("GET", _NONE): objects.get,
+            ("HEAD", _NONE): objects.get,
+            ("DELETE", _NONE): objects.delete,
+        }
+        self._copy = objects.copy
+
+    async def answer(self, request: S3Request) -> Answer:
+        """Run the operation. Raises `Refused` when there is none."""
+        result = self._handler(request)(request)
+        return await result if inspect.isawaitable(result) else result
+
+    def _handler(self, request: S3Request) -> Handler:
+        table = self._object if request.key else self._bucket if request.bucket else self._service
+        handler = table.get((request.method, request.subresources))
+        if handler is None:
+            allowed = sorted(method for method, names in table if names == request.subresources)
+            if not allowed:
+                raise Refused(NOT_IMPLEMENTED)
+            raise Refused(METHOD_NOT_ALLOWED, headers=(("Allow", ", ".join(allowed)),))
+        if handler == table.get(("PUT", _NONE)) and request.key and "x-amz-copy-source" in request.fields:
+            return self._copy
+        return handler

@@ -1,0 +1,184 @@
+"""The process: one lock on the data directory, one listening socket, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import resource
+import secrets
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from penstock.sigv4 import Verifier
+from penstock.store.answers import refusal, render_head
+from penstock.store.bucket_routes import BucketRoutes
+from penstock.store.connection import Connection
+from penstock.store.digests import HashThreads
+from penstock.store.faults import SLOW_DOWN, Refused
+from penstock.store.health import Health
+from penstock.store.object_routes import ObjectRoutes
+from penstock.store.objects import Objects
+from penstock.store.reactor import READABLE, Reactor, ShuttingDown
+from penstock.store.reactor import ready as until_ready
+from penstock.store.routes import Routes
+from penstock.store.session import Sessions, raised_at
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from penstock.store.config import StoreConfig
+
+_BACKLOG = 1024
+_FILES_BESIDE_CONNECTIONS = 200
+_SHORT_OF_FILES_SECONDS = 0.05
+_FOREVER = float("inf")
+
+
+class DirectoryInUseError(Exception):
+    """Another process serves this data directory (F38)."""
+
+
+def serve(
+    config: StoreConfig,
+    *,
+    ready: Callable[[int], None],
+    stop: threading.Event,
+    log: Callable[..., None],
+    now: Callable[[], float],
+) -> None:
+    """Serve until `stop` is set, then drain. `ready` is told the port when requests can be answered.
+
+    `now` gives seconds since the epoch; `log` takes an event's name and its fields (`penstock.telemetry.Log`). Raises
+    `DirectoryInUseError`, and `OSError` when the address cannot be bound.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_locked(config.directory))
+        listener = stack.enter_context(_listening(config.host, config.port))
+        threads = HashThreads(os.cpu_count() or 1)
+        stack.callback(threads.close)
+        objects = Objects(config.directory, threads=threads)
+        stack.callback(objects.close)
+        if removed := objects.sweep():
+            log("store.swept", files=removed)
+        objects.reconcile()
+        for bucket in config.buckets:
+            objects.create_bucket(bucket)
+        _Server(config, objects, listener=listener, log=log, now=now).run(ready, stop)
+
+
+class _Server:
+    """The parts of a running store, put together."""
+
+    def __init__(
+        self,
+        config: StoreConfig,
+        objects: Objects,
+        *,
+        listener: socket.socket,
+        log: Callable[..., None],
+        now: Callable[[], float],
+    ) -> None:
+        self._limits = config.limits
+        self._listener = listener
+        self._now = now
+        self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
+        health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log)
+        routes = Routes(
+            BucketRoutes(objects, health, limits=config.limits, region=config.region),
+            ObjectRoutes(objects, health, limits=config.limits, now=now),
+        )
+        self._sessions = Sessions(
+            config,
+            verifier=Verifier(lookup=config.credentials.get, region=config.region),
+            routes=routes,
+            health=health,
+            now=now,
+            log=log,
+            draining=lambda: self._reactor.draining,
+        )
+        self._most_connections = min(config.limits.connections, _file_limit() - _FILES_BESIDE_CONNECTIONS)
+
+    def run(self, ready: Callable[[int], None], stop: threading.Event) -> None:
+        self._reactor.start()
+        self._reactor.spawn(self._accept(), self._listener.fileno())
+        try:
+            ready(self._listener.getsockname()[1])
+            while not stop.wait(1.0):
+                self._reactor.expire()
+            self._reactor.drain(seconds=self._limits.shutdown_seconds)
+        finally:
+            self._reactor.close()
+
+    async def _accept(self) -> None:
+        with contextlib.suppress(ShuttingDown), self._listener:
+            while True:
+                try:
+                    client, _ = self._listener.accept()
+                except BlockingIOError:
+                    await _for_clients()
+                except OSError as error:
+                    if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS}:
+                        raise
+                    time.sleep(_SHORT_OF_FILES_SECONDS)  # noqa: ASYNC251 - the backlog waits for a descriptor, and so do we
+                else:
+                    self._welcome(client)
+
+    def _welcome(self, client: socket.socket) -> None:
+        client.setblocking(False)  # noqa: FBT003 - the library's signature
+        if self._reactor.live > self._most_connections:
+            self._turn_away(client)
+            return
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = Connection(client, self._limits)
+        self._reactor.spawn(self._sessions.run(connection), client.fileno())
+
+    def _turn_away(self, client: socket.socket) -> None:
+        request_id = secrets.token_hex(8).upper()
+        answer = refusal(Refused(SLOW_DOWN), resource="", request_id=request_id)
+        with client, contextlib.suppress(OSError):
+            client.send(render_head(answer, request_id=request_id, now=self._now(), keep_alive=False) + answer.body)
+
+
+async def _for_clients() -> None:
+    await until_ready(READABLE, _FOREVER, idle=True)
+
+
+def _reporter(log: Callable[..., None]) -> Callable[[Exception], None]:
+    return lambda error: log("store.failed", error=type(error).__name__, where=raised_at(error))
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the data directory's lock. Raises `DirectoryInUseError`."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(directory / "store.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryInUseError(f"another store process serves {directory}") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listener.setblocking(False)  # noqa: FBT003 - the library's signature
+    return listener
+
+
+def _file_limit() -> int:
+    """Open files that the process may have; raised to the hard limit first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
