@@ -1,4 +1,4 @@
-"""Background removal: the subject's outline, found small, drawn at full resolution with soft edges and clean colours."""
+"""Background removal: the outline is found small, and drawn at full resolution with soft edges and clean colours."""
 
 from __future__ import annotations
 
