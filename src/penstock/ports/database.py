@@ -193,7 +193,7 @@ class LedgerRepository(Protocol):
         ...
 
     def add(self, entry: LedgerEntry) -> None:
-        """Append. Fails when (account, number) or (run, kind) exists: a lost race or a repeated step."""
+        """Append. Raises `LedgerConflictError` when (account, number) or (run, kind) exists."""
         ...
 
     def page(self, account_id: AccountId, *, below: int | None, limit: int) -> Sequence[LedgerEntry]:
@@ -203,6 +203,10 @@ class LedgerRepository(Protocol):
     def ended(self, run_id: RunId) -> bool:
         """Whether the run's hold was settled or refunded."""
         ...
+
+
+class LedgerConflictError(Exception):
+    """Such an entry exists: a race that was lost for want of `lock`, or a step that was already done."""
 
 
 class EventRepository(Protocol):

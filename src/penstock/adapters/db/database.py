@@ -1,0 +1,146 @@
+"""The database port on whichever database the URL names."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import text
+
+from penstock.adapters.db.accounts import SqlAccounts
+from penstock.adapters.db.assets import SqlAssets, SqlAssetSweeps
+from penstock.adapters.db.engine import parse_url, translated
+from penstock.adapters.db.events import SqlEvents
+from penstock.adapters.db.idempotency import SqlIdempotency
+from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
+from penstock.adapters.db.ledger import SqlLedger
+from penstock.adapters.db.runs import SqlRuns
+from penstock.adapters.db.sqlite import SqliteGate
+from penstock.adapters.db.uploads import SqlUploads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    from penstock.ports.database import Changes
+
+# A write that changes nothing, but needs everything that a write needs.
+_TOUCH = text("UPDATE alembic_version SET version_num = version_num")
+
+
+class Gate(Protocol):
+    """What the two databases do differently: begin, end and announce transactions."""
+
+    def write(self) -> AbstractContextManager[Connection]: ...
+    def read(self) -> AbstractContextManager[Connection]: ...
+    def announce(self, connection: Connection) -> None: ...
+    def changes(self) -> Changes: ...
+    def close(self) -> None: ...
+
+
+class SqlTransaction:
+    """Implements `Transaction`. `told` turns true once events or jobs are asked for: somebody may wait for them."""
+
+    __slots__ = ("_connection", "told")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.told = False
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        return SqlAccounts(self._connection)
+
+    @property
+    def uploads(self) -> SqlUploads:
+        return SqlUploads(self._connection)
+
+    @property
+    def assets(self) -> SqlAssets:
+        return SqlAssets(self._connection)
+
+    @property
+    def asset_sweeps(self) -> SqlAssetSweeps:
+        return SqlAssetSweeps(self._connection)
+
+    @property
+    def runs(self) -> SqlRuns:
+        return SqlRuns(self._connection)
+
+    @property
+    def ledger(self) -> SqlLedger:
+        return SqlLedger(self._connection)
+
+    @property
+    def events(self) -> SqlEvents:
+        self.told = True
+        return SqlEvents(self._connection)
+
+    @property
+    def idempotency(self) -> SqlIdempotency:
+        return SqlIdempotency(self._connection)
+
+    @property
+    def jobs(self) -> SqlJobs:
+        self.told = True
+        return SqlJobs(self._connection)
+
+    @property
+    def fenced(self) -> SqlFencedJobs:
+        self.told = True
+        return SqlFencedJobs(self._connection)
+
+
+class SqlDatabase:
+    """Implements `Database`. `connections` bounds the transactions that are open at the same time."""
+
+    def __init__(self, url: str, *, connections: int = 8) -> None:
+        """Connects to nothing yet. Raises `ValueError` for a URL of another kind."""
+        parsed = parse_url(url)
+        self.gate: Gate
+        if parsed.get_backend_name() == "sqlite":
+            self.gate = SqliteGate(parsed, readers=connections)
+        else:
+            from penstock.adapters.db.postgres import PostgresGate  # noqa: PLC0415 - the box does without its driver
+
+            self.gate = PostgresGate(parsed, connections=connections)
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        """A read-write transaction.
+
+        Raises `DatabaseUnavailable`, `StorageFull` when the disk is full. After a failed commit on PostgreSQL the
+        outcome is unknown: read before doing anything twice.
+        """
+        with self.gate.write() as connection:
+            transaction = SqlTransaction(connection)
+            yield transaction
+            if transaction.told:
+                self.gate.announce(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[SqlTransaction]:
+        """A consistent snapshot. Raises `DatabaseUnavailable`."""
+        with self.gate.read() as connection:
+            yield SqlTransaction(connection)
+
+    def ping(self) -> None:
+        """Raises `DatabaseUnavailable` or `StorageFull` when a durable write does not succeed."""
+        with self.gate.write() as connection:
+            connection.execute(_TOUCH)
+
+    def changes(self) -> Changes:
+        """A new watcher of commits. Raises `DatabaseUnavailable`."""
+        with translated():
+            return self.gate.changes()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.gate.close()
+
+
+def open_database(url: str, *, connections: int = 8) -> SqlDatabase:
+    """The database at a SQLAlchemy URL: `sqlite:////path/to/file` or `postgresql://…`. Migrate it first (`migrate`)."""
+    return SqlDatabase(url, connections=connections)

@@ -1,0 +1,79 @@
+"""Runs as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import bindparam, func, insert, select, text, tuple_, update
+
+from penstock.adapters.db.paging import Listing
+from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.tables import runs
+from penstock.domain.errors import RunNotFound
+from penstock.domain.runs import Run, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from penstock.domain.ids import AccountId, RunId
+    from penstock.ports.database import Position
+
+_ROWS = Rows(Run, runs)
+_FIXED = ("id", "account_id", "created_at", "inputs")
+"""What never changes, so that replacing a row leaves the indexes on it (and the largest text in it) alone."""
+
+_ADD = insert(runs)
+_GET = _ROWS.select().where(runs.c.id == bindparam("id"), runs.c.account_id == bindparam("account_id"))
+_REPLACE = update(runs).where(
+    runs.c.id == bindparam("its_id"), runs.c.account_id == bindparam("its_account"), runs.c.state == bindparam("was")
+)
+_LISTING = Listing(_ROWS.select(), runs)
+_POSITION = tuple_(bindparam("at", type_=runs.c.created_at.type), bindparam("id", type_=runs.c.id.type))
+# The state stands in the text, as in the partial index that this count walks.
+_QUEUED_BEFORE = (
+    select(func.count())
+    .select_from(runs)
+    .where(text("state = 'queued'"), tuple_(runs.c.created_at, runs.c.id) < _POSITION)
+)
+_CANCEL_REQUESTED = select(runs.c.cancel_requested).where(runs.c.id == bindparam("id"))
+
+
+class SqlRuns:
+    """Implements `RunRepository`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, run: Run) -> None:
+        """Keep a new run."""
+        self._connection.execute(_ADD, _ROWS.values(run))
+
+    def get(self, account_id: AccountId, run_id: RunId) -> Run:
+        """Raises `RunNotFound`."""
+        run = _ROWS.one(self._connection, _GET, {"id": run_id, "account_id": account_id})
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def replace(self, run: Run, *, was: RunState) -> bool:
+        """Compare and set on the state."""
+        values = _ROWS.values(run)
+        for name in _FIXED:
+            del values[name]
+        values.update(its_id=run.id, its_account=run.account_id, was=was)
+        return self._connection.execute(_REPLACE, values).rowcount == 1
+
+    def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
+        """Newest first."""
+        return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
+
+    def queued_before(self, run: Run) -> int:
+        """How many queued runs were created before this one."""
+        return int(self._connection.execute(_QUEUED_BEFORE, {"at": run.created_at, "id": run.id}).scalar_one())
+
+    def cancel_requested(self, run_id: RunId) -> bool:
+        """The wish to cancel; True for a run that is gone."""
+        wanted = self._connection.execute(_CANCEL_REQUESTED, {"id": run_id}).scalar_one_or_none()
+        return True if wanted is None else bool(wanted)

@@ -1,0 +1,251 @@
+"""The schema. `migrations/` builds exactly this; a test compares the two on both databases.
+
+Times are microseconds, money is billionths of a USD, JSON and enumerations are text (`columns`). A lookup by an
+account's id and a thing's id goes through the thing's primary key; listings go through (account, created_at, id).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+    text,
+)
+
+from penstock.adapters.db.columns import Choice, Instant, Json, Scopes, Span, Usd, Word
+from penstock.domain.events import EventKind
+from penstock.domain.jobs import JobState
+from penstock.domain.ledger import EntryKind
+from penstock.domain.media_types import Kind
+from penstock.domain.runs import RunState
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadMethod, UploadState
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("name", Word, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("name"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("digest", Word, nullable=False),
+    Column("hint", Word, nullable=False),
+    Column("scopes", Scopes, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+    UniqueConstraint("digest"),
+    Index(None, "account_id", "created_at"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("dialect", Word, nullable=False),
+    Column("method", Choice(UploadMethod), nullable=False),
+    Column("state", Choice(UploadState), nullable=False),
+    Column("name", Word, nullable=False),
+    Column("declared_type", Word, nullable=False),
+    Column("declared_size", BigInteger),
+    Column("size_policy", Choice(SizePolicy), nullable=False),
+    Column("type_policy", Choice(TypePolicy), nullable=False),
+    Column("min_size", BigInteger, nullable=False),
+    Column("max_size", BigInteger, nullable=False),
+    Column("staging_key", Word, nullable=False),
+    Column("media_key", Word, nullable=False),
+    Column("asset_id", Word),
+    Column("failure", Word),
+    Column("lifetime", Span),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("swept", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
+    UniqueConstraint("media_key"),
+    Index(None, "account_id", "created_at", "id"),
+)
+# What sweeping still has to look at; both its questions (overdue, unswept) are ranges of this one index.
+Index("ix_uploads_unswept", uploads.c.expires_at, sqlite_where=~uploads.c.swept, postgresql_where=~uploads.c.swept)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("upload_id", Word),
+    Column("run_id", Word),
+    Column("name", Word, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Word),
+    Column("content_type", Word, nullable=False),
+    Column("declared_type", Word, nullable=False),
+    Column("kind", Choice(Kind), nullable=False),
+    Column("object_key", Word, nullable=False),
+    Column("media_key", Word, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("deleted_at", Instant),
+    # When the bytes may go, leases aside: at deletion or expiry, whichever is known. Kept by the repository, for its
+    # index.
+    Column("over_at", Instant),
+    UniqueConstraint("media_key"),
+    Index(None, "account_id", "created_at", "id"),
+)
+Index(
+    "ix_assets_over_at",
+    assets.c.over_at,
+    sqlite_where=assets.c.over_at.is_not(None),
+    postgresql_where=assets.c.over_at.is_not(None),
+)
+
+asset_leases = Table(
+    "asset_leases",
+    metadata,
+    Column("asset_id", Word, ForeignKey("assets.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", Word, nullable=False),
+    PrimaryKeyConstraint("asset_id", "run_id"),
+    Index(None, "run_id"),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("dialect", Word, nullable=False),
+    Column("model", Word, nullable=False),
+    Column("runner", Word, nullable=False),
+    Column("runner_model", Word, nullable=False),
+    Column("state", Choice(RunState), nullable=False),
+    Column("inputs", Json, nullable=False),
+    Column("values", Json, nullable=False),
+    Column("files", Json, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("output", Json),
+    Column("error", Word),
+    Column("held", Usd, nullable=False),
+    Column("cost", Usd),
+    Column("cancel_requested", Boolean(create_constraint=False), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("finished_at", Instant),
+    Index(None, "account_id", "created_at", "id"),
+)
+Index(
+    "ix_runs_queued",
+    runs.c.created_at,
+    runs.c.id,
+    sqlite_where=text("state = 'queued'"),
+    postgresql_where=text("state = 'queued'"),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("kind", Choice(EntryKind), nullable=False),
+    Column("amount", Usd, nullable=False),
+    Column("balance", Usd, nullable=False),
+    Column("run_id", Word),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "number"),
+    UniqueConstraint("run_id", "kind"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("subject", Word, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("account_id", Word, nullable=False),
+    Column("kind", Choice(EventKind), nullable=False),
+    Column("data", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("subject", "number"),
+    sqlite_with_rowid=False,
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("account_id", Word, nullable=False),
+    Column("verb", Word, nullable=False),
+    Column("key", Word, nullable=False),
+    Column("fingerprint", Word, nullable=False),
+    Column("subject", Word, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "verb", "key"),
+    sqlite_with_rowid=False,
+)
+
+# Unfinished jobs and buried ones; a finished job's row is deleted, so that this table stays small.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("kind", Word, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("account_id", Word),
+    Column("dedupe_key", Word),
+    Column("state", Choice(JobState), nullable=False),
+    Column("step", Word, nullable=False),
+    Column("step_state", Json, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("owner", Word, nullable=False),
+    # When it may be claimed: a ready job when it comes due, a leased one when its lease runs out, a dead one never
+    # (null).
+    Column("due_at", Instant),
+    # The clock when `due_at` was last set. In the future it tells that the clock was set back since (see
+    # `jobs.SqlJobQueue`).
+    Column("stamped_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("error", Word),
+)
+Index(
+    "ix_jobs_due_at",
+    jobs.c.due_at,
+    sqlite_where=jobs.c.due_at.is_not(None),
+    postgresql_where=jobs.c.due_at.is_not(None),
+)
+Index(
+    "uq_jobs_unfinished",
+    jobs.c.kind,
+    jobs.c.dedupe_key,
+    unique=True,
+    sqlite_where=text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
+    postgresql_where=text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("next_at", Instant, nullable=False),
+)

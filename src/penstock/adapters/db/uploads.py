@@ -1,0 +1,95 @@
+"""Uploads as rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Integer, bindparam, insert, true, update
+
+from penstock.adapters.db.paging import Listing
+from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.tables import uploads
+from penstock.domain.errors import UploadNotFound
+from penstock.domain.uploads import Upload, UploadState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from penstock.domain.ids import AccountId, MediaKey, UploadId
+    from penstock.ports.database import Position
+
+_ROWS = Rows(Upload, uploads)
+_FIXED = ("id", "account_id", "media_key", "created_at")
+"""What never changes, so that replacing a row leaves the indexes on it alone."""
+
+_ADD = insert(uploads)
+_GET = _ROWS.select().where(uploads.c.id == bindparam("id"), uploads.c.account_id == bindparam("account_id"))
+_BY_MEDIA_KEY = _ROWS.select().where(uploads.c.media_key == bindparam("media_key"))
+_REPLACE = update(uploads).where(
+    uploads.c.id == bindparam("its_id"),
+    uploads.c.account_id == bindparam("its_account"),
+    uploads.c.state == bindparam("was"),
+)
+_LISTING = Listing(_ROWS.select(), uploads)
+_OVER = (
+    _ROWS.select()
+    .where(~uploads.c.swept, uploads.c.expires_at <= bindparam("now"))
+    .order_by(uploads.c.expires_at)
+    .limit(bindparam("limit", type_=Integer))
+)
+_OVERDUE = _OVER.where(uploads.c.state == UploadState.PENDING)
+_UNSWEPT = _OVER.where(uploads.c.state != UploadState.PENDING)
+_MARK_SWEPT = update(uploads).where(uploads.c.id == bindparam("its_id")).values(swept=true())
+
+
+class SqlUploads:
+    """Implements `UploadRepository`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, upload: Upload) -> None:
+        """Keep a new upload."""
+        self._connection.execute(_ADD, _ROWS.values(upload))
+
+    def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
+        """Raises `UploadNotFound`."""
+        upload = _ROWS.one(self._connection, _GET, {"id": upload_id, "account_id": account_id})
+        if upload is None:
+            raise UploadNotFound(upload_id)
+        return upload
+
+    def by_media_key(self, media_key: MediaKey) -> Upload:
+        """Raises `UploadNotFound`."""
+        upload = _ROWS.one(self._connection, _BY_MEDIA_KEY, {"media_key": media_key})
+        if upload is None:
+            raise UploadNotFound(media_key)
+        return upload
+
+    def replace(self, upload: Upload, *, was: UploadState) -> bool:
+        """Compare and set on the state."""
+        values = _ROWS.values(upload)
+        for name in _FIXED:
+            del values[name]
+        values.update(its_id=upload.id, its_account=upload.account_id, was=was)
+        return self._connection.execute(_REPLACE, values).rowcount == 1
+
+    def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Upload]:
+        """Newest first."""
+        return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
+
+    def overdue(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+        """Pending uploads whose URL has expired, oldest first."""
+        return _ROWS.all(self._connection, _OVERDUE, {"now": now, "limit": limit})
+
+    def unswept(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+        """Uploads that are over, whose URL has expired and whose staging object was not yet removed."""
+        return _ROWS.all(self._connection, _UNSWEPT, {"now": now, "limit": limit})
+
+    def mark_swept(self, upload_ids: Iterable[UploadId]) -> None:
+        """Record that the staging objects are gone."""
+        if rows := [{"its_id": upload_id} for upload_id in upload_ids]:
+            self._connection.execute(_MARK_SWEPT, rows)
