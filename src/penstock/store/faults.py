@@ -36,6 +36,7 @@ KEY_TOO_LONG = Fault("KeyTooLongError", 400, "Your key is too long: at most 1024
 MALFORMED_HTTP = Fault("BadRequest", 400, "This is not a request that HTTP/1.1 allows.")
 MALFORMED_XML = Fault("MalformedXML", 400, "The XML you provided was not well-formed or did not validate.")
 METHOD_NOT_ALLOWED = Fault("MethodNotAllowed", 405, "The specified method is not allowed against this resource.")
+MISSING_LENGTH = Fault("MissingContentLength", 411, "You must provide the Content-Length HTTP header.")
 NOT_IMPLEMENTED = Fault("NotImplemented", 501, "A parameter or header you provided is not supported here.")
 NO_SUCH_BUCKET = Fault("NoSuchBucket", 404, "The specified bucket does not exist.")
 NO_SUCH_KEY = Fault("NoSuchKey", 404, "The specified key does not exist.")
@@ -44,7 +45,7 @@ PRECONDITION_FAILED = Fault("PreconditionFailed", 412, "At least one of the prec
 REQUEST_TIMEOUT = Fault("RequestTimeout", 400, "The client sent too slowly; the connection is closed.")
 HEAD_TOO_LARGE = Fault("RequestHeaderSectionTooLarge", 431, "The request line and headers are too large or too many.")
 SERVICE_UNAVAILABLE = Fault("ServiceUnavailable", 503, "The store takes no writes at the moment; try again later.")
-SLOW_DOWN = Fault("SlowDown", 503, "There are too many connections; try again later.")
+SLOW_DOWN = Fault("SlowDown", 503, "Too much is going on at once; try again later.")
 XAMZ_CONTENT_SHA256_MISMATCH = Fault(
     "XAmzContentSHA256Mismatch", 400, "The provided 'x-amz-content-sha256' header does not match what was computed."
 )

@@ -9,12 +9,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from penstock.store.faults import INSUFFICIENT_STORAGE, INTERNAL_ERROR, SERVICE_UNAVAILABLE, Refused
+from penstock.store.faults import INSUFFICIENT_STORAGE, INTERNAL_ERROR, SERVICE_UNAVAILABLE, SLOW_DOWN, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBE_EVERY_SECONDS = 1.0
 
@@ -52,7 +53,9 @@ class Health:
                 raise Refused(SERVICE_UNAVAILABLE)
 
     def failed(self, error: OSError) -> Refused:
-        """Note a failed write. The answer to it: 507 for a full disk, 500 for all else."""
+        """Note a disk error. The answer to it: 507 for a full disk, 503 for a busy process, 500 for all else."""
+        if error.errno in _PASSING:
+            return Refused(SLOW_DOWN)
         with self._lock:
             if not self._reason:
                 self._reason = errno.errorcode.get(error.errno or 0, "unknown")

@@ -11,11 +11,13 @@ its end, whatever happens to the key. Every method that changes something return
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import re
 import secrets
+import sqlite3
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -108,10 +110,18 @@ class Objects:
         self._buckets = directory / "buckets"
         self._locks = {shard: threading.Lock() for shard in SHARDS}
         self._prepare()
-        self.index = KeyIndex(directory / "index.sqlite3")
+        self._index = KeyIndex(directory / "index.sqlite3")
+        self._unindexed: set[str] = set()
 
     def close(self) -> None:
-        self.index.close()
+        self._index.close()
+
+    @property
+    def index(self) -> KeyIndex:
+        """The ordered keys, complete. Raises `OSError` when they cannot be."""
+        if self._unindexed:
+            self.reconcile(sorted(self._unindexed))
+        return self._index
 
     # --- buckets
 
@@ -138,7 +148,7 @@ class Objects:
             lock.acquire()
         try:
             self.require_bucket(bucket)
-            if not self.index.is_empty(bucket):
+            if not self._index.is_empty(bucket):
                 raise Refused(BUCKET_NOT_EMPTY)
             (self._buckets / bucket).unlink()
         finally:
@@ -216,7 +226,7 @@ class Objects:
                 removed.append(self._current(name))
                 path.unlink(missing_ok=True)
                 failpoint("delete.unlinked")
-                self.index.remove(name)
+                self._forget(name)
             directories.add(path.parent)
         for directory in directories:
             _sync_directory(directory)
@@ -233,14 +243,16 @@ class Objects:
             path.unlink()
         return len(leftovers)
 
-    def reconcile(self) -> int:
-        """Bring the index up to date with the files. Returns how many entries were not. Call before the first request.
+    def reconcile(self, shards: Iterable[str] = SHARDS) -> int:
+        """Bring the index up to date with the files. Returns how many entries were not.
 
         Only files that are not the indexed ones are opened, so the cost is one `stat` per object.
         """
-        changed = 0
-        for shard in SHARDS:
-            known = self.index.files(shard)
+        return sum(self._reconcile(shard) for shard in shards)
+
+    def _reconcile(self, shard: str) -> int:
+        with self._locks[shard]:
+            known = self._index.files(shard)
             fresh: list[Entry] = []
             for file in os.scandir(self._shards / shard):
                 if "." in file.name:
@@ -248,10 +260,13 @@ class Objects:
                 stat = file.stat()
                 if known.pop(file.name, None) != (stat.st_ino, stat.st_mtime_ns):
                     fresh += self._entries_of(file.name, stat)
-            if fresh or known:
-                self.index.replace_many(fresh, known)
-                changed += len(fresh) + len(known)
-        return changed
+            try:
+                if fresh or known:
+                    self._index.replace_many(fresh, known)
+            except sqlite3.Error as error:
+                raise OSError(errno.EIO, "the index of keys cannot be written") from error
+            self._unindexed.discard(shard)
+        return len(fresh) + len(known)
 
     # --- inside
 
@@ -303,10 +318,38 @@ class Objects:
             check(old.etag if old else None)
             temporary.rename(path)
             failpoint("publish.renamed")
-            self.index.put(_entry(name, record, stat))
-        _sync_directory(path.parent)
+            self._note(_entry(name, record, stat))
+        try:
+            _sync_directory(path.parent)
+        except OSError:
+            if old is None:
+                self._retract(name, stat)
+            raise
         failpoint("publish.synced")
         self._drop_data(old)
+
+    def _retract(self, name: str, stat: os.stat_result) -> None:
+        """Take back a new object that could not be made durable, so that the key stays absent (F5)."""
+        path = self._path(name)
+        with self._locks[name[:2]], contextlib.suppress(OSError):
+            if path.stat().st_ino == stat.st_ino:
+                path.unlink()
+                self._forget(name)
+
+    def _note(self, entry: Entry) -> None:
+        """Bring one entry into the index, or remember that its shard must be compared with the files again."""
+        try:
+            self._index.put(entry)
+        except sqlite3.Error as error:
+            self._unindexed.add(entry.name[:2])
+            raise OSError(errno.EIO, "the index of keys cannot be written") from error
+
+    def _forget(self, name: str) -> None:
+        try:
+            self._index.remove(name)
+        except sqlite3.Error as error:
+            self._unindexed.add(name[:2])
+            raise OSError(errno.EIO, "the index of keys cannot be written") from error
 
     def _publish_link(self, name: str, record: Record, check: Callable[[str | None], None]) -> None:
         data = self._path(record.linked or "")

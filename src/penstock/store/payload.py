@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.sigv4 import UNSIGNED_PAYLOAD
-from penstock.store.digests import ALGORITHMS, as_base64, digest_of
+from penstock.store.digests import ALGORITHMS, digest_of
 from penstock.store.faults import (
     BAD_DIGEST,
     ENTITY_TOO_LARGE,
@@ -57,7 +57,7 @@ def declared(request: S3Request, *, object_bytes: int) -> Declared:
     digests = {}
     if "content-md5" in request.fields:
         digests["md5"] = _decoded(request.fields["content-md5"], "md5")
-    named = {name: value for name, value in _parameters(request).items() if name.startswith(_CHECKSUM)}
+    named = {name: value for name, value in request.parameters.items() if name.startswith(_CHECKSUM)}
     for name in named.keys() - _NOT_VALUES:
         algorithm = name.removeprefix(_CHECKSUM)
         if algorithm not in _DIGEST_SIZES:
@@ -98,21 +98,14 @@ async def read_document(request: S3Request, *, limit: int) -> bytes:
     return body
 
 
-def checksum_headers(
-    sha256: str, checksums: Mapping[str, str], fields: Mapping[str, str]
-) -> tuple[tuple[str, str], ...]:
-    """What `x-amz-checksum-mode: ENABLED` asks for: SHA-256, which we always have, and the client's own choice."""
-    if fields.get("x-amz-checksum-mode", "").upper() != "ENABLED":
+def checksum_headers(checksums: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Checksums (base64) of a whole object, by algorithm, as the S3 API shows them."""
+    if not checksums:
         return ()
-    known = {"sha256": as_base64(bytes.fromhex(sha256))} | dict(checksums)
-    return (*[(f"{_CHECKSUM}{name}", value) for name, value in known.items()], ("x-amz-checksum-type", "FULL_OBJECT"))
-
-
-def _parameters(request: S3Request) -> dict[str, str]:
-    """Headers, and for a presigned URL the parameters that stand for headers; names in lower case."""
-    if not request.presigned:
-        return request.fields
-    return {name.lower(): value for name, value in request.query.items()} | request.fields
+    return (
+        *[(f"{_CHECKSUM}{name}", value) for name, value in checksums.items()],
+        ("x-amz-checksum-type", "FULL_OBJECT"),
+    )
 
 
 def _decoded(text: str, algorithm: str) -> bytes:

@@ -48,6 +48,13 @@ class S3Request:
         """Which operation other than the plain one the query names."""
         return _SUBRESOURCES.intersection(self.query)
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Headers, and in a presigned URL the query parameters that stand for headers; names in lower case."""
+        if not self.presigned:
+            return self.fields
+        return {name.lower(): value for name, value in self.query.items()} | self.fields
+
     def number(self, name: str, default: int, *, most: int) -> int:
         """A decimal query parameter, capped at `most`. Raises `Refused` when it is no number."""
         text = self.query.get(name, "")

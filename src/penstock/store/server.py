@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from penstock.store.config import StoreConfig
 
 _BACKLOG = 1024
-_FILES_BESIDE_CONNECTIONS = 200
+_FILES_BESIDE_CONNECTIONS = 40
 _SHORT_OF_FILES_SECONDS = 0.05
 _FOREVER = float("inf")
 
@@ -101,7 +101,8 @@ class _Server:
             log=log,
             draining=lambda: self._reactor.draining,
         )
-        self._most_connections = min(config.limits.connections, _file_limit() - _FILES_BESIDE_CONNECTIONS)
+        # An upload has two files open, its socket and what it writes.
+        self._most_connections = min(config.limits.connections, (_file_limit() - _FILES_BESIDE_CONNECTIONS) // 2)
 
     def run(self, ready: Callable[[int], None], stop: threading.Event) -> None:
         self._reactor.start()
