@@ -13,27 +13,46 @@ LOOPBACK = "127.0.0.0/8,::1/128"
 class Settings(BaseSettings):
     """Everything an operator can set. Addresses are URLs without a trailing slash."""
 
-    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", toml_file="penstock.toml", extra="forbid", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PENSTOCK_", toml_file="penstock.toml", extra="forbid", frozen=True, populate_by_name=True
+    )
 
-    data: Path = Field(default=Path("penstock-data"), description="Directory of the database, the objects and the generated credentials.")
+    data: Path = Field(
+        default=Path("penstock-data"),
+        description="Directory of the database, the objects and the generated credentials.",
+    )
     database_url: str = Field(
-        default="", validation_alias="DATABASE_URL", description="SQLAlchemy URL of the database; empty: SQLite in the data directory."
+        default="",
+        validation_alias="DATABASE_URL",
+        description="SQLAlchemy URL of the database; empty: SQLite in the data directory.",
     )
     host: str = Field(default="127.0.0.1", description="Address that the API and the embedded store listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the API.")
     store_port: int = Field(default=9000, ge=0, le=65535, description="Port of the embedded store.")
     public_url: str = Field(default="", description="Address of the API as clients see it; empty: http://HOST:PORT.")
-    store_url: str = Field(default="", description="Address at which Penstock itself calls the object store; empty: the embedded store.")
-    store_public_url: str = Field(default="", description="Address of the object store that is signed and handed out; empty: as store_url.")
+    store_url: str = Field(
+        default="", description="Address at which Penstock itself calls the object store; empty: the embedded store."
+    )
+    store_public_url: str = Field(
+        default="", description="Address of the object store that is signed and handed out; empty: as store_url."
+    )
     store_bucket: str = Field(default="penstock", description="Bucket for everything Penstock keeps.")
     store_region: str = Field(default="us-east-1", description="Region named in signatures.")
-    store_access_key: str = Field(default="", description="Access key of a remote object store; empty: the generated one.")
+    store_access_key: str = Field(
+        default="", description="Access key of a remote object store; empty: the generated one."
+    )
     store_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret key of a remote object store.")
     store_trusts_checksums: bool = Field(
-        default=False, description="Whether a remote store's own SHA-256 may be believed instead of reading the object back."
+        default=False,
+        description="Whether a remote store's own SHA-256 may be believed instead of reading the object back.",
     )
     catalog: Path | None = Field(default=None, description="TOML file of runnable models; empty: the demo catalog.")
-    allow_private_networks: str = Field(default="", description="CIDR list that callbacks and downloads may reach although it is private.")
+    allow_private_networks: str = Field(
+        default="", description="CIDR list that callbacks and downloads may reach although it is private."
+    )
+    cors_origins: str = Field(
+        default="", description="Comma-separated origins whose pages may call the API and the store; `*` for any."
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 
@@ -68,6 +87,11 @@ class Settings(BaseSettings):
     def embedded_store(self) -> bool:
         """Whether the object store is our own."""
         return not self.store_url
+
+    @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        """The origins of `cors_origins`."""
+        return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -114,7 +114,7 @@ class Uploads:
             failure=None,
             lifetime=declared.lifetime,
             created_at=now,
-            expires_at=now + policy.url_ttl,
+            expires_at=now.replace(microsecond=0) + policy.url_ttl,
         )
         try:
             return self._keep_new(upload, idempotency)
@@ -122,16 +122,15 @@ class Uploads:
             return self._keep_new(upload, idempotency)
 
     def signed_put(self, upload: Upload) -> SignedRequest:
-        """The PUT that brings the bytes, valid until `upload.expires_at`."""
-        now = self._clock.now()
+        """The PUT that brings the bytes, valid until `upload.expires_at`; the same one however often it is asked for."""
         exact = upload.size_policy is rules.SizePolicy.EXACT
         return self._presigner.put(
             upload.staging_key,
             content_type=upload.declared_type,
             size=upload.declared_size if exact else None,
             max_size=None if exact and upload.declared_size is not None else upload.max_size,
-            expires_in=upload.expires_at - now,
-            now=now,
+            expires_in=upload.expires_at - upload.created_at.replace(microsecond=0),
+            now=upload.created_at,
         )
 
     def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:

@@ -40,6 +40,9 @@ _LISTING = Listing(
     assets,
 )
 _LEASE = insert_missing(asset_leases)
+_LEASED_BY = _ROWS.select().where(
+    assets.c.id.in_(select(asset_leases.c.asset_id).where(asset_leases.c.run_id == bindparam("run_id")))
+)
 _RELEASE = delete(asset_leases).where(asset_leases.c.run_id == bindparam("run_id"))
 _IS_LEASED = select(exists().where(asset_leases.c.asset_id == bindparam("asset_id")))
 _OVER = (
@@ -94,6 +97,10 @@ class SqlAssets:
     def release(self, run_id: RunId) -> None:
         """End a run's leases."""
         self._connection.execute(_RELEASE, {"run_id": run_id})
+
+    def leased_by(self, run_id: RunId) -> Sequence[Asset]:
+        """Also deleted ones: the run keeps what it has accepted (F31)."""
+        return _ROWS.all(self._connection, _LEASED_BY, {"run_id": run_id})
 
     def is_leased(self, asset_id: AssetId) -> bool:
         """Whether any run holds a lease."""

@@ -1,0 +1,341 @@
+"""Composition: the only place that names an adapter. Reads like a parts list, and offers what the command line calls."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import tomllib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from penstock.adapters.db.database import SqlDatabase
+from penstock.adapters.db.migrate import REVISIONS, SchemaNewerError
+from penstock.adapters.db.migrate import migrate as migrate_database
+from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
+from penstock.adapters.system import SystemClock, SystemEntropy
+from penstock.domain.catalog import Catalog, CatalogError, parse_catalog
+from penstock.domain.errors import DatabaseUnavailable, InvalidField, PenstockError
+from penstock.services.accounts import Accounts
+from penstock.services.assets import Assets
+from penstock.services.references import References
+from penstock.services.runs import RUN_JOB, Runs
+from penstock.services.uploads import INTAKE_JOB, Uploads
+from penstock.sigv4 import Credentials
+from penstock.store.config import StoreConfig, load_or_create_credentials
+from penstock.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from decimal import Decimal
+    from pathlib import Path
+
+    import uvicorn
+    from starlette.middleware import Middleware
+    from starlette.types import ASGIApp
+
+    from penstock.domain.accounts import Account, ApiKey
+    from penstock.ports.database import Changes
+    from penstock.ports.runners import Runner
+    from penstock.settings import Settings
+
+__all__ = ["Administration", "PenstockError", "administration", "migrate", "serve_api", "serve_store", "serve_worker"]
+
+_MAX_INLINE_BYTES = 10 * 2**20
+_INLINE_LIFETIME = timedelta(hours=24)
+_API_DRAIN_SECONDS = 20
+_API_BACKLOG = 2048
+
+
+def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Serve the embedded object store until `stop` is set. Blocks; raises what starting it raises."""
+    from penstock.store.server import serve
+
+    config = StoreConfig(
+        directory=settings.data.absolute() / "objects",
+        credentials=load_or_create_credentials(_credentials_file(settings)),
+        host=settings.host,
+        port=settings.store_port,
+        region=settings.store_region,
+        buckets=(settings.store_bucket,),
+        cors_origins=settings.cors_origin_list,
+    )
+    clock = SystemClock()
+    serve(config, ready=lambda _port: ready(), stop=stop, log=Log("store"), now=lambda: clock.now().timestamp())
+
+
+def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Serve every dialect until `stop` is set, then finish what is in flight. Blocks."""
+    import uvicorn
+
+    core = _open_core(settings, Log("api"))
+    config = uvicorn.Config(
+        _root_app(settings, core),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_API_BACKLOG,
+        timeout_graceful_shutdown=_API_DRAIN_SECONDS,
+    )
+
+    class ReadyServer(uvicorn.Server):
+        """Tells when it listens; leaves the signals to our caller."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    server = ReadyServer(config)
+    threading.Thread(target=_set_when, args=(stop, server), name="stop", daemon=True).start()
+    try:
+        server.run()
+    finally:
+        core.close()
+
+
+def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
+    from penstock.workflows.asset_intake import AssetIntake
+    from penstock.workflows.engine import Worker
+    from penstock.workflows.run import RunFlow, RunLimits
+    from penstock.workflows.sweeps import sweep_schedules
+
+    log = Log("worker")
+    core = _open_core(settings, log)
+    queue = SqlJobQueue(core.database)
+    scratch = _empty_directory(settings.data.absolute() / "scratch")
+    owner = f"{socket.gethostname()}:{settings.data.absolute()}:"
+    # One worker per data directory holds its lock, so whatever an earlier one of this name had leased is free (P12).
+    queue.release(owner, now=core.clock.now())
+    limits = RunLimits(timeout=timedelta(seconds=settings.run_timeout_seconds), scratch=scratch)
+    worker = Worker(
+        core.database,
+        queue,
+        {
+            RUN_JOB: RunFlow(
+                core.database,
+                core.objects,
+                core.assets,
+                _runners(log),
+                limits=limits,
+                clock=core.clock,
+                entropy=core.entropy,
+                log=log,
+            ),
+            INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock),
+        },
+        sweep_schedules(core.uploads, core.assets),
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=settings.run_concurrency,
+    )
+    try:
+        worker.serve(stop, ready=ready)
+    finally:
+        core.close()
+
+
+def migrate(settings: Settings) -> str:
+    """Bring the database's schema up to this version and return the version. Idempotent. Raises `PenstockError`."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        migrate_database(settings.sqlalchemy_url)
+    except SchemaNewerError as error:
+        raise DatabaseUnavailable(str(error)) from error
+    return REVISIONS[-1]
+
+
+class Administration:
+    """What an operator does on the data directory or the database, with the server running or not."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self.create_account: Callable[[str, Decimal], Account] = accounts.create_account
+        self.credit_account: Callable[[str, Decimal], Decimal] = accounts.credit_account
+        self.accounts: Callable[[], list[tuple[Account, Decimal]]] = accounts.accounts
+        self.create_key: Callable[[str, tuple[str, ...]], tuple[ApiKey, str]] = accounts.create_key
+        self.keys: Callable[[str | None], list[tuple[str, ApiKey]]] = accounts.keys
+        self.revoke_key: Callable[[str], None] = accounts.revoke_key
+
+
+@contextmanager
+def administration(settings: Settings) -> Iterator[Administration]:
+    """The operator's verbs, on an up-to-date schema. Raises `PenstockError`s."""
+    migrate(settings)
+    database = SqlDatabase(settings.sqlalchemy_url)
+    try:
+        yield Administration(Accounts(database, SystemClock(), SystemEntropy()))
+    finally:
+        database.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Core:
+    """What API and worker share."""
+
+    database: SqlDatabase
+    objects: S3ObjectStore
+    clock: SystemClock
+    entropy: SystemEntropy
+    catalog: Catalog
+    accounts: Accounts
+    uploads: Uploads
+    assets: Assets
+    log: Log
+    open_changes: Callable[[], Changes]
+    close: Callable[[], None]
+
+
+def _open_core(settings: Settings, log: Log) -> _Core:
+    database = SqlDatabase(settings.sqlalchemy_url)
+    objects, presigner = _object_store(settings)
+    clock, entropy = SystemClock(), SystemEntropy()
+    uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=log)
+
+    def close() -> None:
+        database.close()
+        objects.close()
+
+    return _Core(
+        database=database,
+        objects=objects,
+        clock=clock,
+        entropy=entropy,
+        catalog=_catalog(settings),
+        accounts=Accounts(database, clock, entropy),
+        uploads=uploads,
+        assets=Assets(database, objects, presigner, uploads, clock=clock),
+        log=log,
+        open_changes=database.changes,
+        close=close,
+    )
+
+
+def _root_app(settings: Settings, core: _Core) -> ASGIApp:
+    """Every dialect under its mount, and the two health answers."""
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Mount, Route
+
+    from penstock.dialects.base import Services
+    from penstock.dialects.registry import DIALECTS
+    from penstock.services.feed import Feed
+    from penstock.services.health import Health
+
+    bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
+    references = References(
+        core.database,
+        core.objects,
+        core.assets,
+        core.uploads,
+        parsers=[dialect.reference_parser(bases[dialect.name]) for dialect in DIALECTS],
+        clock=core.clock,
+        entropy=core.entropy,
+        max_inline_bytes=_MAX_INLINE_BYTES,
+        inline_lifetime=_INLINE_LIFETIME,
+    )
+    services = Services(
+        accounts=core.accounts,
+        uploads=core.uploads,
+        assets=core.assets,
+        runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
+        feed=Feed(core.database, core.open_changes),
+        catalog=core.catalog,
+        log=core.log,
+    )
+    health = Health(core.database, core.objects)
+
+    def alive(_request: object) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    def ready(_request: object) -> JSONResponse:
+        try:
+            health.check()
+        except PenstockError:
+            return JSONResponse({"status": "unavailable"}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            *(Mount(dialect.mount, dialect.build(services, bases[dialect.name])) for dialect in DIALECTS),
+        ],
+        middleware=_cors(settings, [dialect.request_id_header for dialect in DIALECTS]),
+    )
+
+
+def _cors(settings: Settings, exposed: list[str]) -> list[Middleware]:
+    """CORS for browsers of the configured origins; no credentials, the key is a header (S26)."""
+    from starlette.middleware import Middleware
+    from starlette.middleware.cors import CORSMiddleware
+
+    if not settings.cors_origin_list:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origin_list,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=exposed,
+        )
+    ]
+
+
+def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:
+    if settings.store_access_key:
+        credentials = Credentials(settings.store_access_key, settings.store_secret_key.get_secret_value())
+    else:
+        pairs = load_or_create_credentials(_credentials_file(settings))
+        credentials = Credentials(*next(iter(pairs.items())))
+    # The embedded store computes SHA-256 over every byte it takes; of a remote one the operator has to say so.
+    capabilities = Capabilities(trusts_checksums=settings.embedded_store or settings.store_trusts_checksums)
+    name, region = settings.store_bucket, settings.store_region
+    inside = Bucket(endpoint=settings.store_address, name=name, region=region, credentials=credentials)
+    outside = Bucket(endpoint=settings.store_public_address, name=name, region=region, credentials=credentials)
+    return S3ObjectStore(inside, clock=SystemClock(), capabilities=capabilities), S3Presigner(outside)
+
+
+def _runners(log: Log) -> Mapping[str, Runner]:
+    from penstock.adapters.runners.builtin import BuiltinRunner
+
+    return {"builtin": BuiltinRunner(log)}
+
+
+def _catalog(settings: Settings) -> Catalog:
+    """The operator's catalog, or the demo one. Raises `InvalidField` saying what is wrong with it."""
+    try:
+        text = (settings.catalog or files("penstock") / "demo_catalog.toml").read_text(encoding="utf-8")
+        return parse_catalog(tomllib.loads(text))
+    except (OSError, tomllib.TOMLDecodeError, CatalogError) as error:
+        raise InvalidField(("catalog",), str(error)) from error
+
+
+def _credentials_file(settings: Settings) -> Path:
+    return settings.data.absolute() / "store-credentials.json"
+
+
+def _empty_directory(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
+def _set_when(stop: threading.Event, server: uvicorn.Server) -> None:
+    stop.wait()
+    server.should_exit = True
