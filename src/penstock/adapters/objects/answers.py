@@ -1,0 +1,152 @@
+"""What an S3 says, as our facts and our errors (S3 API, "Error responses"; reliability: an answer is never guessed)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element, ParseError, fromstring
+
+from penstock.domain.errors import ObjectStoreUnavailable, StorageFull
+from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+_FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded"})
+_AGAIN_CODES = frozenset({"InternalError", "ServiceUnavailable", "SlowDown"})
+_CONFIGURATION_CODES = frozenset({"NoSuchBucket"})
+
+
+class TryAgainError(Exception):
+    """The store asks to be called again: it is overloaded or restarting."""
+
+
+def parse(body: bytes) -> Element:
+    """The XML of an answer. A slow operation sends blanks ahead of it, to keep the connection.
+
+    Raises `ObjectStoreUnavailable` when it cannot be read.
+    """
+    try:
+        return fromstring(body.strip())  # noqa: S314 - from the operator's store, capped; expat bounds entities
+    except ParseError:
+        raise ObjectStoreUnavailable("the object store's answer cannot be read") from None
+
+
+def check(status: int, body: bytes) -> None:
+    """Raise what an answer means, unless it means success. A 200 may carry an error as well (S3 API, CopyObject).
+
+    Raises `ObjectNotFoundError`, `ObjectChangedError`, `StorageFull`, `TryAgainError`, `ObjectStoreUnavailable`.
+    """
+    code = _error_code(body)
+    if status < 300 and not code:  # noqa: PLR2004 - 2xx
+        return
+    if status == 503 or code in _AGAIN_CODES:  # noqa: PLR2004 - RFC 9110 §15.6.4
+        raise TryAgainError(f"the object store answered {status} {code}")
+    if status == 507 or code in _FULL_CODES:  # noqa: PLR2004 - RFC 4918 §11.5
+        raise StorageFull("the object store has no room left")
+    if (status == 404 or code == "NoSuchKey") and code not in _CONFIGURATION_CODES:  # noqa: PLR2004 - RFC 9110 §15.5.5
+        raise ObjectNotFoundError
+    if status == 412 or code == "PreconditionFailed":  # noqa: PLR2004 - RFC 9110 §15.5.13
+        raise ObjectChangedError
+    raise ObjectStoreUnavailable(f"the object store answered {status} {code}".rstrip())
+
+
+def info_of(key: str, headers: Mapping[str, str], *, size: int | None, trusts_checksums: bool) -> ObjectInfo:
+    """The facts in the headers of a GET or HEAD; `size` where they describe a part. Raises `ObjectStoreUnavailable`."""
+    try:
+        return ObjectInfo(
+            key=key,
+            size=int(headers["content-length"]) if size is None else size,
+            etag=quoted(headers["etag"]),
+            content_type=headers.get("content-type", ""),
+            modified_at=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),
+            sha256=_full_sha256(headers) if trusts_checksums else None,
+        )
+    except (KeyError, TypeError, ValueError):
+        raise ObjectStoreUnavailable("the object store's answer lacks an object's facts") from None
+
+
+def total_size(headers: Mapping[str, str], *, start: int) -> int:
+    """The size of the whole object from a 206's Content-Range (RFC 9110 §14.4). Raises `ObjectStoreUnavailable`."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    if not found or int(found[1]) != start:
+        raise ObjectStoreUnavailable("the object store answered with another range than the one asked for")
+    return int(found[3])
+
+
+def copied(body: bytes) -> tuple[str, datetime]:
+    """ETag and time of the new object from a CopyObjectResult. Raises `ObjectStoreUnavailable`."""
+    root = parse(body)
+    return quoted(_text(root, "ETag")), _moment(_text(root, "LastModified"))
+
+
+def listed(body: bytes) -> tuple[list[ObjectInfo], str | None]:
+    """One page of ListObjectsV2 and the token of the next one. Raises `ObjectStoreUnavailable`."""
+    root = parse(body)
+    page = [
+        ObjectInfo(
+            key=_text(item, "Key"),
+            size=int(_text(item, "Size")),
+            etag=quoted(_text(item, "ETag")),
+            content_type="",
+            modified_at=_moment(_text(item, "LastModified")),
+        )
+        for item in _children(root, "Contents")
+    ]
+    more = next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
+    return page, _text(root, "NextContinuationToken") if more else None
+
+
+def quoted(etag: str) -> str:
+    """An ETag in its quotes, which some stores leave out."""
+    return etag if etag.startswith('"') else f'"{etag}"'
+
+
+def _error_code(body: bytes) -> str:
+    text = body.lstrip()
+    if not text.startswith(b"<") or b"<Error" not in text[:512]:
+        return ""
+    try:
+        root = parse(text)
+    except ObjectStoreUnavailable:
+        return "Error"
+    return _text(root, "Code") if _name(root) == "Error" else ""
+
+
+def _full_sha256(headers: Mapping[str, str]) -> str | None:
+    """Hex SHA-256 of the whole object; a checksum of checksums (`…-3`, COMPOSITE) is none."""
+    value = headers.get("x-amz-checksum-sha256", "")
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+        return None
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except binascii.Error:
+        return None
+    return digest.hex() if len(digest) == 32 else None  # noqa: PLR2004 - bytes of a SHA-256
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise ObjectStoreUnavailable("the object store's answer has a time that cannot be read") from None
+
+
+def _text(node: Element, name: str) -> str:
+    for child in _children(node, name):
+        return child.text or ""
+    raise ObjectStoreUnavailable(f"the object store's answer lacks {name}")
+
+
+def _children(node: Element, name: str) -> Iterator[Element]:
+    return (child for child in node if _name(child) == name)
+
+
+def _name(node: Element) -> str:
+    """The local name: some stores leave the namespace out."""
+    return node.tag.rpartition("}")[2]
