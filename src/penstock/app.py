@@ -1,4 +1,7 @@
-"""Composition: the only place that names an adapter. Reads like a parts list, and offers what the command line calls."""
+"""Composition: the only place that names an adapter. Reads like a parts list, and offers what the command line calls.
+
+Imports stand inside the functions: a store process must not pay for a database library, nor a worker for a web one.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,8 @@ from datetime import timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from penstock.adapters.db.database import SqlDatabase
-from penstock.adapters.db.migrate import REVISIONS, SchemaNewerError
-from penstock.adapters.db.migrate import migrate as migrate_database
-from penstock.adapters.db.queue import SqlJobQueue
-from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemClock, SystemEntropy
-from penstock.domain.catalog import Catalog, CatalogError, parse_catalog
 from penstock.domain.errors import DatabaseUnavailable, InvalidField, PenstockError
-from penstock.services.accounts import Accounts
-from penstock.services.assets import Assets
-from penstock.services.references import References
-from penstock.services.runs import RUN_JOB, Runs
-from penstock.services.uploads import INTAKE_JOB, Uploads
-from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig, load_or_create_credentials
 from penstock.telemetry import Log
 
@@ -38,9 +29,15 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
     from starlette.types import ASGIApp
 
+    from penstock.adapters.db.database import SqlDatabase
+    from penstock.adapters.objects.s3 import S3ObjectStore, S3Presigner
     from penstock.domain.accounts import Account, ApiKey
+    from penstock.domain.catalog import Catalog
     from penstock.ports.database import Changes
     from penstock.ports.runners import Runner
+    from penstock.services.accounts import Accounts
+    from penstock.services.assets import Assets
+    from penstock.services.uploads import Uploads
     from penstock.settings import Settings
 
 __all__ = ["Administration", "PenstockError", "administration", "migrate", "serve_api", "serve_store", "serve_worker"]
@@ -107,6 +104,9 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.services.runs import RUN_JOB
+    from penstock.services.uploads import INTAKE_JOB
     from penstock.workflows.asset_intake import AssetIntake
     from penstock.workflows.engine import Worker
     from penstock.workflows.run import RunFlow, RunLimits
@@ -152,6 +152,9 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
 
 def migrate(settings: Settings) -> str:
     """Bring the database's schema up to this version and return the version. Idempotent. Raises `PenstockError`."""
+    from penstock.adapters.db.migrate import REVISIONS, SchemaNewerError
+    from penstock.adapters.db.migrate import migrate as migrate_database
+
     settings.data.mkdir(parents=True, exist_ok=True)
     try:
         migrate_database(settings.sqlalchemy_url)
@@ -175,6 +178,9 @@ class Administration:
 @contextmanager
 def administration(settings: Settings) -> Iterator[Administration]:
     """The operator's verbs, on an up-to-date schema. Raises `PenstockError`s."""
+    from penstock.adapters.db.database import SqlDatabase
+    from penstock.services.accounts import Accounts
+
     migrate(settings)
     database = SqlDatabase(settings.sqlalchemy_url)
     try:
@@ -201,6 +207,11 @@ class _Core:
 
 
 def _open_core(settings: Settings, log: Log) -> _Core:
+    from penstock.adapters.db.database import SqlDatabase
+    from penstock.services.accounts import Accounts
+    from penstock.services.assets import Assets
+    from penstock.services.uploads import Uploads
+
     database = SqlDatabase(settings.sqlalchemy_url)
     objects, presigner = _object_store(settings)
     clock, entropy = SystemClock(), SystemEntropy()
@@ -235,6 +246,8 @@ def _root_app(settings: Settings, core: _Core) -> ASGIApp:
     from penstock.dialects.registry import DIALECTS
     from penstock.services.feed import Feed
     from penstock.services.health import Health
+    from penstock.services.references import References
+    from penstock.services.runs import Runs
 
     bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
     references = References(
@@ -298,6 +311,9 @@ def _cors(settings: Settings, exposed: list[str]) -> list[Middleware]:
 
 
 def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:
+    from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
+    from penstock.sigv4 import Credentials
+
     if settings.store_access_key:
         credentials = Credentials(settings.store_access_key, settings.store_secret_key.get_secret_value())
     else:
@@ -319,6 +335,8 @@ def _runners(log: Log) -> Mapping[str, Runner]:
 
 def _catalog(settings: Settings) -> Catalog:
     """The operator's catalog, or the demo one. Raises `InvalidField` saying what is wrong with it."""
+    from penstock.domain.catalog import CatalogError, parse_catalog
+
     try:
         text = (settings.catalog or files("penstock") / "demo_catalog.toml").read_text(encoding="utf-8")
         return parse_catalog(tomllib.loads(text))
