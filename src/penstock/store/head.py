@@ -13,6 +13,7 @@ TERMINATOR = b"\r\n\r\n"
 METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 _ALLOW = (("Allow", ", ".join(sorted(METHODS))),)
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+_REQUEST_LINE = re.compile(rb"[A-Z]+ [^ ]+ HTTP/[0-9.]+\r\n")
 _FOLDED = re.compile(rb"\r\n[ \t]")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 
@@ -69,7 +70,7 @@ def parse_head(raw: bytes, *, max_headers: int) -> Head:
         pass  # an offer to upgrade may be ignored (RFC 9110 §7.8); CONNECT falls to the method check below
     except httptools.HttpParserError:
         raise Refused(MALFORMED_HTTP) from None
-    if not collector.complete or _FOLDED.search(raw):
+    if not collector.complete or not _REQUEST_LINE.match(raw) or _FOLDED.search(raw):
         raise Refused(MALFORMED_HTTP)
     if len(collector.headers) > max_headers:
         raise Refused(HEAD_TOO_LARGE)
@@ -81,7 +82,9 @@ def parse_head(raw: bytes, *, max_headers: int) -> Head:
         raise Refused(METHOD_NOT_ALLOWED, headers=_ALLOW)
     if not _TARGET.fullmatch(collector.target):
         raise Refused(MALFORMED_HTTP, "The request target must be an absolute path in ASCII.")
-    headers = tuple([(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in collector.headers])
+    headers = tuple(
+        [(name.decode("ascii").lower(), value.decode("latin-1").strip(" \t")) for name, value in collector.headers]
+    )
     fields = _joined(headers)
     return Head(
         method=method,
@@ -96,7 +99,6 @@ def parse_head(raw: bytes, *, max_headers: int) -> Head:
 def _joined(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in headers:
-        value = value.strip(" \t")  # noqa: PLW2901 - optional white space around a value is not part of it
         fields[name] = f"{fields[name]},{value}" if name in fields else value
     return fields
 
