@@ -1,0 +1,1 @@
+"""Benchmarks: one command each, paired runs against a peer on the same machine in the same run, medians printed."""
