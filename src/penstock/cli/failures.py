@@ -26,7 +26,9 @@ def clear_failures(*expected: type[Exception]) -> Iterator[None]:
         yield
     except BrokenPipeError:
         sys.exit(1)  # whoever read our output has gone; there is nobody left to tell
-    except (*expected, OSError) as error:
+    except OSError as error:
+        fail(error)
+    except expected as error:
         fail(error)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)

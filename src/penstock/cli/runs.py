@@ -44,7 +44,7 @@ def run(
 
 
 def parse_inputs(given: list[str]) -> dict[str, object]:
-    """The inputs that `NAME=TEXT`, `NAME=@FILE` (a Path) and `NAME:=JSON` mean. Raises `BadParameter`, exit status 2."""
+    """The inputs that `NAME=TEXT`, `NAME=@FILE` (a Path) and `NAME:=JSON` mean. Raises `BadParameter` (status 2)."""
     inputs: dict[str, object] = {}
     for item in given:
         name, equals, value = item.partition("=")

@@ -1,0 +1,78 @@
+"""The Python SDK. It stands alone: it speaks the native API and imports no other room.
+
+from penstock.client import AsyncPenstock, Penstock
+"""
+
+from __future__ import annotations
+
+from penstock.client.blocking import Penstock
+from penstock.client.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    DownloadError,
+    FieldError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    NotFoundError,
+    PenstockApiError,
+    PenstockClientError,
+    PermissionDeniedError,
+    RateLimitedError,
+    RunFailedError,
+    RunTimeoutError,
+    ServerError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    UploadError,
+)
+from penstock.client.nonblocking import AsyncPenstock
+from penstock.client.results import (
+    Account,
+    AccountKey,
+    Asset,
+    Event,
+    Model,
+    ModelInput,
+    ModelOutput,
+    OutputFile,
+    Run,
+    RunError,
+    Upload,
+)
+
+__all__ = [
+    "Account",
+    "AccountKey",
+    "Asset",
+    "AsyncPenstock",
+    "AuthenticationError",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DownloadError",
+    "Event",
+    "FieldError",
+    "InsufficientCreditsError",
+    "InvalidRequestError",
+    "Model",
+    "ModelInput",
+    "ModelOutput",
+    "NotFoundError",
+    "OutputFile",
+    "Penstock",
+    "PenstockApiError",
+    "PenstockClientError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "Run",
+    "RunError",
+    "RunFailedError",
+    "RunTimeoutError",
+    "ServerError",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+    "Upload",
+    "UploadError",
+]

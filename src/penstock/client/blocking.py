@@ -1,0 +1,262 @@
+"""The synchronous client: performs effects on a blocking httpx2 client. May be shared between threads."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+import httpx2
+
+from penstock.client import flows
+from penstock.client.calls import Calls, Reply, Request
+from penstock.client.config import configure
+from penstock.client.effects import DOWNLOAD_HEADERS, NO_ANSWER, failed, patience, reply_of
+from penstock.client.files import Pieces, Sink, open_source
+from penstock.client.inputs import open_files
+from penstock.client.retries import Retries
+from penstock.client.version import USER_AGENT
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator, Mapping
+
+    from penstock.client.files import File, Progress
+    from penstock.client.results import Account, Asset, Event, Model, OutputFile, Run, Upload
+
+T = TypeVar("T")
+
+
+class Penstock:
+    """A Penstock server, as one account sees it.
+
+        with Penstock() as penstock:
+            run = penstock.run("builtin/remove-background", image=Path("cat.jpg"))
+            penstock.download(run.files[0], "cat-cut-out.png")
+
+    `url` and `api_key` default to `PENSTOCK_URL` and `PENSTOCK_API_KEY`. `timeout` is in seconds without a sign of life
+    from the server; `retries` is how often a request is repeated at most (all that this client sends can be).
+    Every method raises errors of `penstock.client.errors`.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        retries: int = 4,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._config = configure(url=url, api_key=api_key, timeout=timeout, retries=retries)
+        self._calls = Calls(self._config, user_agent=USER_AGENT)
+        self._retries = Retries(retries)
+        self._http = httpx2.Client(timeout=patience(timeout), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # --- files
+
+    def upload_file(
+        self,
+        file: File,
+        *,
+        filename: str | None = None,
+        content_type: str | None = None,
+        expires_in: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> Asset:
+        """Upload a path, bytes or an open binary file. `expires_in`: seconds to keep the asset; None: until deleted.
+
+        `on_progress(sent, total)` gets bytes, and starts again at 0 when the sending does. Memory use does not grow
+        with the file.
+        """
+        source = open_source(file, filename=filename, content_type=content_type)
+        return self._do(
+            flows.upload(self._calls, self._retries, source, expires_in=expires_in, on_progress=on_progress)
+        )
+
+    def create_upload(
+        self, *, filename: str, content_type: str, size_bytes: int | None = None, expires_in: int | None = None
+    ) -> Upload:
+        """Begin an upload that somebody else sends: PUT to `upload_url` with `headers`, then `complete_upload`."""
+        call = self._calls.create_upload(
+            filename=filename, content_type=content_type, size_bytes=size_bytes, expires_in=expires_in
+        )
+        return self._do(flows.perform(call, self._retries))
+
+    def complete_upload(self, upload_id: str) -> Asset:
+        """Make an asset of the bytes that were sent. Repeating it gives the same asset."""
+        return self._do(flows.perform(self._calls.complete_upload(upload_id), self._retries))
+
+    def asset(self, asset_id: str) -> Asset:
+        """One asset."""
+        return self._do(flows.perform(self._calls.get_asset(asset_id), self._retries))
+
+    def assets(self, *, page_size: int = 100) -> Iterator[Asset]:
+        """Every asset, newest first; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            page = self._do(flows.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            yield from page.data
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @overload
+    def download(self, what: Asset | OutputFile | str, path: None = None) -> bytes: ...
+    @overload
+    def download(self, what: Asset | OutputFile | str, path: str | os.PathLike[str]) -> Path: ...
+    def download(self, what: Asset | OutputFile | str, path: str | os.PathLike[str] | None = None) -> bytes | Path:
+        """The bytes of an asset, of a file in a run's output or behind a media URL; in memory, or whole in `path`."""
+        url, size, sha256 = flows.what_to_download(what)
+        target = None if path is None else Path(path)
+        content = self._do(flows.download(self._retries, url, Sink(target, size=size, sha256=sha256)))
+        return content if target is None else target
+
+    # --- runs
+
+    def run(
+        self,
+        model: str,
+        inputs: Mapping[str, object] | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        timeout: float | None = None,
+        **more_inputs: object,
+    ) -> Run:
+        """Run a model and wait for its result. Raises `RunFailedError`, or `RunTimeoutError` after `timeout` seconds.
+
+        Inputs are JSON values; a `Path`, bytes or an open binary file anywhere among them is uploaded first, and an
+        asset or a file of another run stands for itself. `on_event` sees every event as it happens.
+        """
+        deadline = flows.Deadline(timeout)
+        run = self.create_run(model, {**(inputs or {}), **more_inputs}, metadata=metadata)
+        if on_event is not None:
+            for event in self._events(run.id, 0, deadline):
+                on_event(event)
+        return self._do(flows.finish_run(self._calls, self._retries, run.id, deadline))
+
+    def create_run(self, model: str, inputs: Mapping[str, object], *, metadata: Mapping[str, str] | None = None) -> Run:
+        """Queue a run, its files uploaded, without waiting for it."""
+        sources = open_files(inputs)
+        return self._do(flows.begin_run(self._calls, self._retries, model, inputs, sources, metadata))
+
+    def get_run(self, run_id: str) -> Run:
+        """One run as it stands."""
+        return self._do(flows.perform(self._calls.get_run(run_id), self._retries))
+
+    def wait_run(self, run_id: str, *, timeout: float | None = None) -> Run:
+        """Wait for the end of a run. Raises `RunFailedError`, or `RunTimeoutError` after `timeout` seconds."""
+        return self._do(flows.finish_run(self._calls, self._retries, run_id, flows.Deadline(timeout)))
+
+    def cancel_run(self, run_id: str) -> Run:
+        """Ask for the end of a run; one that has finished stays as it is."""
+        return self._do(flows.perform(self._calls.cancel_run(run_id), self._retries))
+
+    def events(self, run_id: str, *, after: int = 0) -> Iterator[Event]:
+        """A run's events as they happen, each once, up to its end; connects again when the connection breaks."""
+        return self._events(run_id, after, flows.Deadline(None))
+
+    # --- the rest
+
+    def models(self) -> tuple[Model, ...]:
+        """Every model that can be run."""
+        return self._do(flows.perform(self._calls.list_models(), self._retries)).data
+
+    def account(self) -> Account:
+        """The account behind the key, and its balance."""
+        return self._do(flows.perform(self._calls.get_account(), self._retries))
+
+    # --- effects
+
+    def _do(self, flow: flows.Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    reply = self._perform(effect)
+                except NO_ANSWER as error:
+                    effect = flow.throw(failed(error))
+                else:
+                    effect = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    def _perform(self, effect: flows.Effect) -> Reply:
+        match effect:
+            case Request():
+                return self._ask(effect)
+            case flows.Put():
+                return self._put(effect)
+            case flows.Fetch():
+                return self._fetch(effect)
+            case flows.Pause():
+                time.sleep(effect.seconds)
+                return Reply()
+
+    def _ask(self, request: Request) -> Reply:
+        return reply_of(
+            self._http.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                content=request.body,
+                timeout=patience(self._config.timeout + request.wait),
+            )
+        )
+
+    def _put(self, put: flows.Put) -> Reply:
+        with put.source.open() as stream:
+            pieces = Pieces(stream, put.source.size, put.on_progress)
+
+            def body() -> Iterator[bytes]:
+                while piece := pieces.read():
+                    yield piece
+                    pieces.sent()
+
+            return reply_of(self._http.put(put.url, headers=put.headers, content=body()))
+
+    def _fetch(self, fetch: flows.Fetch) -> Reply:
+        with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
+            if not response.is_success:
+                response.read()
+                return reply_of(response)
+            fetch.sink.begin()
+            for piece in response.iter_raw():
+                fetch.sink.write(piece)
+            return Reply(status=response.status_code)
+
+    def _events(self, run_id: str, after: int, deadline: flows.Deadline) -> Iterator[Event]:
+        stream = flows.EventStream(self._calls, self._retries, run_id, after=after, deadline=deadline)
+        while not stream.finished:
+            request = stream.request()
+            silence = patience(stream.silence(self._config.timeout))
+            pause = None
+            try:
+                with self._http.stream("GET", request.url, headers=request.headers, timeout=silence) as response:
+                    if not response.is_success:
+                        response.read()
+                        pause = stream.refused(reply_of(response))
+                    else:
+                        for message in httpx2.EventSource(response):
+                            event = stream.take(message.data)
+                            if event is not None:
+                                yield event
+                            if stream.finished:
+                                return
+            except NO_ANSWER as error:
+                pause = stream.interrupted(failed(error), silent=isinstance(error, httpx2.ReadTimeout))
+            time.sleep(stream.interrupted(None) if pause is None else pause)

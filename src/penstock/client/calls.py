@@ -1,0 +1,240 @@
+"""The native API as values: how each call is asked and how its answer is read. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from html import unescape
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote, urlencode
+
+from pydantic import ValidationError
+
+from penstock.client import errors as e
+from penstock.client.results import Account, Asset, Model, Page, Run, Upload, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from penstock.client.config import Config
+    from penstock.client.files import Source
+
+T = TypeVar("T")
+_SUCCESS = range(200, 300)
+_BY_STATUS: Mapping[int, type[e.PenstockApiError]] = {
+    401: e.AuthenticationError,
+    402: e.InsufficientCreditsError,
+    403: e.PermissionDeniedError,
+    404: e.NotFoundError,
+    409: e.ConflictError,
+    429: e.RateLimitedError,
+    502: e.UnavailableError,
+    503: e.UnavailableError,
+    504: e.UnavailableError,
+    507: e.UnavailableError,
+}
+_FIRST_CLIENT_ERROR = 400
+_FIRST_SERVER_ERROR = 500
+_LONGEST_QUOTE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An answer. Header names are lower case."""
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to send to the API. `wait` is how many seconds the server may take on purpose before it answers."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+    wait: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[T]):
+    """A request that is safe to repeat, and the reader of its answer."""
+
+    request: Request
+    read: Callable[[Reply], T]
+
+
+class Calls:
+    """Every call of the API, for one server and key."""
+
+    def __init__(self, config: Config, *, user_agent: str) -> None:
+        self._url = f"{config.url}/v1"
+        self._headers = {
+            "Authorization": f"Bearer {config.api_key}",
+            "Accept": "application/json",
+            "User-Agent": user_agent,
+        }
+
+    def create_upload(
+        self, *, filename: str, content_type: str, size_bytes: int | None, expires_in: int | None
+    ) -> Call[Upload]:
+        """`POST /uploads`; `expires_in` in seconds."""
+        body: dict[str, object] = {"filename": filename, "content_type": content_type, "method": "put"}
+        if size_bytes is not None:
+            body["size_bytes"] = size_bytes
+        if expires_in is not None:
+            body["expires_in"] = expires_in
+        return self._create("uploads", body, Upload)
+
+    def upload_of(self, source: Source, *, expires_in: int | None) -> Call[Upload]:
+        """`POST /uploads` for a source."""
+        return self.create_upload(
+            filename=source.filename, content_type=source.content_type, size_bytes=source.size, expires_in=expires_in
+        )
+
+    def complete_upload(self, upload_id: str) -> Call[Asset]:
+        """`POST /uploads/{id}/complete`, which answers the same however often it is called."""
+        return Call(request=self._request("POST", _path("uploads", upload_id, "complete")), read=_reader(Asset))
+
+    def get_asset(self, asset_id: str) -> Call[Asset]:
+        """`GET /assets/{id}`."""
+        return self._get(_path("assets", asset_id), Asset)
+
+    def list_assets(self, *, cursor: str | None, limit: int) -> Call[Page[Asset]]:
+        """`GET /assets`, newest first."""
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        return self._get(f"assets?{urlencode(query)}", Page[Asset])
+
+    def create_run(self, model: str, inputs: object, metadata: Mapping[str, str] | None) -> Call[Run]:
+        """`POST /runs`."""
+        body: dict[str, object] = {"model": model, "input": inputs}
+        if metadata:
+            body["metadata"] = dict(metadata)
+        return self._create("runs", body, Run)
+
+    def get_run(self, run_id: str, *, wait: float = 0.0) -> Call[Run]:
+        """`GET /runs/{id}`; with `wait` the server answers when the run has finished, or after so many seconds."""
+        query = f"?wait={wait:.3f}" if wait else ""
+        return Call(request=self._request("GET", _path("runs", run_id) + query, wait=wait), read=_reader(Run))
+
+    def cancel_run(self, run_id: str) -> Call[Run]:
+        """`POST /runs/{id}/cancel`, which leaves a finished run as it is."""
+        return Call(request=self._request("POST", _path("runs", run_id, "cancel")), read=_reader(Run))
+
+    def run_events(self, run_id: str, *, after: int) -> Request:
+        """`GET /runs/{id}/events` from the event after number `after` (server-sent events)."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        return self._request(
+            "GET", _path("runs", run_id, "events"), headers=headers | ({"Last-Event-ID": str(after)} if after else {})
+        )
+
+    def list_models(self) -> Call[Page[Model]]:
+        """`GET /models`."""
+        return self._get("models", Page[Model])
+
+    def get_account(self) -> Call[Account]:
+        """`GET /account`."""
+        return self._get("account", Account)
+
+    def _get(self, path: str, result: type[T]) -> Call[T]:
+        return Call(request=self._request("GET", path), read=_reader(result))
+
+    def _create(self, path: str, body: object, result: type[T]) -> Call[T]:
+        """A creation is repeatable because it always carries a key of its own (`Idempotency-Key`)."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
+        content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        return Call(request=self._request("POST", path, headers=headers, body=content), read=_reader(result))
+
+    def _request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"", wait: float = 0.0
+    ) -> Request:
+        return Request(
+            method=method, url=f"{self._url}/{path}", headers={**self._headers, **(headers or {})}, body=body, wait=wait
+        )
+
+
+def api_error(reply: Reply) -> e.PenstockApiError:
+    """The error that an answer outside 2xx tells (RFC 9457), also when something else than the API wrote it."""
+    problem = _problem(reply.body)
+    kind = _BY_STATUS.get(reply.status)
+    if kind is None:
+        kind = e.ServerError if reply.status >= _FIRST_SERVER_ERROR else e.InvalidRequestError
+    if reply.status < _FIRST_CLIENT_ERROR:
+        kind = e.UnexpectedAnswerError
+    return kind(
+        status=reply.status,
+        code=_text(problem.get("code")) or "unknown",
+        detail=_text(problem.get("detail")) or _quote(reply.body) or "no reason given",
+        request_id=_text(problem.get("request_id")) or reply.headers.get("x-request-id"),
+        errors=_field_errors(problem.get("errors")),
+        retry_after=_seconds(reply.headers.get("retry-after")),
+    )
+
+
+def store_error(reply: Reply) -> tuple[str, str]:
+    """Code and message of an S3 error body. Read by pattern: two flat elements are no reason to run an XML parser."""
+    text = reply.body.decode("utf-8", "replace")
+    code, message = (re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message"))
+    detail = unescape(message[1]) if message else _quote(reply.body)
+    return (code[1] if code else ""), detail or f"the object store answered {reply.status}"
+
+
+def succeeded(reply: Reply) -> bool:
+    """Whether the status is 2xx."""
+    return reply.status in _SUCCESS
+
+
+def _reader(result: type[T]) -> Callable[[Reply], T]:
+    def read(reply: Reply) -> T:
+        try:
+            return read_json(result, reply.body)
+        except ValidationError as error:
+            where = "; ".join(".".join(map(str, found["loc"])) or found["type"] for found in error.errors()[:3])
+            raise e.UnexpectedAnswerError(
+                status=reply.status,
+                code="unexpected_answer",
+                detail=f"the answer is not the API's ({where}): {_quote(reply.body)}",
+                request_id=reply.headers.get("x-request-id"),
+            ) from None
+
+    return read
+
+
+def _path(*segments: str) -> str:
+    return "/".join(quote(segment, safe="") for segment in segments)
+
+
+def _problem(body: bytes) -> dict[str, Any]:
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _field_errors(listed: object) -> tuple[e.FieldError, ...]:
+    if not isinstance(listed, list):
+        return ()
+    return tuple(
+        e.FieldError(pointer=_text(item.get("pointer")), detail=_text(item.get("detail")), code=_text(item.get("code")))
+        for item in listed
+        if isinstance(item, dict)
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _seconds(header: str | None) -> float | None:
+    """Retry-After in seconds (RFC 9110 §10.2.3); its date form is not used by the API."""
+    return float(header) if header and header.isdecimal() else None
+
+
+def _quote(body: bytes) -> str:
+    text = " ".join(body[: 4 * _LONGEST_QUOTE].decode("utf-8", "replace").split())
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"

@@ -1,0 +1,194 @@
+"""Files on their way up and down: read in pieces, never whole; a retry starts again at the beginning."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import mimetypes
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import IO, TYPE_CHECKING, TypeAlias
+
+from penstock.client.errors import DownloadError, UploadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+File: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
+Progress: TypeAlias = Callable[[int, int], None]
+
+PIECE = 2**20
+"""Bytes read and sent at a time."""
+_HEAD = 32
+_OCTET_STREAM = "application/octet-stream"
+_UNNAMED = "file"
+_MAGIC = (
+    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
+    (0, b"\xff\xd8\xff", "image/jpeg"),
+    (0, b"GIF8", "image/gif"),
+    (8, b"WEBP", "image/webp"),
+    (8, b"WAVE", "audio/wav"),
+    (4, b"ftypavif", "image/avif"),
+    (4, b"ftypqt", "video/quicktime"),
+    (4, b"ftypM4A", "audio/mp4"),
+    (4, b"ftyp", "video/mp4"),
+    (0, b"fLaC", "audio/flac"),
+    (0, b"ID3", "audio/mpeg"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Bytes to upload. `open` gives them from the start, as often as needed; `size` is how many there were at first."""
+
+    filename: str
+    content_type: str
+    size: int
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+def open_source(file: File, *, filename: str | None = None, content_type: str | None = None) -> Source:
+    """A path (also as a string), bytes, or an open binary file from where it stands.
+
+    What cannot be rewound is copied to a temporary file first, so that its size is known and a retry possible.
+    Raises `OSError` for a path that cannot be read, `TypeError` for anything else.
+    """
+    if isinstance(file, str | os.PathLike):
+        name, size, opener = _from_path(Path(file))
+    elif isinstance(file, bytes | bytearray | memoryview):
+        content = bytes(file)
+        name, size, opener = _UNNAMED, len(content), lambda: io.BytesIO(content)
+    else:
+        name, size, opener = _from_stream(file)
+    name = filename or name
+    if content_type is None:
+        with opener() as stream:
+            content_type = guess_type(stream.read(_HEAD), name)
+    return Source(filename=name, content_type=content_type, size=size, open=opener)
+
+
+def guess_type(head: bytes, filename: str) -> str:
+    """The media type that the first bytes show, else the name's, else one that leaves the decision to the server."""
+    for offset, magic, found in _MAGIC:
+        if head[offset : offset + len(magic)] == magic:
+            return found
+    guessed, encoding = mimetypes.guess_type(filename)
+    return guessed if guessed and not encoding else _OCTET_STREAM
+
+
+def is_file(value: object) -> bool:
+    """Whether a value among inputs is a file to upload: a path object, bytes or an open file. A string is a string."""
+    return isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
+
+
+def _from_path(path: Path) -> tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]:
+    with path.open("rb") as stream:
+        return path.name, os.fstat(stream.fileno()).st_size, lambda: path.open("rb")
+
+
+def _from_stream(stream: object) -> tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]:
+    if not hasattr(stream, "read") or isinstance(stream, io.TextIOBase):
+        msg = f"expected a path, bytes or a file opened in binary mode, not {type(stream).__name__}"
+        raise TypeError(msg)
+    opened: IO[bytes] = stream  # type: ignore[assignment]  # anything with `read` that gives bytes
+    name = getattr(stream, "name", None)
+    filename = PurePath(name).name if isinstance(name, str) and name else _UNNAMED
+    if not (hasattr(opened, "seekable") and opened.seekable()):
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+        shutil.copyfileobj(opened, copy, PIECE)
+        copy.seek(0)
+        opened = copy
+    start = opened.tell()
+    size = opened.seek(0, os.SEEK_END) - start
+
+    @contextmanager
+    def rewound() -> Iterator[IO[bytes]]:
+        opened.seek(start)
+        yield opened
+
+    opened.seek(start)
+    return filename, size, rewound
+
+
+class Pieces:
+    """A source being sent: `read` the next piece, `sent` it. Raises `UploadError` when the file ends too soon."""
+
+    def __init__(self, stream: IO[bytes], size: int, on_progress: Progress | None) -> None:
+        self._stream = stream
+        self._size = size
+        self._on_progress = on_progress
+        self._read = 0
+        self._tell(0)
+
+    def read(self) -> bytes:
+        """The next piece; empty after the last. Bytes that were appended to the file meanwhile are not sent."""
+        wanted = min(PIECE, self._size - self._read)
+        if not wanted:
+            return b""
+        piece = self._stream.read(wanted)
+        if not isinstance(piece, bytes):
+            msg = f"the file gave {type(piece).__name__} instead of bytes"
+            raise TypeError(msg)
+        if not piece:
+            raise UploadError(f"the file became shorter while it was sent: {self._read} of {self._size} bytes")
+        self._read += len(piece)
+        return piece
+
+    def sent(self) -> None:
+        """Report the pieces read so far as sent."""
+        self._tell(self._read)
+
+    def _tell(self, sent: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(sent, self._size)
+
+
+class Sink:
+    """Where downloaded bytes go: memory, or a temporary name beside the path until they are whole."""
+
+    def __init__(self, path: Path | None, *, size: int | None = None, sha256: str | None = None) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part") if path is not None else None
+        self._expected_size = size
+        self._expected_sha256 = sha256
+        self._stream: IO[bytes] = io.BytesIO()
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def begin(self) -> None:
+        """Start with nothing, also again."""
+        self._stream.close()
+        self._stream = self._part.open("wb") if self._part is not None else io.BytesIO()
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece."""
+        self._stream.write(piece)
+        self._size += len(piece)
+        self._hash.update(piece)
+
+    def finish(self) -> bytes:
+        """Check and keep what was written. The bytes, when they went to memory. Raises `DownloadError`."""
+        if self._expected_size is not None and self._size != self._expected_size:
+            raise DownloadError(f"{self._size} bytes arrived instead of {self._expected_size}")
+        if self._expected_sha256 is not None and self._hash.hexdigest() != self._expected_sha256:
+            raise DownloadError("the bytes that arrived have another SHA-256 than the asset")
+        if self._part is None or self._path is None:
+            return self._stream.getvalue() if isinstance(self._stream, io.BytesIO) else b""
+        self._stream.close()
+        self._part.replace(self._path)
+        return b""
+
+    def discard(self) -> None:
+        """Close, and leave nothing behind of what was not finished."""
+        self._stream.close()
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""What the client does step by step, without doing any of it: generators that ask for an effect and get its reply.
+
+The synchronous and the asynchronous client perform the same effects and so share every decision. An effect that gets no
+answer is thrown back as `ConnectionFailedError`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from penstock.client.calls import Call, Calls, Reply, Request, api_error, store_error, succeeded
+from penstock.client.errors import (
+    ConnectionFailedError,
+    DownloadError,
+    PenstockApiError,
+    RunFailedError,
+    RunTimeoutError,
+    UploadError,
+)
+from penstock.client.inputs import with_ids
+from penstock.client.results import Asset, Event, OutputFile, Run, Upload, read_json
+
+if TYPE_CHECKING:
+    from penstock.client.files import Progress, Sink, Source
+    from penstock.client.retries import Retries
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """Send a source to a presigned URL with exactly these headers."""
+
+    url: str
+    headers: Mapping[str, str]
+    source: Source
+    on_progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Get a public URL into a sink, following redirects. The reply has a body only when its status is not 200."""
+
+    url: str
+    sink: Sink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Do nothing for so many seconds."""
+
+    seconds: float
+
+
+Effect: TypeAlias = Request | Put | Fetch | Pause
+Flow: TypeAlias = Generator[Effect, Reply, T]
+
+_LONGEST_WAIT = 30.0  # seconds that one question for a run's end may stay open
+_SHORTEST_WAIT = 0.2  # a server that answers sooner than this without news is given a rest
+_STREAM_SILENCE = 5.0  # with a deadline, a silent event stream is left after so many seconds to look at the clock
+
+
+def perform(call: Call[T], retries: Retries) -> Flow[T]:
+    """One call, repeated while that makes sense."""
+    attempt = 0
+    while True:
+        attempt += 1
+        failure: PenstockApiError | ConnectionFailedError
+        try:
+            reply = yield call.request
+        except ConnectionFailedError as error:
+            failure = error
+        else:
+            if succeeded(reply):
+                return call.read(reply)
+            failure = api_error(reply)
+        yield Pause(seconds=retries.after(failure, attempt))
+
+
+def upload(
+    calls: Calls, retries: Retries, source: Source, *, expires_in: int | None, on_progress: Progress | None
+) -> Flow[Asset]:
+    """Create, send, complete. A second upload is begun only if the first one's URL expired before the bytes were in."""
+    begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
+    try:
+        yield from _send(begun, source, retries, on_progress)
+    except _UrlExpiredError:
+        begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
+        yield from _send(begun, source, retries, on_progress)
+    return (yield from perform(calls.complete_upload(begun.id), retries))
+
+
+def _send(begun: Upload, source: Source, retries: Retries, on_progress: Progress | None) -> Flow[None]:
+    if begun.upload_url is None:
+        raise UploadError(f"upload {begun.id} is {begun.state}: it takes no bytes")
+    # Content-Length frames the body (RFC 9112 §6.2); without it the bytes would go in chunks, which S3 refuses.
+    headers = {**(begun.headers or {}), "Content-Length": str(source.size)}
+    put = Put(url=begun.upload_url, headers=headers, source=source, on_progress=on_progress)
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            reply = yield put
+        except ConnectionFailedError as error:
+            pause = retries.after(error, attempt)
+        else:
+            if succeeded(reply):
+                return
+            pause = _after_refusal(reply, retries, attempt)
+        yield Pause(seconds=pause)
+
+
+def _after_refusal(reply: Reply, retries: Retries, attempt: int) -> float:
+    """Seconds to wait after the object store's refusal. Raises `UploadError` when another attempt is no use."""
+    code, message = store_error(reply)
+    if code == "AccessDenied" and "expired" in message.lower():
+        raise _UrlExpiredError(message, status=reply.status, code=code)
+    try:
+        return retries.after(api_error(reply), attempt)
+    except PenstockApiError:
+        raise UploadError(message, status=reply.status, code=code) from None
+
+
+class _UrlExpiredError(UploadError):
+    """The presigned URL is past its time (S3: `AccessDenied`, "Request has expired")."""
+
+
+def download(retries: Retries, url: str, sink: Sink) -> Flow[bytes]:
+    """The bytes behind a public URL, whole and checked; nothing is left behind otherwise."""
+    attempt = 0
+    try:
+        while True:
+            attempt += 1
+            failure: PenstockApiError | ConnectionFailedError
+            try:
+                reply = yield Fetch(url=url, sink=sink)
+            except ConnectionFailedError as error:
+                failure = error
+            else:
+                if succeeded(reply):
+                    return sink.finish()
+                failure = api_error(reply)
+            yield Pause(seconds=retries.after(failure, attempt))
+    finally:
+        sink.discard()
+
+
+def what_to_download(what: Asset | OutputFile | str) -> tuple[str, int | None, str | None]:
+    """URL, size and SHA-256 as far as they are known. Raises `DownloadError` for a file that was deleted."""
+    if isinstance(what, str):
+        return what, None, None
+    if what.url is None:
+        raise DownloadError("the file has been deleted")
+    return what.url, what.size_bytes, what.sha256 if isinstance(what, Asset) else None
+
+
+def begin_run(
+    calls: Calls,
+    retries: Retries,
+    model: str,
+    inputs: Mapping[str, object],
+    sources: Mapping[int | str, Source],
+    metadata: Mapping[str, str] | None,
+) -> Flow[Run]:
+    """Upload the files among the inputs, then create the run."""
+    ids: dict[int | str, str] = {}
+    for name, source in sources.items():
+        asset = yield from upload(calls, retries, source, expires_in=None, on_progress=None)
+        ids[name] = asset.id
+    return (yield from perform(calls.create_run(model, with_ids(inputs, ids), metadata), retries))
+
+
+class Deadline:
+    """A point on the monotonic clock, or never."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._end = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is one."""
+        return self._end is not None
+
+    def within(self, seconds: float) -> float:
+        """So many seconds, or what is left if that is less; never negative."""
+        return seconds if self._end is None else max(0.0, min(seconds, self._end - time.monotonic()))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is left."""
+        return self._end is not None and time.monotonic() >= self._end
+
+
+def finish_run(calls: Calls, retries: Retries, run_id: str, deadline: Deadline) -> Flow[Run]:
+    """Wait for the end of a run. Raises `RunFailedError`, or `RunTimeoutError` after the deadline."""
+    while True:
+        asked = time.monotonic()
+        run = yield from perform(calls.get_run(run_id, wait=deadline.within(_LONGEST_WAIT)), retries)
+        if run.succeeded:
+            return run
+        if run.finished:
+            raise RunFailedError(run)
+        if deadline.passed:
+            raise RunTimeoutError(run)
+        if time.monotonic() - asked < _SHORTEST_WAIT:
+            yield Pause(seconds=deadline.within(_SHORTEST_WAIT))
+
+
+class EventStream:
+    """A run's events over as many connections as it takes: what to ask for next, what is new, when to give up."""
+
+    def __init__(self, calls: Calls, retries: Retries, run_id: str, *, after: int, deadline: Deadline) -> None:
+        self._calls = calls
+        self._retries = retries
+        self._run_id = run_id
+        self._deadline = deadline
+        self._last = after
+        self._attempt = 0
+        self.finished = False
+
+    def request(self) -> Request:
+        """The next request, from the last event seen."""
+        return self._calls.run_events(self._run_id, after=self._last)
+
+    def silence(self, usual: float) -> float:
+        """Seconds without a sign of life after which to leave the stream."""
+        return max(0.05, self._deadline.within(_STREAM_SILENCE)) if self._deadline.is_set else usual
+
+    def take(self, data: str) -> Event | None:
+        """The event in a message, unless it was seen before. Raises `ConnectionFailedError` for one that is damaged."""
+        try:
+            event = read_json(Event, data)
+        except ValueError:
+            raise ConnectionFailedError("the event stream is not the API's", passing=False) from None
+        if event.number <= self._last:
+            return None
+        self._last = event.number
+        self._attempt = 0
+        self.finished = event.final
+        return event
+
+    def refused(self, reply: Reply) -> float:
+        """Seconds to wait after an answer that is no stream. Raises it when that is final."""
+        self._attempt += 1
+        return self._retries.after(api_error(reply), self._attempt)
+
+    def interrupted(self, error: ConnectionFailedError | None, *, silent: bool = False) -> float:
+        """Seconds to wait before connecting again, after a failure or an early end. Raises when enough is enough.
+
+        A silence that the deadline made us leave is no failure; once the deadline has passed, the stream is over.
+        """
+        if self._deadline.passed:
+            self.finished = True
+            return 0.0
+        if silent and self._deadline.is_set:
+            return 0.0
+        self._attempt += 1
+        return self._retries.after(error or ConnectionFailedError("the event stream ended too early"), self._attempt)

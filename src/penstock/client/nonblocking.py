@@ -1,0 +1,265 @@
+"""The asynchronous client: performs effects on an asynchronous httpx2 client, and touches files in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, TypeVar, overload
+
+import httpx2
+
+from penstock.client import flows
+from penstock.client.calls import Calls, Reply, Request
+from penstock.client.config import configure
+from penstock.client.effects import DOWNLOAD_HEADERS, NO_ANSWER, failed, patience, reply_of
+from penstock.client.files import Pieces, Sink, open_source
+from penstock.client.inputs import open_files
+from penstock.client.retries import Retries
+from penstock.client.version import USER_AGENT
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+
+    from penstock.client.files import File, Progress
+    from penstock.client.results import Account, Asset, Event, Model, OutputFile, Run, Upload
+
+T = TypeVar("T")
+
+
+class AsyncPenstock:
+    """`Penstock` for asyncio: the same methods with the same meaning, awaited."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        retries: int = 4,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._config = configure(url=url, api_key=api_key, timeout=timeout, retries=retries)
+        self._calls = Calls(self._config, user_agent=USER_AGENT)
+        self._retries = Retries(retries)
+        self._http = httpx2.AsyncClient(timeout=patience(timeout), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    # --- files
+
+    async def upload_file(
+        self,
+        file: File,
+        *,
+        filename: str | None = None,
+        content_type: str | None = None,
+        expires_in: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> Asset:
+        """Upload a path, bytes or an open binary file. `expires_in`: seconds to keep the asset; None: until deleted.
+
+        `on_progress(sent, total)` gets bytes, and starts again at 0 when the sending does. Memory use does not grow
+        with the file.
+        """
+        source = await asyncio.to_thread(open_source, file, filename=filename, content_type=content_type)
+        return await self._do(
+            flows.upload(self._calls, self._retries, source, expires_in=expires_in, on_progress=on_progress)
+        )
+
+    async def create_upload(
+        self, *, filename: str, content_type: str, size_bytes: int | None = None, expires_in: int | None = None
+    ) -> Upload:
+        """Begin an upload that somebody else sends: PUT to `upload_url` with `headers`, then `complete_upload`."""
+        call = self._calls.create_upload(
+            filename=filename, content_type=content_type, size_bytes=size_bytes, expires_in=expires_in
+        )
+        return await self._do(flows.perform(call, self._retries))
+
+    async def complete_upload(self, upload_id: str) -> Asset:
+        """Make an asset of the bytes that were sent. Repeating it gives the same asset."""
+        return await self._do(flows.perform(self._calls.complete_upload(upload_id), self._retries))
+
+    async def asset(self, asset_id: str) -> Asset:
+        """One asset."""
+        return await self._do(flows.perform(self._calls.get_asset(asset_id), self._retries))
+
+    async def assets(self, *, page_size: int = 100) -> AsyncIterator[Asset]:
+        """Every asset, newest first; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self._do(flows.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            for asset in page.data:
+                yield asset
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    @overload
+    async def download(self, what: Asset | OutputFile | str, path: None = None) -> bytes: ...
+    @overload
+    async def download(self, what: Asset | OutputFile | str, path: str | os.PathLike[str]) -> Path: ...
+    async def download(
+        self, what: Asset | OutputFile | str, path: str | os.PathLike[str] | None = None
+    ) -> bytes | Path:
+        """The bytes of an asset, of a file in a run's output or behind a media URL; in memory, or whole in `path`."""
+        url, size, sha256 = flows.what_to_download(what)
+        target = None if path is None else Path(path)
+        content = await self._do(flows.download(self._retries, url, Sink(target, size=size, sha256=sha256)))
+        return content if target is None else target
+
+    # --- runs
+
+    async def run(
+        self,
+        model: str,
+        inputs: Mapping[str, object] | None = None,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - ends the waiting, not the run
+        **more_inputs: object,
+    ) -> Run:
+        """Run a model and wait for its result. Raises `RunFailedError`, or `RunTimeoutError` after `timeout` seconds.
+
+        Inputs are JSON values; a `Path`, bytes or an open binary file anywhere among them is uploaded first, and an
+        asset or a file of another run stands for itself. `on_event` sees every event as it happens.
+        """
+        deadline = flows.Deadline(timeout)
+        run = await self.create_run(model, {**(inputs or {}), **more_inputs}, metadata=metadata)
+        if on_event is not None:
+            async with aclosing(self._events(run.id, 0, deadline)) as events:
+                async for event in events:
+                    on_event(event)
+        return await self._do(flows.finish_run(self._calls, self._retries, run.id, deadline))
+
+    async def create_run(
+        self, model: str, inputs: Mapping[str, object], *, metadata: Mapping[str, str] | None = None
+    ) -> Run:
+        """Queue a run, its files uploaded, without waiting for it."""
+        sources = await asyncio.to_thread(open_files, inputs)
+        return await self._do(flows.begin_run(self._calls, self._retries, model, inputs, sources, metadata))
+
+    async def get_run(self, run_id: str) -> Run:
+        """One run as it stands."""
+        return await self._do(flows.perform(self._calls.get_run(run_id), self._retries))
+
+    async def wait_run(
+        self,
+        run_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - as for `run`
+    ) -> Run:
+        """Wait for the end of a run. Raises `RunFailedError`, or `RunTimeoutError` after `timeout` seconds."""
+        return await self._do(flows.finish_run(self._calls, self._retries, run_id, flows.Deadline(timeout)))
+
+    async def cancel_run(self, run_id: str) -> Run:
+        """Ask for the end of a run; one that has finished stays as it is."""
+        return await self._do(flows.perform(self._calls.cancel_run(run_id), self._retries))
+
+    def events(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """A run's events as they happen, each once, up to its end; connects again when the connection breaks."""
+        return self._events(run_id, after, flows.Deadline(None))
+
+    # --- the rest
+
+    async def models(self) -> tuple[Model, ...]:
+        """Every model that can be run."""
+        return (await self._do(flows.perform(self._calls.list_models(), self._retries))).data
+
+    async def account(self) -> Account:
+        """The account behind the key, and its balance."""
+        return await self._do(flows.perform(self._calls.get_account(), self._retries))
+
+    # --- effects
+
+    async def _do(self, flow: flows.Flow[T]) -> T:
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    reply = await self._perform(effect)
+                except NO_ANSWER as error:
+                    effect = flow.throw(failed(error))
+                else:
+                    effect = flow.send(reply)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    async def _perform(self, effect: flows.Effect) -> Reply:
+        match effect:
+            case Request():
+                return await self._ask(effect)
+            case flows.Put():
+                return await self._put(effect)
+            case flows.Fetch():
+                return await self._fetch(effect)
+            case flows.Pause():
+                await asyncio.sleep(effect.seconds)
+                return Reply()
+
+    async def _ask(self, request: Request) -> Reply:
+        return reply_of(
+            await self._http.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                content=request.body,
+                timeout=patience(self._config.timeout + request.wait),
+            )
+        )
+
+    async def _put(self, put: flows.Put) -> Reply:
+        with put.source.open() as stream:
+            pieces = Pieces(stream, put.source.size, put.on_progress)
+
+            async def body() -> AsyncIterator[bytes]:
+                while piece := await asyncio.to_thread(pieces.read):
+                    yield piece
+                    pieces.sent()
+
+            return reply_of(await self._http.put(put.url, headers=put.headers, content=body()))
+
+    async def _fetch(self, fetch: flows.Fetch) -> Reply:
+        async with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
+            if not response.is_success:
+                await response.aread()
+                return reply_of(response)
+            await asyncio.to_thread(fetch.sink.begin)
+            async for piece in response.aiter_raw():
+                await asyncio.to_thread(fetch.sink.write, piece)
+            return Reply(status=response.status_code)
+
+    async def _events(self, run_id: str, after: int, deadline: flows.Deadline) -> AsyncGenerator[Event]:
+        stream = flows.EventStream(self._calls, self._retries, run_id, after=after, deadline=deadline)
+        while not stream.finished:
+            request = stream.request()
+            silence = patience(stream.silence(self._config.timeout))
+            pause = None
+            try:
+                async with self._http.stream("GET", request.url, headers=request.headers, timeout=silence) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        pause = stream.refused(reply_of(response))
+                    else:
+                        async for message in httpx2.EventSource(response):
+                            event = stream.take(message.data)
+                            if event is not None:
+                                yield event
+                            if stream.finished:
+                                return
+            except NO_ANSWER as error:
+                pause = stream.interrupted(failed(error), silent=isinstance(error, httpx2.ReadTimeout))
+            await asyncio.sleep(stream.interrupted(None) if pause is None else pause)

@@ -1,0 +1,221 @@
+"""What the server answers, as frozen values. Sizes are bytes, money is Decimal USD, times are aware UTC.
+
+Fields that a newer server adds are ignored; words such as states are plain strings, so that a new one breaks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads annotations at run time
+from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - likewise
+from decimal import Decimal  # noqa: TC003 - likewise
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+FINISHED_STATES = frozenset({"succeeded", "failed", "cancelled"})
+_FINAL_EVENTS = frozenset({f"run.{state}" for state in FINISHED_STATES})
+
+
+class _Json:
+    __slots__ = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Itself in types that `json` can write: times in ISO 8601, money as strings."""
+        plain: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")  # type: ignore[arg-type] # a class
+        return plain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset(_Json):
+    """Bytes that the server keeps. `url` is public: whoever has it can read them. `sha256` is None until measured."""
+
+    id: str
+    filename: str
+    content_type: str
+    kind: str
+    size_bytes: int
+    sha256: str | None = None
+    url: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    upload_id: str | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload(_Json):
+    """An upload. `upload_url` and `headers` are there while the bytes can be sent; `expires_at` is the URL's."""
+
+    id: str
+    state: str
+    method: str
+    upload_url: str | None = None
+    headers: Mapping[str, str] | None = None
+    filename: str
+    content_type: str
+    size_bytes: int | None = None
+    created_at: datetime
+    expires_at: datetime
+    asset_id: str | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFile(_Json):
+    """A file in a run's output. Without a `url` it has been deleted since."""
+
+    asset_id: str
+    url: str | None
+    filename: str = ""
+    content_type: str = ""
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunError(_Json):
+    """Why a run failed."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(_Json):
+    """A run. `output` is the model's own JSON; `files` are the files in it."""
+
+    id: str
+    model: str
+    state: str
+    input: Mapping[str, Any]
+    output: Any = None
+    error: RunError | None = None
+    metadata: Mapping[str, str]
+    held_usd: Decimal
+    cost_usd: Decimal | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.state in FINISHED_STATES
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has ended with a result."""
+        return self.state == "succeeded"
+
+    @property
+    def files(self) -> tuple[OutputFile, ...]:
+        """Every file in the output, in document order."""
+        return tuple(_files_in(self.output))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(_Json):
+    """Something that happened to a run; `number` counts from 1."""
+
+    number: int
+    kind: str
+    data: Mapping[str, Any]
+    created_at: datetime
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing comes after it."""
+        return self.kind in _FINAL_EVENTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInput(_Json):
+    """One input of a model. `accepts` lists asset kinds, for files."""
+
+    name: str
+    type: str
+    required: bool = False
+    default: Any = None
+    description: str = ""
+    synonyms: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
+    accepts: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelOutput(_Json):
+    """One output of a model. `kind` is the asset kind, for files."""
+
+    name: str
+    type: str
+    kind: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model(_Json):
+    """A model that can be run. `price_usd` is per run."""
+
+    slug: str
+    aliases: tuple[str, ...] = ()
+    title: str
+    description: str
+    price_usd: Decimal
+    inputs: tuple[ModelInput, ...]
+    outputs: tuple[ModelOutput, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountKey(_Json):
+    """The key in use."""
+
+    id: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account(_Json):
+    """The account behind the key."""
+
+    id: str
+    name: str
+    balance_usd: Decimal
+    key: AccountKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """A piece of a listing; `next_cursor` is None on the last."""
+
+    data: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+def read_json(result: type[T], text: str | bytes) -> T:
+    """A result from its JSON. Raises pydantic's `ValidationError`, a `ValueError`."""
+    found: T = _adapter(result).validate_json(text)  # type: ignore[arg-type]  # a class can be hashed, whatever mypy says
+    return found
+
+
+@cache
+def _adapter(of: type[object]) -> TypeAdapter[Any]:
+    return TypeAdapter(of)
+
+
+def _files_in(output: object) -> Iterator[OutputFile]:
+    if isinstance(output, dict):
+        if isinstance(output.get("asset_id"), str) and "url" in output:
+            yield _adapter(OutputFile).validate_python(output)
+            return
+        output = list(output.values())
+    if isinstance(output, list):
+        for item in output:
+            yield from _files_in(item)
