@@ -38,7 +38,7 @@ def create_account(
     name: AccountName,
     credits_usd: Annotated[
         Decimal, typer.Option("--credits", parser=_usd, metavar="USD", help="Balance to begin with.")
-    ] = Decimal(0),
+    ] = Decimal(100),
     data: DataOption = None,
 ) -> None:
     """Create an account."""
