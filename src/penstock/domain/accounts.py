@@ -1,4 +1,4 @@
-"""Accounts and their API keys. A key's secret is never kept: only its SHA-256, found by the digest's first digits (S20)."""
+"""Accounts and their API keys. Of a key only its SHA-256 is kept, found by the digest's first digits (S20)."""
 
 from __future__ import annotations
 

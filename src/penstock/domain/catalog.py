@@ -1,6 +1,6 @@
-"""The catalog: which models can be run, by which names, with which inputs, at what price. Parsed from a plain mapping (TOML).
+"""The catalog: which models can be run, by which names, with which inputs, at what price.
 
-Also decides whether a run's input fits a model, and which of its fields name files.
+Parsed from a plain mapping (TOML). Also decides whether a run's input fits a model, and which of its fields name files.
 """
 
 from __future__ import annotations

@@ -32,7 +32,10 @@ PenstockError
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 
 class PenstockError(Exception):

@@ -1,4 +1,4 @@
-"""Idempotency: a caller's key, the fingerprint of the request it stands for, and whether a repeat is the same request."""
+"""Idempotency: a caller's key, the fingerprint of the request it stands for, and whether a repeat is the same."""
 
 from __future__ import annotations
 

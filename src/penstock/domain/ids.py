@@ -1,7 +1,8 @@
 """Identifiers: distinct types over one value, a random UUID (version 4) in canonical lower-case text.
 
 One random value serves every dialect: whole as a UUID, as 32 hex digits behind a prefix, or as 21 URL-safe characters
-(122 random bits fit 126). So a handle is a spelling, not a second row. The spellings are pairs: parse ∘ format = identity.
+(122 random bits fit 126). So a handle is a spelling, not a second row. The spellings are pairs: parse ∘ format =
+identity.
 """
 
 from __future__ import annotations

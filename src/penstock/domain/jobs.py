@@ -34,8 +34,9 @@ JobData = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job as claimed. `attempt` is the fencing token: it grows with each claim, and a write with an old one is refused.
+    """A job as claimed.
 
+    `attempt` is the fencing token: it grows with each claim, and a write with an old one is refused.
     `step` is the last checkpoint's name (empty before the first) and `state` what that step recorded.
     """
 

@@ -1,7 +1,7 @@
 """Money: an append-only list of entries per account, in Decimal USD, each carrying the balance after it.
 
-A run takes a hold for what it may cost; its end releases what it did not cost. Each (run, kind) pair exists at most once,
-so a retried step charges nothing twice.
+A run takes a hold for what it may cost; its end releases what it did not cost. Each (run, kind) pair exists at most
+once, so a retried step charges nothing twice.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def refund(last: LedgerEntry, *, held: Decimal, run_id: RunId, now: datetime) ->
     return _after(last, EntryKind.REFUND, held, account_id=last.account_id, run_id=run_id, now=now)
 
 
-def _after(  # noqa: PLR0913 - the fields of one row
+def _after(
     last: LedgerEntry | None,
     kind: EntryKind,
     amount: Decimal,

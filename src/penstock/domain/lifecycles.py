@@ -1,6 +1,6 @@
 """How a life cycle is written down: a total table from (state, event) to the next state.
 
-A pair that the table lacks is illegal: `advance` raises and nothing changes. The docs' diagrams are drawn from these tables.
+A pair that the table lacks is illegal: `advance` raises and nothing changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""References: strings that name an asset, parsed into what they mean. Each syntax belongs to the dialect that owns it."""
+"""References: strings that name an asset, parsed into what they mean. A syntax belongs to the dialect that owns it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ Reference = AssetReference | UploadReference | MediaReference | InlineData | For
 
 def parse_data_uri(text: str) -> InlineData | None:
     """A data URI (RFC 2397), or None when the text is none. Raises `ReferenceInvalid` when it is a broken one."""
-    if not text[:5].lower() == "data:":
+    if text[:5].lower() != "data:":
         return None
     match = _DATA_URI.match(text)
     if match is None:

@@ -50,6 +50,13 @@ class RunEvent(StrEnum):
 
 RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {
     (RunState.QUEUED, RunEvent.START): RunState.RUNNING,
+class RunFault(StrEnum):
+    """Why a run failed: its model could not (or would not) do it, or the server could not carry it out."""
+
+    MODEL = "model"
+    SERVER = "server"
+
+
     (RunState.QUEUED, RunEvent.FAIL): RunState.FAILED,
     (RunState.QUEUED, RunEvent.CANCEL): RunState.CANCELLED,
     (RunState.RUNNING, RunEvent.START): RunState.RUNNING,
@@ -62,7 +69,7 @@ FINISHED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run. `files` maps the path of each file field in `inputs` (`image`, `images.0`) to the asset it was resolved to.
+    """One run.
 
     `model` is the slug the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD.
     """

@@ -84,7 +84,7 @@ UPLOAD_TABLE: Mapping[tuple[UploadState, UploadEvent], UploadState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadPolicy:
-    """What a dialect allows. Sizes in bytes; `types` are accepted type prefixes (`image/`) or essences, empty for any."""
+    """What a dialect allows. Sizes in bytes."""
 
     max_bytes: int
     min_bytes: int = 0
@@ -128,7 +128,7 @@ class Admission:
 
 
 def check_declaration(*, content_type: str, size: int | None, policy: UploadPolicy) -> None:
-    """Check what a client declares before anything is created. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`."""
+    """Check a declaration before anything is created. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`."""
     if not is_media_type(content_type):
         raise InvalidField(("content_type",), "must be a media type such as image/png")
     if size is None:

@@ -222,7 +222,7 @@ class EventRepository(Protocol):
 
 
 class IdempotencyRepository(Protocol):
-    """Which request a caller's idempotency key stood for. Written in the transaction of the effect, so it cannot lie."""
+    """Which request an idempotency key stood for. Written in the transaction of the effect, so it cannot lie."""
 
     def find(self, account_id: AccountId, verb: str, key: str) -> tuple[str, str] | None:
         """(fingerprint of the request, id of what it made), or None."""
@@ -283,25 +283,54 @@ class Transaction(Protocol):
     """One transaction's repositories."""
 
     @property
-    def accounts(self) -> AccountRepository: ...
+    def accounts(self) -> AccountRepository:
+        """Accounts and keys."""
+        ...
+
     @property
-    def uploads(self) -> UploadRepository: ...
+    def uploads(self) -> UploadRepository:
+        """Uploads."""
+        ...
+
     @property
-    def assets(self) -> AssetRepository: ...
+    def assets(self) -> AssetRepository:
+        """Assets and leases."""
+        ...
+
     @property
-    def asset_sweeps(self) -> AssetSweepRepository: ...
+    def asset_sweeps(self) -> AssetSweepRepository:
+        """What sweeping needs of assets."""
+        ...
+
     @property
-    def runs(self) -> RunRepository: ...
+    def runs(self) -> RunRepository:
+        """Runs."""
+        ...
+
     @property
-    def ledger(self) -> LedgerRepository: ...
+    def ledger(self) -> LedgerRepository:
+        """Money."""
+        ...
+
     @property
-    def events(self) -> EventRepository: ...
+    def events(self) -> EventRepository:
+        """Events."""
+        ...
+
     @property
-    def idempotency(self) -> IdempotencyRepository: ...
+    def idempotency(self) -> IdempotencyRepository:
+        """Idempotency keys."""
+        ...
+
     @property
-    def jobs(self) -> JobRepository: ...
+    def jobs(self) -> JobRepository:
+        """Putting jobs in."""
+        ...
+
     @property
-    def fenced(self) -> FencedJob: ...
+    def fenced(self) -> FencedJob:
+        """A worker's writes about its own job."""
+        ...
 
 
 class Database(Protocol):

@@ -1,4 +1,4 @@
-"""Delivering jobs: "run this" at least once, to one worker at a time. Correctness lives in the rows (step + fencing token)."""
+"""Delivering jobs: "run this" at least once, to one worker at a time. Correctness lives in the rows (step, token)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class ObjectChangedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
-    """What the store says of an object. `sha256` (hex) only where the store itself computed it over the whole object."""
+    """What the store says of an object. `sha256` (hex) only where the store itself computed it over all bytes."""
 
     key: str
     size: int
@@ -93,7 +93,7 @@ class SignedRequest:
 class Presigner(Protocol):
     """Makes URLs, on the store's public address, that carry their own permission. Never touches the network."""
 
-    def put(  # noqa: PLR0913 - one argument per signed fact
+    def put(
         self,
         key: str,
         *,

@@ -12,5 +12,5 @@ class ReferenceParser(Protocol):
     """Parses one dialect's reference syntax."""
 
     def __call__(self, text: str, /) -> Reference | None:
-        """What the text names, or None when it is not of this syntax. Raises `ReferenceInvalid` for a broken one of ours."""
+        """What the text names, or None when it is not of this syntax. Raises `ReferenceInvalid` for a broken one."""
         ...

@@ -134,7 +134,7 @@ class Accounts:
             tx.accounts.revoke_key(KeyId(key_id), now=self._clock.now())
 
     def authenticate(self, secret: str | None) -> Principal:
-        """Who holds this secret. Raises `Unauthenticated`, the same for unknown, wrong, revoked and expired ones (S21)."""
+        """Who holds this secret. Raises `Unauthenticated`, alike for unknown, wrong, revoked and expired ones (S21)."""
         if not secret:
             raise Unauthenticated
         now = self._clock.now()

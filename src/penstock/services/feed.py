@@ -37,7 +37,7 @@ class Feed:
             return tx.events.after(account_id, subject, number, limit=_BATCH)
 
     def subscribe(self, wake: Callable[[], object]) -> Callable[[], None]:
-        """Have `wake` called (from another thread, quickly) whenever something may have changed. Returns the unsubscriber."""
+        """Have `wake` called, from another thread, whenever something may have changed. Returns the unsubscriber."""
         with self._lock:
             token = self._next_token = self._next_token + 1
             self._subscribers[token] = wake

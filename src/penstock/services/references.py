@@ -67,7 +67,7 @@ class References:
         self._inline_lifetime = inline_lifetime
 
     def parse(self, text: str) -> Reference:
-        """What a string names; our own forms before foreign URLs (design: own URLs first). Raises `ReferenceInvalid`."""
+        """What a string names; our own forms come before foreign URLs. Raises `ReferenceInvalid`."""
         for parse in self._parsers:
             found = parse(text)
             if found is not None:

@@ -11,8 +11,8 @@ from penstock.domain.assets import is_readable
 from penstock.domain.catalog import check_input
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.ids import JobId, RunId
 from penstock.domain.idempotency import require_same
+from penstock.domain.ids import JobId, RunId
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.domain.assets import Asset
-    from penstock.domain.catalog import Catalog
+    from penstock.domain.catalog import Catalog, InputField
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
@@ -49,6 +49,7 @@ class NewRun:
 
 class Runs:
     """Use cases on runs."""
+    output_lifetime: timedelta | None = None
 
     def __init__(
         self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy
@@ -62,8 +63,8 @@ class Runs:
     def submit(self, account_id: AccountId, asked: NewRun, *, idempotency: IdempotentRequest | None = None) -> Run:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
-        Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises, `InsufficientCredits`,
-        `IdempotencyMismatch`. On any of them nothing is queued, held or leased.
+        Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
+        `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held or leased.
         """
         if idempotency is not None:
             with self._database.read() as tx:

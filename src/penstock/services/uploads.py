@@ -1,7 +1,7 @@
 """Uploads: begin one, admit its bytes, complete it, give it up.
 
-Admission is synchronous and quick: look at the first bytes, decide, seal (a server-side copy to a key that is never presigned
-for writing, design: sealing), then one transaction. Nothing is believed that was not looked at (P6).
+Admission is synchronous and quick: look at the first bytes, decide, seal (a server-side copy to a key that is never
+presigned for writing), then one transaction. Nothing is believed that was not looked at (P6).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from penstock.domain.errors import (
 )
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
-from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
 from penstock.domain.idempotency import require_same
+from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
 from penstock.domain.media_types import SNIFF_BYTES
 from penstock.domain.uploads import Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
@@ -62,7 +62,7 @@ class NewUpload:
 class Uploads:
     """Use cases on uploads."""
 
-    def __init__(  # noqa: PLR0913 - the parts it works with
+    def __init__(
         self,
         database: Database,
         objects: ObjectStore,
@@ -87,7 +87,7 @@ class Uploads:
         *,
         idempotency: IdempotentRequest | None = None,
     ) -> Upload:
-        """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one idempotency key returns the first.
+        """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one key returns the first.
 
         Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`, `IdempotencyMismatch`.
         """
@@ -122,7 +122,7 @@ class Uploads:
             return self._keep_new(upload, idempotency)
 
     def signed_put(self, upload: Upload) -> SignedRequest:
-        """The PUT that brings the bytes, valid until `upload.expires_at`; the same one however often it is asked for."""
+        """The PUT that brings the bytes, valid until `upload.expires_at`; the same however often it is asked for."""
         exact = upload.size_policy is rules.SizePolicy.EXACT
         return self._presigner.put(
             upload.staging_key,
@@ -148,8 +148,8 @@ class Uploads:
     def complete_upload(self, account_id: AccountId, upload_id: UploadId) -> Asset:
         """The asset that the upload makes; the same one however often it is asked for.
 
-        Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes are
-        refused, `AssetNotFound` when the asset is gone again.
+        Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes
+        are refused, `AssetNotFound` when the asset is gone again.
         """
         return self.admit(self.get(account_id, upload_id))
 
@@ -181,7 +181,7 @@ class Uploads:
         raise ObjectStoreUnavailable(msg)
 
     def expire_overdue(self, *, limit: int) -> int:
-        """Settle pending uploads whose URL has expired: admit those whose bytes came, end the others (F17). Returns how many."""
+        """Admit overdue uploads whose bytes came, end the others (F17). Returns how many it looked at."""
         with self._database.read() as tx:
             overdue = tx.uploads.overdue(now=self._clock.now() - _OVERDUE_GRACE, limit=limit)
         for upload in overdue:

@@ -1,7 +1,8 @@
 """The worker: claims jobs, keeps their leases alive, runs each in its flow, and decides what a failure means.
 
-A flow finishes its own job inside the transaction of its last effect. Whatever it raises is a retry or, after too many, an end
-that the flow itself gives its subject (`give_up`) before the job is parked. A lost lease is silent: the work is another's.
+A flow finishes its own job inside the transaction of its last effect. Whatever it raises is a retry or, after too many,
+an end that the flow itself gives its subject (`give_up`) before the job is parked. A lost lease is silent: the work is
+another's.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Flow(Protocol):
     """One kind of durable work."""
 
     def run(self, job: Job) -> None:
-        """Go on from the job's last checkpoint to its end, which includes finishing the job. Every step may run twice."""
+        """Go on from the job's last checkpoint to its end, finishing the job included. Every step may run twice."""
         ...
 
     def give_up(self, job: Job, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""The run flow: start → execute (the runner; outputs into the object store) → one transaction with the result and the money.
+"""The run flow: start → execute (the runner; outputs into the store) → one transaction with result and money.
 
-An attempt may be repeated after a crash: its outputs lie under keys of its own attempt, so a late attempt overwrites nothing,
-and only the attempt that still holds the lease can commit.
+An attempt may be repeated after a crash: its outputs lie under keys of its own attempt, so a late attempt overwrites
+nothing, and only the attempt that still holds the lease can commit.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import shutil
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
 from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff
-from penstock.domain.runs import ASSET_MARK, Run, RunState
+from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
 from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 from penstock.services.identity import new_media_key
@@ -30,7 +31,6 @@ from penstock.services.runs import end_money_and_leases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock, Entropy
@@ -55,7 +55,7 @@ class RunLimits:
 
 
 class RunFlow:
-    """The flow of kind `run`; payload `{run_id, account_id}`."""
+    """The flow of kind `run`; payload `{run_id, account_id}` and, where asked for, `output_lifetime_seconds`."""
 
     def __init__(  # noqa: PLR0913 - the parts it works with
         self,
@@ -101,7 +101,12 @@ class RunFlow:
                 tx.fenced.bury(job, error=reason)
                 return
             if not rules.is_finished(run):
-                ended = rules.failed(run, error=f"the run could not be carried out: {reason}", now=self._clock.now())
+                ended = rules.failed(
+                    run,
+                    error=f"the run could not be carried out: {reason}",
+                    now=self._clock.now(),
+                    fault=RunFault.SERVER,
+                )
                 self._write_end(tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state)
             tx.fenced.bury(job, error=reason)
 
@@ -145,13 +150,14 @@ class RunFlow:
         finally:
             context.close()
         ended = rules.succeeded(run, output=stored, cost=run.held, now=self._clock.now())
-        self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=made)
+        self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=_mortal(made, job, ended))
 
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
         now = self._clock.now()
         if context.timed_out():
             message = f"the run took longer than {self._limits.timeout.total_seconds():.0f} s"
-            self._end(job, rules.failed(run, error=message, now=now), EventKind.RUN_FAILED, {"error": message})
+            ended = rules.failed(run, error=message, now=now, fault=RunFault.SERVER)
+            self._end(job, ended, EventKind.RUN_FAILED, {"error": message})
         else:
             self._end(job, rules.cancelled(run, now=now), EventKind.RUN_CANCELLED, {})
 
@@ -188,7 +194,7 @@ class RunFlow:
         return store(output), made
 
     def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
-        """The asset's id follows from run and place, so a repeated attempt makes the same one; its key from the attempt."""
+        """The asset's id follows from run and place, so a repeated attempt makes the same; its key from the attempt."""
         asset_id = AssetId(uuid4_text(hashlib.sha256(f"{run.id}/{index}".encode()).digest()[:16]))
         with file.path.open("rb") as source:
             found = sniff(source.read(SNIFF_BYTES))
@@ -336,6 +342,15 @@ class _Context:
             pending, self._pending_progress = self._pending_progress, None
         if pending is not None:
             self._flow.tell(self._run, EventKind.RUN_PROGRESS, {"fraction": round(pending, 3)})
+
+
+def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:
+    """The outputs with the end that the run's caller asked for, counted from the end of the run."""
+    seconds = job.payload.get("output_lifetime_seconds")
+    if not isinstance(seconds, int) or ended.finished_at is None:
+        return made
+    expires_at = ended.finished_at + timedelta(seconds=seconds)
+    return [replace(asset, expires_at=expires_at) for asset in made]
 
 
 def _file_sha256(path: Path) -> str:

@@ -43,7 +43,7 @@ def look_up(table: ErrorTable, error: PenstockError) -> WireError:
 
 
 def from_validation(errors: Sequence[Mapping[str, object]]) -> InvalidField | InvalidFields:
-    """pydantic's findings in our vocabulary. The leading `body`, `query`, `path`, `header` is where, not which."""
+    """Pydantic's findings in our vocabulary. The leading `body`, `query`, `path`, `header` is where, not which."""
     fields: list[InvalidField] = []
     for found in errors:
         location = found.get("loc")

@@ -1,11 +1,14 @@
-"""The edge that all dialects share: request ids, access log, authentication before the body, strict bodies, one error path."""
+"""The edge that all dialects share.
+
+Request ids, access log, authentication before the body, strict bodies, one error path.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import uuid4  # noqa: TID251 - for request ids, which are no domain values
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -68,7 +71,7 @@ def public(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return endpoint
 
 
-def open_app(edge: Edge, **settings: Any) -> FastAPI:
+def open_app(edge: Edge, **settings: Any) -> FastAPI:  # noqa: ANN401 - FastAPI's own settings, passed on
     """A FastAPI app whose routes authenticate first, read strict JSON, and render every error through the edge."""
     app = FastAPI(docs_url=None, redoc_url=None, **settings)
     app.router.route_class = _route_class(edge)
@@ -97,7 +100,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = uuid4().hex  # noqa: TID251 - an id for logs, not a domain value
+        identifier = uuid4().hex
         scope.setdefault("state", {})["request_id"] = identifier
         begun = time.perf_counter()
         status = 0
@@ -113,7 +116,7 @@ class RequestScope:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = 499
-        except Exception as error:  # noqa: BLE001 - the last net: an answer in the dialect's shape, the type in the log
+        except Exception as error:
             self._log("api.error", request_id=identifier, error=type(error).__name__, where=_where(error))
             if status:
                 raise
@@ -180,7 +183,7 @@ class _StrictRequest(Request):
         if hasattr(self, "_headers"):
             del self._headers
 
-    async def json(self) -> Any:
+    async def json(self) -> Any:  # noqa: ANN401 - the signature it overrides
         """The strictly parsed body."""
         return self._parsed
 

@@ -54,7 +54,7 @@ _RETRY_AFTER_SECONDS = 1
 
 
 def render_error(error: PenstockError, request_id: str) -> Response:
-    """`application/problem+json` (RFC 9457 §3) with `code`, `request_id` and, for field problems, `errors` with JSON pointers."""
+    """`application/problem+json` (RFC 9457 §3) with `code`, `request_id` and, in `errors`, a pointer per bad field."""
     row = look_up(ERRORS, error)
     problem: dict[str, object] = {
         "type": f"urn:penstock:error:{row.code}",

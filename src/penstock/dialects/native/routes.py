@@ -219,7 +219,7 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
 
     @app.get("/runs/{run_id}/events", tags=["runs"], response_class=StreamingResponse)
     async def run_events(request: Request, run_id: str, after: int = 0) -> Response:
-        """The run's events (progress, log lines, its end) as server-sent events, from its first or after `Last-Event-ID`."""
+        """The run's events (progress, log, end) as server-sent events, from its first or after `Last-Event-ID`."""
         found = _run_id(run_id)
         return await _stream(
             services, request, found, after, _RUN_FINALS, partial(services.runs.get, _run_reader(request), found)
@@ -262,7 +262,7 @@ def _add_docs(app: FastAPI) -> None:
         )
 
 
-async def _stream(  # noqa: PLR0913 - what a stream needs
+async def _stream(
     services: Services, request: Request, subject: str, after: int, finals: frozenset[EventKind], exists: partial[Any]
 ) -> Response:
     """Events of a subject that the caller owns; `exists` raises when it does not."""

@@ -1,4 +1,4 @@
-"""Native shapes: one spelling (snake_case), prefixed ids, sizes in bytes, times in ISO 8601 UTC, money as decimal strings."""
+"""Native shapes: snake_case, prefixed ids, sizes in bytes, times in ISO 8601 UTC, money as decimal strings."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class CreateRun(_Request):
         description="A model's slug or alias, see `GET /models`."
     )
     input: dict[str, Any] = Field(
-        description="The model's inputs. A file field takes an asset id, an upload id, a media URL of this server or a data URI."
+        description="The model's inputs. A file field takes an asset id, an upload id, a media URL or a data URI."
     )
     metadata: dict[str, str] = Field(
         default_factory=dict, description="Up to 16 strings of your own, given back with the run."
