@@ -164,7 +164,9 @@ def _take_limits(limits: Limits, *, own_users: bool) -> list[str]:
             continue
         ceiling = resource.getrlimit(number)[1]
         limit = value if ceiling == resource.RLIM_INFINITY else min(value, ceiling)
+        # Over the soft CPU limit comes SIGXCPU, which tells the parent why; over the hard one a mere SIGKILL.
+        hard = limit + 1 if name == "RLIMIT_CPU" and ceiling != limit else limit
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(number, (limit, limit))
+            resource.setrlimit(number, (limit, hard))
             taken.append(name.removeprefix("RLIMIT_"))
     return taken

@@ -55,13 +55,12 @@ class Photo:
 
 def read_photo(path: Path, *, max_pixels: int) -> Photo:
     """Decode a picture, its EXIF orientation applied. Raises `UnusableInputError` for whatever is wrong with it."""
-    warnings.simplefilter("error", Image.DecompressionBombWarning)
-    Image.MAX_IMAGE_PIXELS = max_pixels
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _check_size(image.size, max_pixels)
-            image.load()
-            return _decoded(image)
+        with warnings.catch_warnings():
+            # Pillow's own cap (89 million pixels) is the second line. Its other warnings are about metadata.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _read(path, max_pixels)
     except (UnusableInputError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -85,6 +84,13 @@ def write_jpeg(pixels: Plane, path: Path, *, quality: int, profile: bytes | None
 def write_webp(pixels: Plane, path: Path, *, quality: int, profile: bytes | None) -> None:
     """Write 8-bit BGR or BGRA as WebP."""
     _image(pixels).save(path, "WEBP", quality=quality, method=3, icc_profile=profile)
+
+
+def _read(path: Path, max_pixels: int) -> Photo:
+    with Image.open(path, formats=FORMATS) as image:
+        _check_size(image.size, max_pixels)
+        image.load()
+        return _decoded(image)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -135,7 +135,8 @@ def _child(python: str, request: Mapping[str, object], workdir: Path) -> Iterato
     try:
         yield child
     finally:
-        child.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # its own group, so also what it may have started
         child.wait()
         _pipe(child).close()
 

@@ -31,6 +31,7 @@ _CRUMB = 0.2
 _HOLE = 0.1
 _PINHOLE = 0.002
 _FLAT = 1e-6
+_CONTRAST = 8.0
 
 _LIGHTNESS, _CHROMA = 0.8, 1.4
 # Chroma counts more than lightness: shadows and highlights cross outlines, pigments rarely do.
@@ -61,7 +62,9 @@ def find_subject(bgr: Plane) -> Subject:
     prior = _stretch((share * standing_out + (1 - share) * focused) * (0.4 + 0.6 * middle))
     likely = _grow(patches, prior, focused=focused * (1 - share), border_penalty=0.2 * share)
     likely = np.clip(guided(bgr.astype(np.float32) / 255, likely, radius=6, smoothness=1e-3), 0, 1)
-    clarity = float(max(by_colour, by_focus))
+    # In a picture of hardly any contrast, whatever seems to stand out is noise.
+    contrast = float(np.percentile(_distances(patches.colour), 95))
+    clarity = float(max(by_colour, by_focus)) * min(1.0, contrast / _CONTRAST)
     outline = _outline(bgr, likely)
     return Subject(
         outline=_tidy(outline, likely) if clarity >= CLEAR_SUBJECT else outline, likely=likely, clarity=clarity
