@@ -2,9 +2,9 @@
 
     ./dev demo [FILE]
 
-Starts a server on free ports over a scratch data directory. The pictures go into ./demo-output. On a terminal the server
-stays up for your own requests until Ctrl-C; otherwise the demo stops it and ends. It uses the SDK; what it does can be done
-with curl as well, and it prints how.
+Starts a server on free ports over a scratch data directory. The pictures go into ./demo-output. On a terminal the
+server stays up for your own requests until Ctrl-C; otherwise the demo stops it and ends. It uses the SDK; what it does
+can be done with curl as well, and it prints how.
 """
 
 from __future__ import annotations
@@ -50,14 +50,18 @@ class DemoError(Exception):
 def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     photograph = Path(arguments[0]) if arguments else PHOTOGRAPH
+    if not photograph.is_file():
+        print(f"demo: no such file: {photograph}", file=sys.stderr)
+        return 1
     scratch = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
     log = scratch / "server.log"
     console = Console(highlight=False, soft_wrap=True)
     try:
-        if not photograph.is_file():
-            raise DemoError(f"no such file: {photograph}")
-        with server(scratch / "data", log) as (url, objects_url, seconds):
-            show(console, console.is_terminal, photograph, scratch / "data", (url, objects_url, seconds))
+        begun = time.monotonic()
+        with server(scratch / "data", log) as (url, objects_url):
+            said = f"Penstock answers at {url} (objects at {objects_url})"
+            console.print(said, took(time.monotonic() - begun), sep="")
+            show(console, photograph, scratch / "data", url)
     except (DemoError, PenstockClientError, OSError) as error:
         print(f"demo: {error}", file=sys.stderr)
         if log.exists():
@@ -68,11 +72,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def show(console: Console, stay: bool, photograph: Path, data: Path, server_facts: tuple[str, str, float]) -> None:
-    url, objects_url, seconds = server_facts
+def show(console: Console, photograph: Path, data: Path, url: str) -> None:
     say = console.print
-    say(f"Penstock answers at {url} (objects at {objects_url})", took(seconds), sep="")
-
     begun = time.monotonic()
     administer(data, "accounts", "create", "demo", "--credits", "5")
     key = administer(data, "keys", "create", "--account", "demo")
@@ -89,7 +90,7 @@ def show(console: Console, stay: bool, photograph: Path, data: Path, server_fact
 
     say("\nThe same by curl:\n")
     say(curl_commands(url, key, photograph, asset.content_type), markup=False)
-    if stay:
+    if sys.stdin.isatty() and sys.stdout.isatty():
         say(f"\nThe server stays up: interactive documentation at {url}/v1/docs. Ctrl-C stops it.")
         wait_for_interrupt()
     else:
@@ -137,6 +138,8 @@ def took(seconds: float) -> str:
 def curl_commands(url: str, key: str, photograph: Path, content_type: str, result: str = "painting.png") -> str:
     """What the demo did, for any POSIX shell with curl: upload, run a model, save the picture."""
     begin = json.dumps({"filename": photograph.name, "content_type": content_type})
+    wanted = shlex.quote(json.dumps({"model": "builtin/stylize", "input": {"prompt": PROMPT, "image": "ASSET"}}))
+    wanted = wanted.replace("ASSET", '\'"$(get "$ASSET" id)"\'')
     picture = shlex.quote(str(photograph))
     return "\n".join(
         [
@@ -146,8 +149,7 @@ def curl_commands(url: str, key: str, photograph: Path, content_type: str, resul
             f'UPLOAD=$(ask "$PENSTOCK/v1/uploads" -d {shlex.quote(begin)})',
             f'curl -fsS -T {picture} -H {shlex.quote(f"Content-Type: {content_type}")} "$(get "$UPLOAD" upload_url)"',
             'ASSET=$(ask -X POST "$PENSTOCK/v1/uploads/$(get "$UPLOAD" id)/complete")',
-            'RUN=$(ask "$PENSTOCK/v1/runs" -d \'{"model": "builtin/stylize", "input": '
-            f'{{"prompt": "{PROMPT}", "image": "\'"$(get "$ASSET" id)"\'"}}}}\')',
+            f'RUN=$(ask "$PENSTOCK/v1/runs" -d {wanted})',
             'RESULT=$(ask "$PENSTOCK/v1/runs/$(get "$RUN" id)?wait=60")',
             f'curl -fsSL "$(get "$RESULT" url)" -o {shlex.quote(result)}',
         ]
@@ -155,9 +157,8 @@ def curl_commands(url: str, key: str, photograph: Path, content_type: str, resul
 
 
 @contextmanager
-def server(data: Path, log: Path) -> Iterator[tuple[str, str, float]]:
-    """A server that answers: the addresses of its API and its objects, and the seconds it took to start."""
-    begun = time.monotonic()
+def server(data: Path, log: Path) -> Iterator[tuple[str, str]]:
+    """A server that answers: the addresses of its API and its objects."""
     with log.open("wb") as stream:
         process = subprocess.Popen(
             [*PENSTOCK, "serve", "--data", str(data), "--port", "0", "--store-port", "0", "--dev"],
@@ -169,7 +170,7 @@ def server(data: Path, log: Path) -> Iterator[tuple[str, str, float]]:
         )
     try:
         words = ready_line(process).replace(",", "").split()
-        yield words[words.index("API") + 1], words[words.index("objects") + 1], time.monotonic() - begun
+        yield words[words.index("API") + 1], words[words.index("objects") + 1]
     finally:
         process.terminate()
         try:
