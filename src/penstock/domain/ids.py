@@ -22,6 +22,7 @@ MediaKey = NewType("MediaKey", str)
 
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _SHORT = re.compile(r"[A-Za-z0-9_-]{21}\Z")
+_MEDIA_KEY = re.compile(r"[0-9a-f]{32}-[A-Za-z0-9._-]{1,160}\Z")
 
 
 def uuid4_text(random: bytes) -> str:
@@ -59,3 +60,8 @@ def parse_short(text: str) -> str | None:
         return None
     number = (packed >> 74) << 80 | (4 << 76) | ((packed >> 62) & 0xFFF) << 64 | (2 << 62) | (packed & ((1 << 62) - 1))
     return str(UUID(int=number))
+
+
+def parse_media_key(text: str) -> MediaKey | None:
+    """A media key (32 hex digits, `-`, the name), or None when the text cannot be one."""
+    return MediaKey(text) if _MEDIA_KEY.match(text) else None

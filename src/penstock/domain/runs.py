@@ -14,13 +14,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import InvalidField, RunNotFinished
+from penstock.domain.ids import AssetId
 from penstock.domain.lifecycles import advance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from decimal import Decimal
 
-    from penstock.domain.ids import AccountId, AssetId, RunId
+    from penstock.domain.ids import AccountId, RunId
 
 ASSET_MARK = "$asset"
 """In a stored output, `{"$asset": "<asset id>"}` stands for a file that the run made; dialects render it."""
@@ -48,8 +50,6 @@ class RunEvent(StrEnum):
     CANCEL = "cancel"
 
 
-RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {
-    (RunState.QUEUED, RunEvent.START): RunState.RUNNING,
 class RunFault(StrEnum):
     """Why a run failed: its model could not (or would not) do it, or the server could not carry it out."""
 
@@ -57,6 +57,8 @@ class RunFault(StrEnum):
     SERVER = "server"
 
 
+RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {
+    (RunState.QUEUED, RunEvent.START): RunState.RUNNING,
     (RunState.QUEUED, RunEvent.FAIL): RunState.FAILED,
     (RunState.QUEUED, RunEvent.CANCEL): RunState.CANCELLED,
     (RunState.RUNNING, RunEvent.START): RunState.RUNNING,
@@ -71,7 +73,8 @@ FINISHED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 class Run:
     """One run.
 
-    `model` is the slug the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD.
+    `files` maps the canonical name of each file field to the asset that its value was resolved to. `model` is the slug
+    the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD.
     """
 
     id: RunId
@@ -87,6 +90,7 @@ class Run:
     metadata: Mapping[str, str]
     output: object | None
     error: str | None
+    fault: RunFault | None = None
     held: Decimal
     cost: Decimal | None
     cancel_requested: bool
@@ -105,9 +109,9 @@ def succeeded(run: Run, *, output: object, cost: Decimal, now: datetime) -> Run:
     return replace(run, state=_next(run, RunEvent.SUCCEED), output=output, cost=cost, finished_at=now)
 
 
-def failed(run: Run, *, error: str, now: datetime) -> Run:
+def failed(run: Run, *, error: str, now: datetime, fault: RunFault = RunFault.MODEL) -> Run:
     """The run that ended without a result. Raises `IllegalTransition`."""
-    return replace(run, state=_next(run, RunEvent.FAIL), error=error, finished_at=now)
+    return replace(run, state=_next(run, RunEvent.FAIL), error=error, fault=fault, finished_at=now)
 
 
 def cancelled(run: Run, *, now: datetime) -> Run:
@@ -158,6 +162,17 @@ def output_assets(output: object) -> tuple[str, ...]:
     if isinstance(output, list | tuple):
         return tuple(found for value in output for found in output_assets(value))
     return ()
+
+
+def with_assets(output: object, shown: Callable[[AssetId], object]) -> object:
+    """A stored output with `shown(asset id)` in place of each file that the run made."""
+    if isinstance(output, Mapping):
+        if set(output) == {ASSET_MARK}:
+            return shown(AssetId(str(output[ASSET_MARK])))
+        return {key: with_assets(value, shown) for key, value in output.items()}
+    if isinstance(output, list | tuple):
+        return [with_assets(value, shown) for value in output]
+    return output
 
 
 def _next(run: Run, event: RunEvent) -> RunState:

@@ -118,6 +118,10 @@ class Presigner(Protocol):
         now: datetime,
         content_type: str | None = None,
         disposition: str | None = None,
+        method: str = "GET",
     ) -> str:
-        """A URL for GETs of one key; type and disposition are forced by the signed response overrides."""
+        """A URL for reading one key by `method`, GET or HEAD; a signature for one is none for the other (S3 API).
+
+        Type and disposition are forced by the signed response overrides.
+        """
         ...

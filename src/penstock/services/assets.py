@@ -79,19 +79,22 @@ class Assets:
         if upload.asset_id is not None:
             raise AssetNotFound(media_key)
         try:
-            return self._uploads.admit(upload)
+            asset = self._uploads.admit(upload)
         except (FileNotStored, UploadNotCompletable, InputError):
             raise AssetNotFound(media_key) from None
+        if not is_readable(asset, at=self._clock.now()):
+            raise AssetNotFound(media_key)
+        return asset
 
-    def media_location(self, media_key: MediaKey) -> str:
+    def media_location(self, media_key: MediaKey, *, method: str = "GET") -> str:
         """A presigned URL for the bytes behind a public handle, for one hour or what is left of the asset's life.
 
-        Raises `AssetNotFound`.
+        `method` is GET or HEAD. Raises `AssetNotFound`.
         """
-        return self.signed_get(self.by_media_key(media_key))
+        return self.signed_get(self.by_media_key(media_key), method=method)
 
-    def signed_get(self, asset: Asset) -> str:
-        """A presigned URL for an asset's bytes, on the store's public address."""
+    def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
+        """A presigned URL for reading an asset's bytes, on the store's public address."""
         now = self._clock.now()
         return self._presigner.get(
             asset.object_key,
@@ -99,6 +102,7 @@ class Assets:
             now=now,
             content_type=asset.content_type,
             disposition=content_disposition(asset.name, inline=asset.kind in _INLINE_KINDS),
+            method=method,
         )
 
     def delete(self, account_id: AccountId, asset_id: AssetId) -> None:

@@ -20,7 +20,7 @@ from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from penstock.domain.assets import Asset
     from penstock.domain.catalog import Catalog, InputField
@@ -38,18 +38,22 @@ _MAX_LOG_LINES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a caller asks. `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account."""
+    """What a caller asks.
+
+    `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how long
+    the files that the run makes live after its end; None: until deleted.
+    """
 
     dialect: str
     model: str
     inputs: Mapping[str, object]
     metadata: Mapping[str, object] = field(default_factory=dict)
     keeps_inputs: bool = False
+    output_lifetime: timedelta | None = None
 
 
 class Runs:
     """Use cases on runs."""
-    output_lifetime: timedelta | None = None
 
     def __init__(
         self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy
@@ -75,7 +79,9 @@ class Runs:
         metadata = rules.check_metadata(asked.metadata)
         checked = check_input(model, asked.inputs)
         files = {
-            name: self._references.resolve(account_id, text, path=("input", name), accepts=field_.accepts)
+            name: self._references.resolve(
+                account_id, text, path=("input", _given_name(field_, asked.inputs)), accepts=field_.accepts
+            )
             for name, (field_, text) in checked.files.items()
         }
         run = Run(
@@ -117,7 +123,7 @@ class Runs:
         return page_of(found, limit, lambda run: (run.created_at, run.id))
 
     def cancel(self, account_id: AccountId, run_id: RunId) -> Run:
-        """Ask for the end of a run: a queued one ends at once, a running one when its attempt notices, a finished one stays.
+        """Ask for the end of a run: queued ends at once, running when its attempt notices, finished stays.
 
         Raises `RunNotFound`.
         """
@@ -171,7 +177,7 @@ class Runs:
             tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
             tx.jobs.enqueue(
                 RUN_JOB,
-                {"run_id": run.id, "account_id": run.account_id},
+                _job_payload(run, asked),
                 job_id=JobId(new_id(self._entropy)),
                 now=now,
                 dedupe_key=run.id,
@@ -180,7 +186,7 @@ class Runs:
         return run
 
     def _lease(self, tx: Transaction, run: Run, files: Mapping[str, Asset], *, keeps: bool) -> None:
-        """Look once more inside the transaction: an asset may have been deleted or have expired since it was resolved."""
+        """Look once more inside the transaction: an asset may have been deleted or expired since it was resolved."""
         for asset in files.values():
             current = tx.assets.get(asset.account_id, asset.id)
             if not is_readable(current, at=run.created_at):
@@ -188,6 +194,18 @@ class Runs:
             if keeps and current.expires_at is not None and current.account_id == run.account_id:
                 tx.assets.replace(replace(current, expires_at=None))
         tx.assets.lease(run.id, [asset.id for asset in files.values()])
+
+
+def _job_payload(run: Run, asked: NewRun) -> dict[str, object]:
+    payload: dict[str, object] = {"run_id": run.id, "account_id": run.account_id}
+    if asked.output_lifetime is not None:
+        payload["output_lifetime_seconds"] = int(asked.output_lifetime.total_seconds())
+    return payload
+
+
+def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:
+    """The name under which the caller gave a field: its own or a synonym."""
+    return next(name for name in (field_.name, *field_.synonyms) if inputs.get(name) is not None)
 
 
 def end_money_and_leases(tx: Transaction, run: Run, *, now: datetime) -> None:

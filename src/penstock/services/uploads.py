@@ -31,6 +31,8 @@ from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
     from penstock.domain.uploads import Admission, UploadPolicy
@@ -46,11 +48,17 @@ _OVERDUE_GRACE = timedelta(hours=1)
 _STAGING_GRACE = timedelta(hours=2)
 """A PUT that began within the life of its URL may still be under way; nothing is ended or removed under it."""
 _SEAL_SUFFIX_BYTES = 4
+_STORE_TICK = timedelta(seconds=1)
+"""Stores tell times in whole seconds, cut off (RFC 9110 §5.6.7): a life must not end earlier than promised (P8)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUpload:
-    """What a caller declares. `size` in bytes or unknown; `lifetime` of the asset after admission, None: until deleted."""
+    """What a caller declares. `size` in bytes or unknown.
+
+    `lifetime` of the asset counts from the completion that the caller asks for, or else from the arrival of the bytes;
+    None: until deleted.
+    """
 
     dialect: str
     filename: str
@@ -151,7 +159,7 @@ class Uploads:
         Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes
         are refused, `AssetNotFound` when the asset is gone again.
         """
-        return self.admit(self.get(account_id, upload_id))
+        return self._admit(self.get(account_id, upload_id), lives_from=self._clock.now())
 
     def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""
@@ -164,7 +172,14 @@ class Uploads:
         return given_up
 
     def admit(self, upload: Upload) -> Asset:
-        """Admit the bytes of a pending upload, or return the asset of an admitted one. Raises as `complete_upload`."""
+        """Admit the bytes of a pending upload without its owner's word, or return the asset of an admitted one.
+
+        A lifetime counts from the arrival of the bytes, so the asset may be over at once: look before reading it.
+        Raises as `complete_upload`.
+        """
+        return self._admit(upload, lives_from=None)
+
+    def _admit(self, upload: Upload, *, lives_from: datetime | None) -> Asset:
         if upload.asset_id is not None:
             return self._asset_of(upload)
         rules.require_completable(upload)
@@ -172,7 +187,7 @@ class Uploads:
             try:
                 info, head = self._objects.peek(upload.staging_key, length=SNIFF_BYTES)
                 admission = self._judge(upload, info, head)
-                return self._seal(upload, info, admission)
+                return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
             except ObjectNotFoundError:
                 return self._without_bytes(upload)
             except ObjectChangedError:
@@ -239,8 +254,8 @@ class Uploads:
             if tx.uploads.replace(rules.expired(upload), was=upload.state):
                 self._tell(tx, upload, EventKind.UPLOAD_EXPIRED, {})
 
-    def _seal(self, upload: Upload, info: ObjectInfo, admission: Admission) -> Asset:
-        """Copy to the final key, then commit. The loser of a race removes its copy and takes the winner's asset (F14)."""
+    def _seal(self, upload: Upload, info: ObjectInfo, admission: Admission, *, lives_from: datetime) -> Asset:
+        """Copy to the final key, then commit. Who loses a race removes its copy and takes the winner's asset (F14)."""
         now = self._clock.now()
         final_key = f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
         sealed = self._objects.copy(info, final_key, content_type=admission.content_type)
@@ -259,7 +274,7 @@ class Uploads:
             object_key=final_key,
             media_key=upload.media_key,
             created_at=now,
-            expires_at=now + upload.lifetime if upload.lifetime is not None else None,
+            expires_at=lives_from + upload.lifetime if upload.lifetime is not None else None,
         )
         stored = rules.admitted(upload, asset_id=asset.id)
         final = rules.settled(stored) if sha256 is not None else stored

@@ -1,4 +1,4 @@
-"""Bring a database's schema to what this code expects: one starter at a time, in one transaction or not at all (F40)."""
+"""Bring a database's schema to what this code expects: one starter at a time, all or nothing (F40)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-REVISIONS: Sequence[str] = ("0001",)
+REVISIONS: Sequence[str] = ("0001", "0002")
 """Every schema version this code knows, oldest first; the last one is what it works with."""
 _SCRIPTS = Path(__file__).parent / "migrations"
 _POSTGRES_LOCK = 0x70656E73746F636B
@@ -64,7 +64,7 @@ def _is_current(connection: Connection) -> bool:
         return False
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     if version is not None and version not in REVISIONS:
-        msg = f"the database has schema version {version}; this Penstock knows none after {REVISIONS[-1]}: use a newer one"
+        msg = f"the database has schema version {version}, this Penstock knows none after {REVISIONS[-1]}: use a newer one"
         raise SchemaNewerError(msg)
     return version == REVISIONS[-1]
 

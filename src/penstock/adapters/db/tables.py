@@ -25,7 +25,7 @@ from penstock.domain.events import EventKind
 from penstock.domain.jobs import JobState
 from penstock.domain.ledger import EntryKind
 from penstock.domain.media_types import Kind
-from penstock.domain.runs import RunState
+from penstock.domain.runs import RunFault, RunState
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadMethod, UploadState
 
 metadata = MetaData(
@@ -154,6 +154,7 @@ runs = Table(
     Column("created_at", Instant, nullable=False),
     Column("started_at", Instant),
     Column("finished_at", Instant),
+    Column("fault", Choice(RunFault)),
     Index(None, "account_id", "created_at", "id"),
 )
 Index(

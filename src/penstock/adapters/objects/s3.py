@@ -298,11 +298,12 @@ class S3Presigner:
         now: datetime,
         content_type: str | None = None,
         disposition: str | None = None,
+        method: str = "GET",
     ) -> str:
-        """A URL for GETs of one key, with the response overrides of S3's GetObject."""
+        """A URL for reading one key, with the response overrides of S3's GetObject."""
         overrides = (("response-content-disposition", disposition), ("response-content-type", content_type))
         query = tuple([(name, value) for name, value in overrides if value is not None])
-        request = Request(method="GET", origin=self._origin, path=self._path + key, query=query)
+        request = Request(method=method, origin=self._origin, path=self._path + key, query=query)
         return self._signer.presign(request, now=now, expires_in=expires_in)
 
 

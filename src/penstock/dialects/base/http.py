@@ -85,7 +85,10 @@ def open_app(edge: Edge, **settings: Any) -> FastAPI:  # noqa: ANN401 - FastAPI'
 
 
 class RequestScope:
-    """ASGI middleware: a fresh request id in scope and answer, one log event per request, the last net for exceptions."""
+    """ASGI middleware: a fresh request id in scope and answer, one log event per request, the last net for errors.
+
+    An answer that carries the header already keeps it: a product may call its runs requests.
+    """
 
     def __init__(
         self, app: ASGIApp, *, header: str, edge_error: Callable[[PenstockError, str], Response], log: Log
@@ -109,7 +112,10 @@ class RequestScope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (self._header, identifier.encode())]
+                headers = list(message.get("headers", ()))
+                if not any(name.lower() == self._header for name, _ in headers):
+                    headers.append((self._header, identifier.encode()))
+                message["headers"] = headers
             await send(message)
 
         try:

@@ -20,8 +20,8 @@ from penstock.dialects.native.errors import render_error
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound, RunNotFound, UploadNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.ids import AssetId, RunId, UploadId, parse_prefixed
 from penstock.domain.idempotency import idempotent_request
+from penstock.domain.ids import AssetId, RunId, UploadId, parse_media_key, parse_prefixed
 from penstock.domain.runs import is_finished, output_assets
 from penstock.domain.uploads import UploadState
 from penstock.services.runs import NewRun
@@ -155,14 +155,13 @@ def _add_assets(app: FastAPI, services: Services, base_url: str) -> None:
 
     @app.api_route("/media/{key}", methods=["GET", "HEAD"], status_code=307, tags=["assets"])
     @public
-    def media(key: str) -> Response:
+    def media(request: Request, key: str) -> Response:
         """The bytes of an asset, by its public URL: a redirect to a short-lived URL of the object store."""
-        found = wire.parse_media_key(key)
+        found = parse_media_key(key)
         if found is None:
             raise AssetNotFound(key)
-        return RedirectResponse(
-            services.assets.media_location(found), status_code=307, headers={"Cache-Control": "no-store"}
-        )
+        location = services.assets.media_location(found, method=request.method)
+        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
 
 
 def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:

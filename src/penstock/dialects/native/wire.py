@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from penstock.domain.ids import AssetId, MediaKey, UploadId, format_prefixed, parse_prefixed
+from penstock.domain.ids import AssetId, MediaKey, UploadId, format_prefixed, parse_media_key, parse_prefixed
 from penstock.domain.references import AssetReference, MediaReference, UploadReference
-from penstock.domain.runs import ASSET_MARK
+from penstock.domain.runs import with_assets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 _MAX_FILENAME = 500
 _MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
-_MEDIA = re.compile(r"[0-9a-f]{32}-[A-Za-z0-9._-]{1,160}\Z")
 
 
 class _Request(BaseModel):
@@ -268,7 +266,7 @@ def run_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str) -> RunO
         model=run.model,
         state=run.state.value,
         input=dict(run.inputs),
-        output=_output(run.output, assets, base_url),
+        output=with_assets(run.output, lambda asset_id: _file(asset_id, assets.get(asset_id), base_url)),
         error=RunErrorOut(message=run.error) if run.error is not None else None,
         metadata=dict(run.metadata),
         held_usd=money(run.held),
@@ -357,11 +355,6 @@ def media_url(key: MediaKey, *, base_url: str) -> str:
     return f"{base_url}/media/{key}"
 
 
-def parse_media_key(text: str) -> MediaKey | None:
-    """A media key, or None when the text cannot be one."""
-    return MediaKey(text) if _MEDIA.match(text) else None
-
-
 def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
     """Parses `asset_…`, `upload_…` and media URLs under `base_url`; parse ∘ format = identity."""
     prefix = f"{base_url}/media/"
@@ -377,17 +370,6 @@ def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
         return MediaReference(media_key=key) if key is not None else None
 
     return parse
-
-
-def _output(value: object, assets: Mapping[AssetId, Asset], base_url: str) -> object:
-    if isinstance(value, Mapping):
-        if set(value) == {ASSET_MARK}:
-            asset_id = AssetId(str(value[ASSET_MARK]))
-            return _file(asset_id, assets.get(asset_id), base_url)
-        return {key: _output(item, assets, base_url) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_output(item, assets, base_url) for item in value]
-    return value
 
 
 def _file(asset_id: AssetId, asset: Asset | None, base_url: str) -> dict[str, object]:
