@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from penstock.adapters.db.accounts import SqlAccounts
 from penstock.adapters.db.assets import SqlAssets, SqlAssetSweeps
@@ -17,6 +18,7 @@ from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
 from penstock.adapters.db.uploads import SqlUploads
+from penstock.domain.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,8 +130,11 @@ class SqlDatabase:
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` or `StorageFull` when a durable write does not succeed."""
-        with self.gate.write() as connection:
-            connection.execute(_TOUCH)
+        try:
+            with self.gate.write() as connection:
+                connection.execute(_TOUCH)
+        except ProgrammingError as error:
+            raise DatabaseUnavailable("the database has no schema") from error
 
     def changes(self) -> Changes:
         """A new watcher of commits. Raises `DatabaseUnavailable`."""

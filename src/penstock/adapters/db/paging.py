@@ -1,4 +1,4 @@
-"""Listings by (created_at, id), newest first. Keyset pages: inserting and deleting never repeats or skips a row (F34)."""
+"""Listings by (created_at, id), newest first. Keyset pages: nothing is repeated or skipped by inserting (F34)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class SqliteGate:
     def __init__(self, url: URL, *, readers: int) -> None:
         self._path = str(url.database)
         self._writer = sqlite_engine(url, connections=1)
-        self._readers = sqlite_engine(url, connections=readers)
+        self._readers = sqlite_engine(url, connections=readers, pragmas=("PRAGMA query_only=ON",))
         self._line = threading.Lock()
 
     @contextmanager
