@@ -260,7 +260,10 @@ class StoreProcess:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait(PATIENCE_SECONDS)
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
     def ready(self) -> Store:
         """The store, as soon as it says that it serves."""

@@ -84,11 +84,10 @@ class Reactor:
             thread.start()
 
     def spawn(self, coroutine: Coroutine[Wait, None, None], fd: int) -> None:
-        """Run a coroutine as soon as `fd` is readable. The coroutine owns the descriptor and closes it at its end."""
-        task = _Task(coroutine, fd)
+        """Run a coroutine, at once until it waits for the first time. It owns `fd` and closes it at its end."""
         with self._lock:
             self._live += 1
-        self._park(task, Wait(READABLE, time.monotonic() + 60.0, idle=True))
+        self._run(_Task(coroutine, fd))
 
     def expire(self) -> None:
         """Wake the coroutines whose deadline has passed. To be called about once a second."""

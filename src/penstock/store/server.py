@@ -117,6 +117,7 @@ class _Server:
 
     async def _accept(self) -> None:
         with contextlib.suppress(ShuttingDown), self._listener:
+            await _for_clients()
             while True:
                 try:
                     client, _ = self._listener.accept()

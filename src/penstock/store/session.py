@@ -13,7 +13,7 @@ from penstock.store.answers import Answer, refusal, render_head
 from penstock.store.body import Body
 from penstock.store.faults import INTERNAL_ERROR, Disconnected, Refused
 from penstock.store.head import Head, parse_head
-from penstock.store.reactor import DeadlinePassed, ShuttingDown
+from penstock.store.reactor import READABLE, DeadlinePassed, ShuttingDown, ready
 from penstock.store.request import authorise
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Sessions:
     async def run(self, connection: Connection) -> None:
         """Serve one connection until it ends."""
         try:
+            # Whoever accepted the connection runs this far; the first request is another thread's.
+            await ready(READABLE, time.monotonic() + self._limits.idle_seconds, idle=True)
             while await self._serve_one(connection):
                 pass
         except (Disconnected, DeadlinePassed, ShuttingDown):
