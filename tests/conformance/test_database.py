@@ -170,7 +170,7 @@ def test_an_asset_comes_back_as_it_went_in(database: SqlDatabase, changes: dict[
     "changes",
     [
         {},
-        {"output": None, "error": None, "cost": None, "started_at": None, "finished_at": None},
+        {"output": None, "error": None, "fault": None, "cost": None, "started_at": None, "finished_at": None},
         {"inputs": {"z": 1, "a": [None, True, 1e-9, 2**70, "\0", "\ud800", "é", {"": {}}]}, "output": [], "files": {}},
         {"held": Decimal(9_000_000_000), "cost": Decimal("0E-9"), "cancel_requested": True},
     ],

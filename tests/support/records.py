@@ -12,7 +12,7 @@ from penstock.domain.accounts import ALL_SCOPES, Account, ApiKey
 from penstock.domain.assets import Asset
 from penstock.domain.ids import AccountId, AssetId, KeyId, MediaKey, RunId, UploadId
 from penstock.domain.media_types import Kind
-from penstock.domain.runs import Run, RunState
+from penstock.domain.runs import Run, RunFault, RunState
 from penstock.domain.uploads import SizePolicy, TypePolicy, Upload, UploadMethod, UploadState
 
 if TYPE_CHECKING:
@@ -120,5 +120,6 @@ def make_run(number: int, account_id: AccountId, **changes: object) -> Run:
         created_at=NOW + timedelta(seconds=number),
         started_at=NOW + HOUR,
         finished_at=NOW + 2 * HOUR,
+        fault=RunFault.SERVER,
     )
     return replace(run, **changes)  # type: ignore[arg-type]  # a test names its own fields
