@@ -20,6 +20,7 @@ RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
 MediaKey = NewType("MediaKey", str)
 
+_VERSION = 4
 _HEX = re.compile(r"[0-9a-f]{32}\Z")
 _SHORT = re.compile(r"[A-Za-z0-9_-]{21}\Z")
 _MEDIA_KEY = re.compile(r"[0-9a-f]{32}-[A-Za-z0-9._-]{1,160}\Z")
@@ -41,7 +42,7 @@ def parse_prefixed(prefix: str, text: str) -> str | None:
     if head != prefix or not _HEX.match(digits):
         return None
     value = UUID(hex=digits)
-    return str(value) if value.version == 4 else None
+    return str(value) if value.version == _VERSION else None
 
 
 def format_short(value: str) -> str:
@@ -52,14 +53,13 @@ def format_short(value: str) -> str:
 
 
 def parse_short(text: str) -> str | None:
-    """The UUID text of 21 URL-safe characters, or None when they are not such a spelling."""
+    """The UUID text of 21 URL-safe characters, or None when they are not what `format_short` makes."""
     if not _SHORT.match(text):
         return None
     packed = int.from_bytes(base64.urlsafe_b64decode(text + "A=="), "big") >> 6
-    if packed >> 122:
-        return None
     number = (packed >> 74) << 80 | (4 << 76) | ((packed >> 62) & 0xFFF) << 64 | (2 << 62) | (packed & ((1 << 62) - 1))
-    return str(UUID(int=number))
+    value = str(UUID(int=number))
+    return value if format_short(value) == text else None  # the last character has four bits to spare
 
 
 def parse_media_key(text: str) -> MediaKey | None:
