@@ -55,12 +55,12 @@ class InputError(PenstockError):
 
 
 class InvalidField(InputError):
-    """One field of a request is missing, ill-typed or out of range."""
+    """One field of a request is missing, ill-typed or out of range; an empty `path` means the body as a whole."""
 
     code = "invalid_field"
 
     def __init__(self, path: tuple[str | int, ...], message: str, *, rule: str = "invalid") -> None:
-        super().__init__(f"{'.'.join(map(str, path))}: {message}")
+        super().__init__(f"{'.'.join(map(str, path))}: {message}" if path else message)
         self.path = path
         self.reason = message
         self.rule = rule
