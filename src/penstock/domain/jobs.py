@@ -18,6 +18,8 @@ HEARTBEAT = timedelta(seconds=15)
 MAX_ATTEMPTS = 8
 _FIRST_DELAY = 1.0
 _LARGEST_DELAY = 600.0
+_MAX_DOUBLINGS = 16
+"""More would pass the largest delay, and at last the range of a float."""
 
 
 class JobState(StrEnum):
@@ -54,4 +56,5 @@ class Job:
 
 def retry_delay(failures: int, *, jitter: float) -> timedelta:
     """How long to wait after the n-th failure: doubling from 1 s to 10 min, times 0.5–1.5 by `jitter` in [0, 1)."""
-    return timedelta(seconds=min(_FIRST_DELAY * 2 ** max(0, failures - 1), _LARGEST_DELAY) * (0.5 + jitter))
+    doublings = min(max(0, failures - 1), _MAX_DOUBLINGS)
+    return timedelta(seconds=min(_FIRST_DELAY * 2**doublings, _LARGEST_DELAY) * (0.5 + jitter))
