@@ -83,8 +83,8 @@ def secret_lookup(secret: str) -> str:
 
 
 def secret_hint(secret: str) -> str:
-    """What a listing shows of a secret."""
-    return secret[:_HINT_CHARACTERS] + "…"
+    """What a listing shows of a secret: its first characters, and never more than a quarter of it."""
+    return secret[: min(_HINT_CHARACTERS, len(secret) // 4)] + "…"
 
 
 def key_admits(key: ApiKey, secret: str, *, now: datetime) -> bool:
