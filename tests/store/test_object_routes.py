@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.store.objects import entry_name
+from penstock.store.layout import entry_name
 from tests.store.support import BUCKET, SIGNER, Store, store_in_thread
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from penstock.store import xml
 from penstock.store.answers import Answer, document
 from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, Refused
+from penstock.store.layout import BUCKET_NAME
 from penstock.store.listing import list_objects_v1, list_objects_v2
-from penstock.store.objects import BUCKET_NAME
 from penstock.store.payload import read_document
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class BucketRoutes:
 
     async def create(self, request: S3Request) -> Answer:
         """CreateBucket; a bucket that is there already is an error outside us-east-1, as in S3."""
-        if not BUCKET_NAME.fullmatch(request.bucket) or ".." in request.bucket:
+        if not BUCKET_NAME.fullmatch(request.bucket):
             raise Refused(INVALID_BUCKET_NAME)
         await read_document(request, limit=self._limits.small_body_bytes)
         self._health.require_writable()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBE_EVERY_SECONDS = 1.0
+_LOOK_EVERY_SECONDS = 0.25
 
 
 class Health:
@@ -30,6 +31,8 @@ class Health:
         self._lock = threading.Lock()
         self._reason = ""
         self._probed_at = 0.0
+        self._looked_at = 0.0
+        self._free = 0
 
     @property
     def degraded(self) -> bool:
@@ -37,8 +40,11 @@ class Health:
 
     def require_space(self, size: int) -> None:
         """Raises `Refused` (507) when `size` more bytes would eat into the reserve."""
-        disk = os.statvfs(self._directory)
-        if disk.f_bavail * disk.f_frsize < size + self._reserve:
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_EVERY_SECONDS or self._free < 2 * (size + self._reserve):
+            disk = os.statvfs(self._directory)
+            self._free, self._looked_at = disk.f_bavail * disk.f_frsize, now
+        if self._free < size + self._reserve:
             raise Refused(INSUFFICIENT_STORAGE)
 
     def require_writable(self) -> None:

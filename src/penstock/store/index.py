@@ -1,18 +1,20 @@
 """The ordered index of keys, for listings only. Every fact in it also stands in the objects' own files.
 
 SQLite in WAL mode with `synchronous=NORMAL`: no fsync per object, consistent after any crash, at worst without its
-last entries. `reconcile` compares it with the files at start, so it need not be durable to be right.
+last entries. Every start compares it with the files, so it need not be durable to be right.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import sqlite3
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -23,6 +25,7 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE UNIQUE INDEX IF NOT EXISTS entry_by_key ON entry (bucket, key);
 """
 _VERSION = 1
+_MOST_PENDING = 2000
 _UPSERT = "INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -41,55 +44,88 @@ class Entry:
 
 
 class KeyIndex:
-    """Keys in the order of their UTF-8 bytes. Safe to use from several threads."""
+    """Keys in the order of their UTF-8 bytes. Safe to use from several threads.
+
+    Changes are gathered and written together: before every look at the index, and when `flush` is called. A change
+    that could not be written stays gathered.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._lock = threading.Lock()
+        self._pending: dict[str, Entry | None] = {}
         self._db = _open(path)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.flush()
         with self._lock:
             self._db.close()
 
     def put(self, entry: Entry) -> None:
-        with self._lock:
-            self._db.execute(_UPSERT, _row(entry))
+        self._gather(entry.name, entry)
 
     def remove(self, name: str) -> None:
-        with self._lock:
-            self._db.execute("DELETE FROM entry WHERE name = ?", (name,))
+        self._gather(name, None)
 
-    def replace_many(self, entries: Iterable[Entry], gone: Iterable[str]) -> None:
-        """Bring many entries up to date in one transaction."""
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
-            self._db.executemany("DELETE FROM entry WHERE name = ?", [(name,) for name in gone])
-            self._db.executemany(_UPSERT, map(_row, entries))
+    def flush(self) -> None:
+        """Write what was gathered. Raises `OSError`."""
+        with self._flushed():
+            pass
 
     def files(self, shard: str) -> dict[str, tuple[int, int]]:
-        """Name → (inode, mtime) of the entries whose name begins with `shard`."""
-        with self._lock:
-            rows = self._db.execute(
+        """Name → (inode, mtime) of the entries whose name begins with `shard`. Raises `OSError`."""
+        with self._flushed() as db:
+            rows = db.execute(
                 "SELECT name, inode, mtime_ns FROM entry WHERE name >= ? AND name < ?", (shard, shard + "g")
             ).fetchall()
         return {name: (inode, mtime_ns) for name, inode, mtime_ns in rows}
 
     def page(self, bucket: str, *, prefix: str, after: str, inclusive: bool, limit: int) -> list[Entry]:
-        """Up to `limit` entries whose key begins with `prefix`, from above `after` on (from it on if `inclusive`)."""
+        """Up to `limit` entries whose key begins with `prefix`, from above `after` on (from it on if `inclusive`).
+
+        Raises `OSError`.
+        """
         start, at_or_above = (prefix, ">=") if prefix > after else (after, ">=" if inclusive else ">")
         where, values = f"bucket = ? AND key {at_or_above} ?", [bucket, start]
         bound = beyond_prefix(prefix)
         if bound is not None:
             where, values = f"{where} AND key < ?", [*values, bound]
         query = f"SELECT * FROM entry WHERE {where} ORDER BY key LIMIT ?"  # noqa: S608 - no value is in the text
-        with self._lock:
-            rows = self._db.execute(query, (*values, limit)).fetchall()
+        with self._flushed() as db:
+            rows = db.execute(query, (*values, limit)).fetchall()
         return [_entry(row) for row in rows]
 
     def is_empty(self, bucket: str) -> bool:
+        """Raises `OSError`."""
+        with self._flushed() as db:
+            return db.execute("SELECT 1 FROM entry WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
+
+    def _gather(self, name: str, entry: Entry | None) -> None:
         with self._lock:
-            return self._db.execute("SELECT 1 FROM entry WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
+            self._pending[name] = entry
+            full = len(self._pending) >= _MOST_PENDING
+        if full:
+            self.flush()
+
+    @contextlib.contextmanager
+    def _flushed(self) -> Iterator[sqlite3.Connection]:
+        """The database with nothing left to write."""
+        with self._lock:
+            try:
+                if self._pending:
+                    _write(self._db, self._pending)
+                    self._pending.clear()
+                yield self._db
+            except sqlite3.Error as error:
+                raise OSError(errno.EIO, "the index of keys cannot be used") from error
+
+
+def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None]) -> None:
+    gone = [(name,) for name, entry in changes.items() if entry is None]
+    with db:  # commits, or rolls back
+        db.execute("BEGIN")
+        db.executemany("DELETE FROM entry WHERE name = ?", gone)
+        db.executemany(_UPSERT, [_row(entry) for entry in changes.values() if entry is not None])
 
 
 def beyond_prefix(prefix: str) -> str | None:

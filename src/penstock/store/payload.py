@@ -23,7 +23,7 @@ from penstock.store.faults import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock.store.objects import Incoming
+    from penstock.store.incoming import Incoming
     from penstock.store.request import S3Request
 
 MAX_LENGTH = "x-penstock-max-length"
@@ -84,6 +84,9 @@ async def store_body(request: S3Request, claim: Declared, incoming: Incoming) ->
     while piece := await body.receive():
         if incoming.size + len(piece) > claim.max_bytes:
             raise Refused(ENTITY_TOO_LARGE)
+        if body.finished:
+            incoming.hold(piece)
+            break
         incoming.write(piece)
     digests = incoming.digests.finish()
     claim.compare(digests)

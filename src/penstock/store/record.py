@@ -13,7 +13,7 @@ import json
 import os
 import struct
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 
 _TRAILER = struct.Struct("<QII8s")
 _MAGIC = b"PNSTK\x00\x00\x01"
@@ -50,9 +50,12 @@ class Record:
         return self.modified_us // 1_000_000
 
 
+_FIELDS = tuple([one.name for one in fields(Record)])
+
+
 def encode(record: Record) -> bytes:
     """The bytes that follow the data."""
-    values = {name: value for name, value in asdict(record).items() if value not in (None, {})}
+    values = {name: value for name in _FIELDS if (value := getattr(record, name)) not in (None, {})}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
     data_size = 0 if record.linked else record.size
     return text + _TRAILER.pack(data_size, len(text), zlib.crc32(text), _MAGIC)

@@ -87,16 +87,17 @@ class _Server:
         self._listener = listener
         self._now = now
         self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
-        health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log)
+        self._objects = objects
+        self._health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log)
         routes = Routes(
-            BucketRoutes(objects, health, limits=config.limits, region=config.region),
-            ObjectRoutes(objects, health, limits=config.limits, now=now),
+            BucketRoutes(objects, self._health, limits=config.limits, region=config.region),
+            ObjectRoutes(objects, self._health, limits=config.limits, now=now),
         )
         self._sessions = Sessions(
             config,
             verifier=Verifier(lookup=config.credentials.get, region=config.region),
             routes=routes,
-            health=health,
+            health=self._health,
             now=now,
             log=log,
             draining=lambda: self._reactor.draining,
@@ -111,9 +112,16 @@ class _Server:
             ready(self._listener.getsockname()[1])
             while not stop.wait(1.0):
                 self._reactor.expire()
+                self._write_index()
             self._reactor.drain(seconds=self._limits.shutdown_seconds)
         finally:
             self._reactor.close()
+
+    def _write_index(self) -> None:
+        try:
+            self._objects.index.flush()
+        except OSError as error:
+            self._health.failed(error)
 
     async def _accept(self) -> None:
         with contextlib.suppress(ShuttingDown), self._listener:

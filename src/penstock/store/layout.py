@@ -1,0 +1,103 @@
+"""Where everything stands in the data directory, and how a change of a directory is made durable.
+
+    objects/ab/<name>        the object of one key: data and record, or the record alone when the data is linked
+    objects/ab/<name>.<id>   data that such a record names: a hard link of the copied file
+    tmp/<id>                 what is being written; swept at start
+    buckets/<bucket>         one empty file per bucket
+    index.sqlite3            the ordered keys, for listings; can be rebuilt
+    store.lock               held by the process that serves the directory
+
+`name` is the SHA-256 of bucket and key, `ab` its first two digits: no text of a client ever becomes a file name. Paths
+are plain strings, because every request makes several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHARDS = tuple([f"{number:02x}" for number in range(256)])
+BUCKET_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+
+
+def entry_name(bucket: str, key: str) -> str:
+    """The file name of a key's object. A bucket's name holds no NUL, so two pairs never give the same text."""
+    return hashlib.sha256(f"{bucket}\0{key}".encode()).hexdigest()
+
+
+def shard_of(name: str) -> str:
+    """The shard of an entry, or of the data that belongs to one."""
+    return name[:2]
+
+
+class Layout:
+    """The paths of one data directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self.temporary = str(root / "tmp")
+        self.buckets = str(root / "buckets")
+        self.objects = str(root / "objects")
+        self.index = root / "index.sqlite3"
+
+    def prepare(self) -> None:
+        """Create what is missing, durably."""
+        shards = [f"{self.objects}/{shard}" for shard in SHARDS]
+        for directory in (self.root, self.temporary, self.buckets, self.objects, *shards):
+            os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - the layout's paths are strings
+        for directory in (self.objects, self.root, f"{self.root}/.."):
+            sync_directory(directory)
+
+    def shard(self, name: str) -> str:
+        """The directory of an entry."""
+        return f"{self.objects}/{name[:2]}"
+
+    def entry(self, name: str) -> str:
+        """The file of an entry, or of the data that belongs to one."""
+        return f"{self.objects}/{name[:2]}/{name}"
+
+    def new_temporary(self) -> str:
+        """The path of a file that nobody has yet."""
+        return f"{self.temporary}/{secrets.token_hex(16)}"
+
+    def bucket(self, bucket: str) -> str:
+        """The file that says that a bucket exists."""
+        return f"{self.buckets}/{bucket}"
+
+
+def sync_directory(path: str) -> None:
+    """Make what happened to a directory's names durable. A new descriptor each time never hides an earlier error."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def remove(path: str) -> None:
+    """Remove a file, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - the layout's paths are strings
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[int]:
+    """A descriptor to read an entry."""
+    fd = open_to_read(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor to read an entry, to be closed by the caller."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
