@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, TypeAlias
 
@@ -46,12 +46,16 @@ _MAGIC = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Bytes to upload. `open` gives them from the start, as often as needed; `size` is how many there were at first."""
+    """Bytes to upload. `open` gives them from the start, as often as needed; `size` is how many there were at first.
+
+    `close` ends what the source itself has opened; a file of the caller's stays open.
+    """
 
     filename: str
     content_type: str
     size: int
     open: Callable[[], AbstractContextManager[IO[bytes]]]
+    close: Callable[[], None]
 
 
 def open_source(file: File, *, filename: str | None = None, content_type: str | None = None) -> Source:
@@ -60,18 +64,24 @@ def open_source(file: File, *, filename: str | None = None, content_type: str | 
     What cannot be rewound is copied to a temporary file first, so that its size is known and a retry possible.
     Raises `OSError` for a path that cannot be read, `TypeError` for anything else.
     """
-    if isinstance(file, str | os.PathLike):
-        name, size, opener = _from_path(Path(file))
-    elif isinstance(file, bytes | bytearray | memoryview):
-        content = bytes(file)
-        name, size, opener = _UNNAMED, len(content), lambda: io.BytesIO(content)
-    else:
-        name, size, opener = _from_stream(file)
-    name = filename or name
+    source = _raw_source(file)
+    name = filename or source.filename
     if content_type is None:
-        with opener() as stream:
+        with source.open() as stream:
             content_type = guess_type(stream.read(_HEAD), name)
-    return Source(filename=name, content_type=content_type, size=size, open=opener)
+    return replace(source, filename=name, content_type=content_type)
+
+
+def _raw_source(file: object) -> Source:
+    if isinstance(file, str | os.PathLike):
+        return _from_path(Path(file))
+    if isinstance(file, bytes | bytearray | memoryview):
+        content = bytes(file)
+        return _source(_UNNAMED, len(content), lambda: io.BytesIO(content))
+    if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
+        msg = f"expected a path, bytes or a file opened in binary mode, not {type(file).__name__}"
+        raise TypeError(msg)
+    return _from_stream(file)  # type: ignore[arg-type]  # anything with `read` that gives bytes
 
 
 def guess_type(head: bytes, filename: str) -> str:
@@ -88,33 +98,46 @@ def is_file(value: object) -> bool:
     return isinstance(value, os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read")
 
 
-def _from_path(path: Path) -> tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]:
+def _source(
+    filename: str,
+    size: int,
+    opener: Callable[[], AbstractContextManager[IO[bytes]]],
+    close: Callable[[], None] = lambda: None,
+) -> Source:
+    return Source(filename=filename, content_type=_OCTET_STREAM, size=size, open=opener, close=close)
+
+
+def _from_path(path: Path) -> Source:
     with path.open("rb") as stream:
-        return path.name, os.fstat(stream.fileno()).st_size, lambda: path.open("rb")
+        return _source(path.name, os.fstat(stream.fileno()).st_size, lambda: path.open("rb"))
 
 
-def _from_stream(stream: object) -> tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]:
-    if not hasattr(stream, "read") or isinstance(stream, io.TextIOBase):
-        msg = f"expected a path, bytes or a file opened in binary mode, not {type(stream).__name__}"
-        raise TypeError(msg)
-    opened: IO[bytes] = stream  # type: ignore[assignment]  # anything with `read` that gives bytes
+def _from_stream(stream: IO[bytes]) -> Source:
     name = getattr(stream, "name", None)
     filename = PurePath(name).name if isinstance(name, str) and name else _UNNAMED
-    if not (hasattr(opened, "seekable") and opened.seekable()):
-        copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
-        shutil.copyfileobj(opened, copy, PIECE)
-        copy.seek(0)
-        opened = copy
-    start = opened.tell()
-    size = opened.seek(0, os.SEEK_END) - start
+    if hasattr(stream, "seekable") and stream.seekable():
+        return _rewinding(filename, stream, lambda: None)
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the source
+    try:
+        shutil.copyfileobj(stream, copy, PIECE)
+    except BaseException:
+        copy.close()
+        raise
+    copy.seek(0)
+    return _rewinding(filename, copy, copy.close)
+
+
+def _rewinding(filename: str, stream: IO[bytes], close: Callable[[], None]) -> Source:
+    start = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - start
+    stream.seek(start)
 
     @contextmanager
     def rewound() -> Iterator[IO[bytes]]:
-        opened.seek(start)
-        yield opened
+        stream.seek(start)
+        yield stream
 
-    opened.seek(start)
-    return filename, size, rewound
+    return _source(filename, size, rewound, close)
 
 
 class Pieces:

@@ -20,7 +20,7 @@ from penstock.client.errors import (
     RunTimeoutError,
     UploadError,
 )
-from penstock.client.inputs import with_ids
+from penstock.client.inputs import close_all, with_ids
 from penstock.client.results import Asset, Event, OutputFile, Run, Upload, read_json
 
 if TYPE_CHECKING:
@@ -84,13 +84,16 @@ def upload(
     calls: Calls, retries: Retries, source: Source, *, expires_in: int | None, on_progress: Progress | None
 ) -> Flow[Asset]:
     """Create, send, complete. A second upload is begun only if the first one's URL expired before the bytes were in."""
-    begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
     try:
-        yield from _send(begun, source, retries, on_progress)
-    except _UrlExpiredError:
         begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
-        yield from _send(begun, source, retries, on_progress)
-    return (yield from perform(calls.complete_upload(begun.id), retries))
+        try:
+            yield from _send(begun, source, retries, on_progress)
+        except _UrlExpiredError:
+            begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
+            yield from _send(begun, source, retries, on_progress)
+        return (yield from perform(calls.complete_upload(begun.id), retries))
+    finally:
+        source.close()
 
 
 def _send(begun: Upload, source: Source, retries: Retries, on_progress: Progress | None) -> Flow[None]:
@@ -167,9 +170,12 @@ def begin_run(
 ) -> Flow[Run]:
     """Upload the files among the inputs, then create the run."""
     ids: dict[int | str, str] = {}
-    for name, source in sources.items():
-        asset = yield from upload(calls, retries, source, expires_in=None, on_progress=None)
-        ids[name] = asset.id
+    try:
+        for name, source in sources.items():
+            asset = yield from upload(calls, retries, source, expires_in=None, on_progress=None)
+            ids[name] = asset.id
+    finally:
+        close_all(sources)
     return (yield from perform(calls.create_run(model, with_ids(inputs, ids), metadata), retries))
 
 

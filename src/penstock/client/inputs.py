@@ -19,9 +19,21 @@ def open_files(inputs: Mapping[str, object]) -> dict[int | str, Source]:
 
     Raises `OSError` for one that cannot be read, `TypeError` or `ValueError` for a value that has no place in inputs.
     """
-    return {
-        _name(file): open_source(file) for file in {_name(file): file for file in _files_in(inputs, "inputs")}.values()
-    }
+    files = {_name(file): file for file in _files_in(inputs, "inputs")}
+    sources: dict[int | str, Source] = {}
+    try:
+        for name, file in files.items():
+            sources[name] = open_source(file)
+    except BaseException:
+        close_all(sources)
+        raise
+    return sources
+
+
+def close_all(sources: Mapping[int | str, Source]) -> None:
+    """Close every source."""
+    for source in sources.values():
+        source.close()
 
 
 def with_ids(value: object, ids: Mapping[int | str, str]) -> object:
