@@ -141,7 +141,9 @@ class Runs:
                     return wanted
 
     def place_in_queue(self, run: Run) -> int:
-        """How many queued runs are before this one."""
+        """How many queued runs are before this one; 0 for a run that waits no more."""
+        if run.state is not RunState.QUEUED:
+            return 0
         with self._database.read() as tx:
             return tx.runs.queued_before(run)
 

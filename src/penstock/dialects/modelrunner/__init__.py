@@ -1,0 +1,33 @@
+"""ModelRunner: presigned PUT uploads under a canonical file URL, and queued model requests that take it as input."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from penstock.dialects.base import Capabilities, Dialect
+from penstock.dialects.modelrunner import routes
+from penstock.dialects.modelrunner.wire import REQUEST_ID_HEADER, reference_parser
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+
+_GIB = 2**30
+
+# The guide says "up to ~5 GB" and gives the URL no lifetime: 5 GiB (MR-45) and one hour are inferred, and so is that a
+# given `size`, which is "for validation", binds (MR-44). Any type is accepted.
+POLICY = UploadPolicy(
+    max_bytes=5 * _GIB,
+    url_ttl=timedelta(hours=1),
+    size_policy=SizePolicy.EXACT,
+    type_policy=TypePolicy.RECORD,
+)
+# Cancelling is inferred: the product has the route and says that it does not cancel yet.
+CAPABILITIES = Capabilities(confirms=False, run_input_keeps_file=True)
+DIALECT = Dialect(
+    name="modelrunner",
+    mount="/modelrunner",
+    request_id_header=REQUEST_ID_HEADER,
+    upload_policy=POLICY,
+    capabilities=CAPABILITIES,
+    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    reference_parser=reference_parser,
+)

@@ -1,0 +1,167 @@
+"""ModelRunner routes: parse, call one service verb, render."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Header, Request
+from fastapi.responses import RedirectResponse, Response
+
+from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public
+from penstock.dialects.modelrunner import wire
+from penstock.dialects.modelrunner.errors import render_error
+from penstock.domain.accounts import Scope
+from penstock.domain.errors import AssetNotFound, RouteNotFound
+from penstock.domain.ids import AssetId, parse_media_key
+from penstock.domain.runs import output_assets, require_finished
+from penstock.services.runs import NewRun
+from penstock.services.uploads import NewUpload
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from fastapi import FastAPI
+    from pydantic import BaseModel
+    from starlette.types import ASGIApp
+
+    from penstock.dialects.base import Capabilities, Services
+    from penstock.domain.ids import AccountId
+    from penstock.domain.runs import Run
+    from penstock.domain.uploads import UploadPolicy
+
+_NAME = "modelrunner"
+
+Lifecycle = Annotated[str | None, Header(alias=wire.LIFECYCLE_HEADER)]
+StoreIO = Annotated[str | None, Header(alias=wire.STORE_IO_HEADER)]
+
+
+def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
+    """ModelRunner's API as an ASGI app to be mounted at `base_url`."""
+    edge = Edge(services=services, read_secret=_key, render_error=render_error)
+    app = open_app(edge, title="ModelRunner", openapi_url=None)
+    _add_storage(app, services, base_url, policy)
+    _add_reserved(app)
+    _add_requests(app, services, base_url)
+    _add_models(app, services, base_url, capabilities)
+    return RequestScope(app, header=wire.REQUEST_ID_HEADER, edge_error=render_error, log=services.log)
+
+
+def _add_storage(app: FastAPI, services: Services, base_url: str, policy: UploadPolicy) -> None:
+    @app.post("/storage/upload/initiate")
+    def initiate(request: Request, body: wire.Initiate, lifecycle: Lifecycle = None) -> Response:
+        """Begin a single-part upload: the bytes go to `upload_url`, and are at `file_url` from then on."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        wire.check_size(body.size, limit=policy.max_bytes)
+        declared = NewUpload(
+            dialect=_NAME,
+            filename=body.file_name,
+            content_type=body.content_type,
+            size=body.size,
+            lifetime=wire.parse_lifecycle(lifecycle),
+        )
+        upload = services.uploads.begin_upload(who.account_id, declared, policy)
+        file_url = wire.media_url(upload.media_key, base_url=base_url)
+        return _json(wire.InitiateOut(upload_url=services.uploads.signed_put(upload).url, file_url=file_url))
+
+    @app.api_route("/media/{key}", methods=["GET", "HEAD"])
+    @public
+    def media(request: Request, key: str) -> Response:
+        """A file by its canonical URL: 404 before its bytes, then a redirect to a short-lived URL of the store."""
+        found = parse_media_key(key)
+        if found is None:
+            raise AssetNotFound(key)
+        location = services.assets.media_location(found, method=request.method)
+        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
+
+
+def _add_reserved(app: FastAPI) -> None:
+    @public
+    def absent() -> Response:
+        raise RouteNotFound
+
+    for owner in wire.RESERVED_OWNERS:
+        app.add_api_route(f"/{owner}/{{rest:path}}", absent, methods=["POST"])
+
+
+def _add_requests(app: FastAPI, services: Services, base_url: str) -> None:
+    def result_of(run: Run) -> Response:
+        require_finished(run)
+        made = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
+        assets = services.assets.many(run.account_id, made) if made else {}
+        lines = services.runs.logs(run.account_id, run.id)
+        shown = wire.result_out(run, assets=assets, base_url=base_url, lines=lines)
+        return _json(shown, wire.result_of(run), request_id=shown.id)
+
+    @app.get("/requests/{request_id}")
+    def get_request(request: Request, request_id: str) -> Response:
+        """The result of a request, without its model's name."""
+        return result_of(services.runs.get(_reader(request), wire.parse_request_id(request_id)))
+
+    @app.get("/{endpoint:path}/requests/{request_id}")
+    def get_result(request: Request, endpoint: str, request_id: str) -> Response:
+        """The result of a request."""
+        run = services.runs.get(_reader(request), wire.parse_request_id(request_id))
+        return result_of(wire.require_endpoint(run, endpoint))
+
+
+def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: Capabilities) -> None:
+    def shown(run: Run, status: int, *, logs: bool = False) -> Response:
+        place = services.runs.place_in_queue(run)
+        lines = services.runs.logs(run.account_id, run.id) if logs else ()
+        told = wire.status_out(run, base_url=base_url, place=place, lines=lines)
+        return _json(told, status, request_id=told.request_id, exclude_none=True)
+
+    def new_run(endpoint: str, body: wire.Submission, output_lifetime: timedelta | None) -> NewRun:
+        return NewRun(
+            dialect=_NAME,
+            model=endpoint,
+            inputs=body.model_input(),
+            metadata=body.metadata,
+            keeps_inputs=capabilities.run_input_keeps_file,
+            output_lifetime=output_lifetime,
+        )
+
+    @app.get("/{endpoint:path}/requests/{request_id}/status")
+    def get_status(request: Request, endpoint: str, request_id: str, *, logs: bool = False) -> Response:
+        """Where a request stands."""
+        run = services.runs.get(_reader(request), wire.parse_request_id(request_id))
+        return shown(wire.require_endpoint(run, endpoint), wire.status_of(run), logs=logs)
+
+    @app.api_route("/{endpoint:path}/requests/{request_id}/cancel", methods=["GET", "PUT"])
+    def cancel(request: Request, endpoint: str, request_id: str) -> Response:
+        """Ask for the end of a request; the answer says where it stands, with 200 whatever that is."""
+        who = principal(request)
+        who.require(Scope.RUNS_WRITE)
+        run = services.runs.get(who.account_id, wire.parse_request_id(request_id))
+        return shown(services.runs.cancel(who.account_id, wire.require_endpoint(run, endpoint).id), 200)
+
+    @app.post("/{endpoint:path}")
+    def submit(
+        request: Request, endpoint: str, body: wire.Submission, lifecycle: Lifecycle = None, store_io: StoreIO = None
+    ) -> Response:
+        """Queue a request to a model; the body is the model's input. Priority and hint headers change nothing here."""
+        who = principal(request)
+        who.require(Scope.RUNS_WRITE)
+        wire.check_store_io(store_io)
+        asked = new_run(endpoint, body, wire.parse_lifecycle(lifecycle))
+        return shown(services.runs.submit(who.account_id, asked), 201)
+
+
+def _json(body: BaseModel, status: int = 200, *, request_id: str | None = None, exclude_none: bool = False) -> Response:
+    """`request_id` goes into the header where the JS client looks for the id of its request."""
+    content = body.__pydantic_serializer__.to_json(body, by_alias=True, exclude_none=exclude_none)
+    headers = {wire.REQUEST_ID_HEADER: request_id} if request_id is not None else None
+    return Response(content, status_code=status, media_type="application/json", headers=headers)
+
+
+def _key(request: Request) -> str | None:
+    """`Authorization: Key <key>`; a key may hold a colon (`<id>:<secret>`), nothing but Key will do (MR-23)."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "key" else None
+
+
+def _reader(request: Request) -> AccountId:
+    who = principal(request)
+    who.require(Scope.RUNS_READ)
+    return who.account_id

@@ -1,0 +1,337 @@
+"""ModelRunner shapes: snake_case in uploads and in the queue envelope, camelCase in results.
+
+What the product's documents leave open is marked *inferred*.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from penstock.dialects.base.strict_json import parse_strict
+from penstock.domain.errors import InvalidField, MalformedBody, RunNotFound
+from penstock.domain.ids import AssetId, MediaKey, RunId, format_short, parse_media_key, parse_short
+from penstock.domain.references import MediaReference
+from penstock.domain.runs import Run, RunFault, RunState, with_assets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from penstock.domain.assets import Asset
+    from penstock.domain.events import Event
+    from penstock.domain.references import Reference
+
+REQUEST_ID_HEADER = "x-modelrunner-request-id"
+LIFECYCLE_HEADER = "X-Modelrunner-Object-Lifecycle-Preference"
+STORE_IO_HEADER = "X-Modelrunner-Store-IO"
+RESERVED_OWNERS = ("files", "media", "proxy", "requests", "storage", "tokens", "webhooks")
+"""First segments that no model's owner can have, because four hosts of the product share one prefix here (inferred)."""
+
+_MAX_NAME = 1000
+_MAX_TYPE = 255
+_LIFETIME_SECONDS = range(60, 157_680_000 + 1)  # guides/data-retention: one minute to five years
+_STORE_IO = frozenset({"0", "1", "true", "false", "TRUE", "FALSE"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{21}\Z")  # openapi: exactly 21 characters
+
+
+class Initiate(BaseModel):
+    """`POST /storage/upload/initiate`. Members that are not listed are ignored (MR-02)."""
+
+    model_config = ConfigDict(strict=True)
+
+    file_name: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME)]
+    content_type: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_TYPE)]
+    size: int | None = Field(default=None, ge=0)
+
+
+class InitiateOut(BaseModel):
+    """Where to PUT the bytes, and the address that they will have."""
+
+    upload_url: str
+    file_url: str
+
+
+class Submission(BaseModel):
+    """`POST /{owner}/{model}`: the model's input itself, with reserved members beside it (guides/request-lifecycle)."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    webhook: object = None
+    webhook_events_filter: object = None
+
+    @field_validator("webhook", "webhook_events_filter")
+    @classmethod
+    def _no_callbacks(cls, value: object) -> object:
+        """A callback that would never come is refused, not forgotten."""
+        if value is not None:
+            raise PydanticCustomError("unsupported", "webhooks are not available on this server; poll the status")
+        return value
+
+    def model_input(self) -> dict[str, object]:
+        """What is left for the model."""
+        return dict(self.model_extra or {})
+
+
+class LogLine(BaseModel):
+    """A line of a request's log. openapi says that `logs` is a string; both SDKs read a list of these."""
+
+    message: str
+    level: str
+    source: str
+    timestamp: str
+
+
+class Metrics(BaseModel):
+    """Milliseconds, as in results (the unit is inferred); null until the request has finished."""
+
+    inference_time: int | None
+
+
+class StatusOut(BaseModel):
+    """The queue envelope. The Python SDK fails without `queue_position` in the queue and without `logs` after it."""
+
+    status: str
+    request_id: str
+    response_url: str
+    status_url: str
+    cancel_url: str
+    queue_position: int
+    logs: list[LogLine]
+    metrics: Metrics | None = None
+    error: str | None = None
+    message: str | None = None
+    status_code: int | None = Field(default=None, serialization_alias="statusCode")
+
+
+class ResultOut(BaseModel):
+    """A finished request: `GET …/requests/{id}`. Times of work in milliseconds."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+    id: str
+    model_endpoint: str
+    status: str
+    output: Any
+    input: dict[str, Any]
+    created_at: str
+    updated_at: str
+    inference_time: int | None
+    delay_time: int | None
+    logs: str
+    error: str | None
+    metadata: dict[str, str]
+    billing_status: str
+
+
+class FailedResultOut(ResultOut):
+    """A result without output carries the error envelope as well (api-reference/errors, 422)."""
+
+    message: str
+    status_code: int
+    request_id: str = Field(alias="request_id")
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """How a run's state is told: the status word, the HTTP status of the status and of the result, what was billed."""
+
+    word: str
+    status: int = 200
+    result: int = 200
+    billing: str = "pending"
+
+
+# A model's own failure is told as COMPLETED without output; FAILED is the platform's own (guides/request-lifecycle),
+# and HTTP 400. That CANCELLED is 400, too, and what both are as results, is inferred: the SDKs poll a 200 for ever.
+_TOLD: Mapping[tuple[RunState, RunFault | None], _Told] = {
+    (RunState.QUEUED, None): _Told(word="IN_QUEUE"),
+    (RunState.RUNNING, None): _Told(word="IN_PROGRESS"),
+    (RunState.SUCCEEDED, None): _Told(word="COMPLETED", billing="charged"),
+    (RunState.FAILED, RunFault.MODEL): _Told(word="COMPLETED", result=422, billing="failed"),
+    (RunState.FAILED, RunFault.SERVER): _Told(word="FAILED", status=400, result=400, billing="failed"),
+    (RunState.FAILED, None): _Told(word="FAILED", status=400, result=400, billing="failed"),
+    (RunState.CANCELLED, None): _Told(word="CANCELLED", status=400, result=400, billing="failed"),
+}
+_INVALID_OUTPUT = {"code": "INVALID_OUTPUT", "validationErrors": []}
+_OK = 200
+_LEVELS = {"warning": "WARN"}
+
+
+def status_of(run: Run) -> int:
+    """The HTTP status of `GET …/status`."""
+    return _TOLD[run.state, run.fault].status
+
+
+def result_of(run: Run) -> int:
+    """The HTTP status of a finished request's result."""
+    return _TOLD[run.state, run.fault].result
+
+
+def status_out(run: Run, *, base_url: str, place: int, lines: Sequence[Event]) -> StatusOut:
+    """The queue envelope of a run; its URLs are absolute, because the Python SDK follows them (MR-25)."""
+    told = _TOLD[run.state, run.fault]
+    refused = told.status != _OK
+    error = _error(run)
+    url = f"{base_url}/{endpoint_of(run.model)}/requests/{format_short(run.id)}"
+    return StatusOut(
+        status=told.word,
+        request_id=format_short(run.id),
+        response_url=url,
+        status_url=f"{url}/status",
+        cancel_url=f"{url}/cancel",
+        queue_position=place,
+        logs=[_log_line(line) for line in lines],
+        metrics=Metrics(inference_time=_milliseconds(run.started_at, run.finished_at)) if run.finished_at else None,
+        error=error,
+        message=error if refused else None,
+        status_code=told.status if refused else None,
+    )
+
+
+def result_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, lines: Sequence[Event]) -> ResultOut:
+    """A finished run as its result; `assets` are those that its output names and that can still be read."""
+    told = _TOLD[run.state, run.fault]
+    result = ResultOut(
+        id=format_short(run.id),
+        model_endpoint=run.model,
+        status=told.word,
+        # A request without output shows an empty object (guides/data-retention).
+        output=with_assets({} if run.output is None else run.output, lambda key: _file(assets.get(key), base_url)),
+        input=dict(run.inputs),
+        created_at=timestamp(run.created_at),
+        updated_at=timestamp(run.finished_at or run.started_at or run.created_at),
+        inference_time=_milliseconds(run.started_at, run.finished_at),
+        delay_time=_milliseconds(run.created_at, run.started_at),
+        logs="\n".join(str(line.data.get("message", "")) for line in lines),
+        error=_error(run),
+        metadata=dict(run.metadata),
+        billing_status=told.billing,
+    )
+    if told.result == _OK:
+        return result
+    return FailedResultOut(
+        **result.model_dump(by_alias=False),
+        message=result.error or told.word,
+        status_code=told.result,
+        request_id=result.id,
+        details=_INVALID_OUTPUT if run.fault is RunFault.MODEL else {"code": told.word},
+    )
+
+
+def timestamp(time: datetime) -> str:
+    """ISO 8601, UTC, milliseconds, `Z`."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_request_id(text: str) -> RunId:
+    """The run of a request id. Raises `InvalidField` for a malformed one (400, api-reference/errors), `RunNotFound`."""
+    if not _REQUEST_ID.match(text):
+        raise InvalidField(("request_id",), "must be 21 letters, digits, '-' or '_'")
+    found = parse_short(text)
+    if found is None:
+        raise RunNotFound(text)
+    return RunId(found)
+
+
+def endpoint_of(model: str) -> str:
+    """The path under which a model's requests are found: namespace, owner and alias, nothing deeper (both SDKs)."""
+    parts = model.split("/")
+    return "/".join(parts[: 3 if parts[0] in {"workflows", "comfy"} else 2])
+
+
+def require_endpoint(run: Run, endpoint: str) -> Run:
+    """The run, when it is one of this endpoint's or of a deeper path's. Raises `RunNotFound` (inferred)."""
+    if run.model != endpoint and not run.model.startswith(f"{endpoint}/"):
+        raise RunNotFound(format_short(run.id))
+    return run
+
+
+def check_size(size: int | None, *, limit: int) -> None:
+    """Raises `InvalidField` for a declared size (bytes) above the limit (MR-45, inferred)."""
+    if size is not None and size > limit:
+        raise InvalidField(("size",), f"must be at most {limit} bytes", rule="too_big")
+
+
+def parse_lifecycle(header: str | None) -> timedelta | None:
+    """The lifetime that a lifecycle header asks for; None for no end (MR-11). Raises `InvalidField`."""
+    if header is None:
+        return None
+    try:
+        preference = parse_strict(header.encode("utf-8", "surrogateescape"))
+    except MalformedBody:
+        _refuse_lifecycle("must be a JSON object")
+    if not isinstance(preference, dict):
+        _refuse_lifecycle("must be a JSON object")
+    if "initial_acl" in preference:
+        _refuse_lifecycle("initial_acl is not supported: whoever has a file's URL can read it")
+    seconds = preference.get("expiration_duration_seconds")
+    if seconds is None:
+        return None
+    if type(seconds) is not int or seconds not in _LIFETIME_SECONDS:  # a boolean is an int, too
+        _refuse_lifecycle("expiration_duration_seconds must be null or an integer from 60 to 157680000")
+    return timedelta(seconds=seconds)
+
+
+def check_store_io(header: str | None) -> None:
+    """Raises `InvalidField` for a value other than the six that the product knows."""
+    if header is not None and header not in _STORE_IO:
+        raise InvalidField((STORE_IO_HEADER,), "must be 0, 1, true or false")
+
+
+def media_url(key: MediaKey, *, base_url: str) -> str:
+    """The canonical file URL: a stable public address, the name behind a random prefix (MR-03)."""
+    return f"{base_url}/media/{key}"
+
+
+def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
+    """Parses canonical file URLs under `base_url`; parse ∘ format = identity."""
+    prefix = media_url(MediaKey(""), base_url=base_url)
+
+    def parse(text: str) -> Reference | None:
+        key = parse_media_key(text.removeprefix(prefix)) if text.startswith(prefix) else None
+        return MediaReference(media_key=key) if key is not None else None
+
+    return parse
+
+
+def _refuse_lifecycle(reason: str) -> NoReturn:
+    raise InvalidField((LIFECYCLE_HEADER,), reason)
+
+
+def _error(run: Run) -> str | None:
+    return "the request was cancelled" if run.state is RunState.CANCELLED else run.error
+
+
+def _log_line(event: Event) -> LogLine:
+    level = str(event.data.get("level", "info"))
+    return LogLine(
+        message=str(event.data.get("message", "")),
+        level=_LEVELS.get(level, level.upper()),
+        source="USER",  # the only source that the JS client's types know
+        timestamp=timestamp(event.created_at),
+    )
+
+
+def _file(asset: Asset | None, base_url: str) -> dict[str, object]:
+    """A file in an output; a deleted one has no address any more."""
+    if asset is None:
+        return {"url": None}
+    return {
+        "url": media_url(asset.media_key, base_url=base_url),
+        "content_type": asset.content_type,
+        "file_name": asset.name,
+        "file_size": asset.size,
+    }
+
+
+def _milliseconds(begin: datetime | None, end: datetime | None) -> int | None:
+    return None if begin is None or end is None else (end - begin) // timedelta(milliseconds=1)
