@@ -6,6 +6,7 @@ rules (S10).
 
 from __future__ import annotations
 
+import codecs
 import re
 from enum import StrEnum
 
@@ -14,7 +15,7 @@ SNIFF_BYTES = 4096
 
 OCTET_STREAM = "application/octet-stream"
 
-_SYNTAX = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}\Z")
+_SYNTAX = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(?:[ \t]*;[\t\x20-\x7e]*)?\Z")
 _SYNONYMS = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
@@ -52,8 +53,8 @@ class Kind(StrEnum):
 
 
 def is_media_type(text: str) -> bool:
-    """Whether text is `type/subtype` with optional parameters (RFC 9110 §8.3.1)."""
-    return bool(_SYNTAX.match(text.partition(";")[0].strip()))
+    """Whether text is `type/subtype`, perhaps with parameters, that can stand in a header (RFC 9110 §8.3.1)."""
+    return bool(_SYNTAX.match(text))
 
 
 def essence(text: str) -> str:
@@ -78,10 +79,14 @@ def kind_of(content_type: str) -> Kind:
 
 def sniff(head: bytes) -> str | None:
     """The media type that the first bytes show, or None when they are of no type we know."""
-    for offset, magic, found in _MAGIC:
-        if head[offset : offset + len(magic)] == magic:
+    for magic, found in _MAGIC:
+        if head.startswith(magic):
             return found
-    return _sniff_riff(head) or _sniff_iso(head) or _sniff_weights(head) or _sniff_audio(head) or _sniff_text(head)
+    for look in (_sniff_riff, _sniff_iso, _sniff_weights, _sniff_bitmap, _sniff_audio, _sniff_text):
+        found_by_look = look(head)
+        if found_by_look is not None:
+            return found_by_look
+    return None
 
 
 def agree(declared: str, found: str) -> bool:
@@ -90,22 +95,43 @@ def agree(declared: str, found: str) -> bool:
     return left == right or frozenset({left, right}) in _COMPATIBLE
 
 
+def shows_itself(content_type: str) -> bool:
+    """Whether all files of this type begin with bytes that `sniff` knows, so that other bytes disprove it."""
+    return essence(content_type) in _SHOWS_ITSELF
+
+
+def is_shown_inline(content_type: str) -> bool:
+    """Whether a browser may display the type where it stands (S10): media, and nothing that can act."""
+    return essence(content_type) in _INLINE
+
+
 _MAGIC = (
-    (0, b"\x89PNG\r\n\x1a\n", "image/png"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-    (0, b"GIF87a", "image/gif"),
-    (0, b"GIF89a", "image/gif"),
-    (0, b"II*\x00", "image/tiff"),
-    (0, b"MM\x00*", "image/tiff"),
-    (0, b"fLaC", "audio/flac"),
-    (0, b"ID3", "audio/mpeg"),
-    (0, b"GGUF", "application/x-gguf"),
-    (0, b"%PDF-", "application/pdf"),
-    (0, b"PK\x03\x04", "application/zip"),
-    (0, b"PK\x05\x06", "application/zip"),
-    (0, b"\x1f\x8b\x08", "application/gzip"),
-    (0, b"\x80\x02", "application/x-pickle"),
-    (0, b"\x80\x04\x95", "application/x-pickle"),
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+    (b"fLaC", "audio/flac"),
+    (b"%PDF-", "application/pdf"),
+    (b"PK\x03\x04", "application/zip"),
+    (b"PK\x05\x06", "application/zip"),
+    (b"\x1f\x8b\x08", "application/gzip"),
+    (b"\x80\x02", "application/x-pickle"),
+    (b"\x80\x04\x95", "application/x-pickle"),
+)
+_SHOWS_ITSELF = frozenset(
+    {
+        *("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"),
+        *("audio/wav", "audio/ogg", "video/ogg", "video/webm", "video/x-matroska"),
+        *("application/pdf", "application/zip", "application/gzip", "application/x-gguf"),
+    }
+)
+_INLINE = frozenset(
+    {
+        *("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"),
+        *("audio/mpeg", "audio/wav", "audio/ogg", "audio/flac", "video/mp4", "video/webm", "video/ogg"),
+    }
 )
 _COMPATIBLE = frozenset(
     {
@@ -122,12 +148,11 @@ _ISO_BRANDS = {
     b"avis": "image/avif",
     b"heic": "image/heic",
     b"heix": "image/heic",
-    b"mif1": "image/heic",
-    b"msf1": "image/heic",
     b"qt  ": "video/quicktime",
     b"M4A ": "audio/mp4",
     b"M4B ": "audio/mp4",
 }
+_ISO_NEUTRAL_BRANDS = frozenset({b"mif1", b"msf1"})
 _RIFF_FORMS = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/avi"}
 
 
@@ -138,14 +163,27 @@ def _sniff_riff(head: bytes) -> str | None:
 def _sniff_iso(head: bytes) -> str | None:
     if head[4:8] != b"ftyp":
         return None
-    return _ISO_BRANDS.get(head[8:12], "video/mp4")
+    brand = head[8:12]
+    if brand in _ISO_NEUTRAL_BRANDS:  # a picture; the list of compatible brands says of which sort
+        end = min(int.from_bytes(head[:4], "big"), len(head))
+        return "image/avif" if b"avif" in {head[i : i + 4] for i in range(16, end, 4)} else "image/heic"
+    return _ISO_BRANDS.get(brand, "video/mp4")
 
 
 def _sniff_weights(head: bytes) -> str | None:
-    """A safetensors file: eight bytes of little-endian header length, then `{"` (see the format's own description)."""
+    """GGUF before a small version number; safetensors: eight bytes of little-endian header length, then `{"`."""
+    if head[:4] == b"GGUF" and b"\x00\x00" in head[4:8]:
+        return "application/x-gguf"
     if len(head) < 10 or head[8:10] != b'{"':  # noqa: PLR2004 - 8 length bytes and two of JSON
         return None
     return "application/x-safetensors" if int.from_bytes(head[:8], "little") <= 100_000_000 else None  # noqa: PLR2004 - the format's own cap
+
+
+def _sniff_bitmap(head: bytes) -> str | None:
+    return "image/bmp" if head[:2] == b"BM" and head[14:18] in _BMP_HEADERS else None
+
+
+_BMP_HEADERS = frozenset(n.to_bytes(4, "little") for n in (12, 40, 52, 56, 64, 108, 124))
 
 
 def _sniff_audio(head: bytes) -> str | None:
@@ -153,33 +191,41 @@ def _sniff_audio(head: bytes) -> str | None:
         return "video/ogg" if b"\x80theora" in head[:64] else "audio/ogg"
     if head[:4] == b"\x1aE\xdf\xa3":
         return "video/webm" if b"webm" in head[:64] else "video/x-matroska"
-    if len(head) > 1 and head[0] == 0xFF:  # noqa: PLR2004 - frame sync of MPEG audio
-        if head[1] & 0xF6 == 0xF0:  # noqa: PLR2004 - ADTS: layer bits are zero
-            return "audio/aac"
-        if head[1] & 0xE0 == 0xE0 and head[1] & 0x06:  # noqa: PLR2004 - 11 sync bits, a layer
-            return "audio/mpeg"
-    if head[:2] == b"BM" and len(head) >= 26 and head[14:18] in _BMP_HEADERS:  # noqa: PLR2004 - file and info headers
-        return "image/bmp"
-    return None
+    if head[:3] == b"ID3" and head[3:4] in {b"\x02", b"\x03", b"\x04"}:
+        return "audio/mpeg"
+    if len(head) < 3 or head[0] != 0xFF:  # noqa: PLR2004 - both audio headers need three bytes and begin with a sync
+        return None
+    if head[1] & 0xF6 == 0xF0:  # noqa: PLR2004 - ADTS: layer bits are zero (ISO 13818-7 §6.2)
+        return "audio/aac"
+    return "audio/mpeg" if _is_mpeg_frame(head[1], head[2]) else None
 
 
-_BMP_HEADERS = tuple(n.to_bytes(4, "little") for n in (12, 40, 52, 56, 64, 108, 124))
+def _is_mpeg_frame(first: int, second: int) -> bool:
+    """Sync, layer II or III, nothing reserved (ISO 11172-3 §2.4.2.3). Layer I is extinct, and FF FE begins UTF-16."""
+    synced, layer, version = first & 0xE0 == 0xE0, first & 0x06, first & 0x18  # noqa: PLR2004 - bit fields
+    bit_rate, sampling_rate = second & 0xF0, second & 0x0C
+    return synced and layer in {0x02, 0x04} and version != 0x08 and bit_rate != 0xF0 and sampling_rate != 0x0C  # noqa: PLR2004 - reserved values
+
+
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+"""Bytes that stand in no text (WHATWG MIME Sniffing, binary data byte)."""
+_PROLOG = re.compile(r"(?:\s+|<\?xml\b.*?\?>|<!--.*?-->)*+", re.DOTALL | re.IGNORECASE)
+_HTML = ("<!doctype html", "<html", "<head", "<body", "<script")
+_SVG = ("<svg", "<!doctype svg")
 
 
 def _sniff_text(head: bytes) -> str | None:
-    if not head or b"\x00" in head:
+    if _BINARY.search(head):
         return None
     try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:
-            return None
-        text = head[: error.start].decode("utf-8-sig")
-    start = text.lstrip()[:512].lower()
-    if start.startswith(("<!doctype html", "<html", "<head", "<body", "<script")):
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)  # a last character may have been cut
+    except UnicodeDecodeError:
+        return None
+    if not text:
+        return None
+    start = text[_PROLOG.match(text).end() :].lower()  # type: ignore[union-attr]  # it matches nothing, too
+    if start.startswith(_HTML):
         return "text/html"
-    if start.startswith("<svg") or (start.startswith(("<?xml", "<!doctype svg", "<!--")) and "<svg" in text.lower()):
+    if start.startswith(_SVG):
         return "image/svg+xml"
-    if start.startswith("<?xml"):
-        return "application/xml"
-    return "text/plain"
+    return "application/xml" if text.lstrip().startswith("<?xml") else "text/plain"

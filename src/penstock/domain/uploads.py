@@ -21,7 +21,16 @@ from penstock.domain.errors import (
     UploadNotCompletable,
 )
 from penstock.domain.lifecycles import advance
-from penstock.domain.media_types import OCTET_STREAM, agree, essence, is_media_type, kind_of, says_nothing, sniff
+from penstock.domain.media_types import (
+    OCTET_STREAM,
+    agree,
+    essence,
+    is_media_type,
+    kind_of,
+    says_nothing,
+    shows_itself,
+    sniff,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -192,9 +201,11 @@ def _next(upload: Upload, event: UploadEvent) -> UploadState:
 
 
 def _type_that_counts(upload: Upload, found: str | None) -> str:
-    """The found type wins; where the bytes show none (or only text), the declaration stands."""
+    """The found type wins; where there is none (or only text), the declaration stands, unless the bytes disprove it."""
     declared = upload.declared_type
     if found is None or (found == "text/plain" and essence(declared).partition("/")[0] in {"text", "application"}):
+        if upload.type_policy is TypePolicy.REFUSE and shows_itself(declared):
+            raise FileTypeMismatch(declared=declared, found=found or OCTET_STREAM)
         return OCTET_STREAM if says_nothing(declared) else declared
     if says_nothing(declared):
         return found
