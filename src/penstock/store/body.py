@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.store.chunked import ChunkedDecoder
-from penstock.store.faults import ENTITY_TOO_LARGE, INCOMPLETE_BODY, Refused
+from penstock.store.faults import INCOMPLETE_BODY, Refused
 
 if TYPE_CHECKING:
     from penstock.store.connection import Connection
@@ -49,17 +49,6 @@ class Body:
         piece = await self._next()
         self.received += len(piece)
         return piece
-
-    async def read(self, limit: int) -> bytes:
-        """The whole body, if it has at most `limit` bytes. Raises `Refused` otherwise."""
-        if self.length is not None and self.length > limit:
-            raise Refused(ENTITY_TOO_LARGE)
-        whole = bytearray()
-        while piece := await self.receive():
-            whole += piece
-            if len(whole) > limit:
-                raise Refused(ENTITY_TOO_LARGE)
-        return bytes(whole)
 
     async def skip(self, limit: int) -> bool:
         """Read the rest away if it is short and on its way. Whether the connection can serve another request."""

@@ -65,7 +65,7 @@ class ObjectRoutes:
         conditions = write_conditions(request.fields)
         headers, user = _stored_metadata(request)
         self._health.require_writable()
-        self._health.require_space(request.body.length or 0)
+        self._health.require_space(claim.length or 0)
         wanted = {"sha256", *claim.algorithms} | (set() if request.presigned else {"md5"})
         with self._objects.begin(wanted) as incoming:
             digests = await store_body(request, claim, incoming)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.sigv4 import UNSIGNED_PAYLOAD
+from penstock.store.awschunked import AwsChunkedBody, payload_of, trailing_checksum
 from penstock.store.digests import ALGORITHMS, digest_of
 from penstock.store.faults import (
     BAD_DIGEST,
@@ -15,6 +16,7 @@ from penstock.store.faults import (
     INVALID_ARGUMENT,
     INVALID_DIGEST,
     INVALID_REQUEST,
+    MALFORMED_TRAILER,
     NOT_IMPLEMENTED,
     XAMZ_CONTENT_SHA256_MISMATCH,
     Refused,
@@ -23,6 +25,7 @@ from penstock.store.faults import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from penstock.store.body import Body
     from penstock.store.incoming import Incoming
     from penstock.store.request import S3Request
 
@@ -34,15 +37,20 @@ _NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """What the client says of the bytes that it is going to send. `digests` are by algorithm, binary."""
+    """What the client says of the bytes that it is going to send. `digests` are by algorithm, binary.
+
+    `length` is None when the client does not say; `trailing` is the algorithm of a checksum that follows the bytes.
+    """
 
     digests: dict[str, bytes]
     payload_sha256: str | None
     max_bytes: int
+    length: int | None
+    trailing: str | None
 
     @property
     def algorithms(self) -> frozenset[str]:
-        return frozenset(self.digests)
+        return frozenset(self.digests) | ({self.trailing} if self.trailing else set())
 
     def compare(self, digests: Mapping[str, bytes]) -> None:
         """Raises `Refused` when a digest is not the declared one. `digests` must hold SHA-256 and `algorithms`."""
@@ -57,48 +65,64 @@ def declared(request: S3Request, *, object_bytes: int) -> Declared:
     digests = {}
     if "content-md5" in request.fields:
         digests["md5"] = _decoded(request.fields["content-md5"], "md5")
-    named = {name: value for name, value in request.parameters.items() if name.startswith(_CHECKSUM)}
-    for name in named.keys() - _NOT_VALUES:
-        algorithm = name.removeprefix(_CHECKSUM)
-        if algorithm not in _DIGEST_SIZES:
-            raise Refused(INVALID_REQUEST, f"{name} is not a checksum header.")
-        if algorithm not in ALGORITHMS:
-            raise Refused(NOT_IMPLEMENTED, f"{name} is not supported here yet.")
-        digests[algorithm] = _decoded(named[name], algorithm)
-    if len(digests.keys() - {"md5"}) > 1:
+    for name, value in request.parameters.items():
+        if name.startswith(_CHECKSUM) and name not in _NOT_VALUES:
+            algorithm = _algorithm(name)
+            digests[algorithm] = _decoded(value, algorithm)
+    promised = trailing_checksum(request)
+    trailing = _algorithm(promised) if promised else None
+    if len(digests.keys() - {"md5"}) + (trailing is not None) > 1:
         raise Refused(INVALID_REQUEST, "Expecting a single x-amz-checksum- header.")
     payload = request.verified.payload_hash
-    if payload.startswith("STREAMING-"):
-        raise Refused(NOT_IMPLEMENTED, "aws-chunked bodies are not supported here yet.")
-    limit = _max_length(request, object_bytes)
-    if request.body.length is not None and request.body.length > limit:
+    length, limit = payload_of(request).length, _max_length(request, object_bytes)
+    if length is not None and length > limit:
         raise Refused(ENTITY_TOO_LARGE)
     return Declared(
-        digests=digests, payload_sha256=None if payload == UNSIGNED_PAYLOAD else payload, max_bytes=limit
-    )  # fmt: skip
+        digests=digests,
+        payload_sha256=None if payload == UNSIGNED_PAYLOAD or payload.startswith("STREAMING-") else payload,
+        max_bytes=limit,
+        length=length,
+        trailing=trailing,
+    )
 
 
 async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:
     """Move the body into the file. Returns its digests; raises `Refused` when a limit or a declaration is not kept."""
-    body = request.body
-    while piece := await body.receive():
+    payload = payload_of(request)
+    while piece := await payload.receive():
         if incoming.size + len(piece) > claim.max_bytes:
             raise Refused(ENTITY_TOO_LARGE)
-        if body.finished:
+        if payload.finished:
             incoming.hold(piece)
             break
         incoming.write(piece)
     digests = incoming.digests.finish()
-    claim.compare(digests)
+    _compare_all(payload, claim, digests)
     return digests
 
 
 async def read_document(request: S3Request, *, limit: int) -> bytes:
     """A small request body, with what was declared of it compared."""
     claim = declared(request, object_bytes=limit)
-    body = await request.body.read(claim.max_bytes)
-    claim.compare({name: digest_of(name, body) for name in {"sha256", *claim.algorithms}})
-    return body
+    payload = payload_of(request)
+    body = bytearray()
+    while piece := await payload.receive():
+        body += piece
+        if len(body) > claim.max_bytes:
+            raise Refused(ENTITY_TOO_LARGE)
+    document = bytes(body)
+    _compare_all(payload, claim, {name: digest_of(name, document) for name in {"sha256", *claim.algorithms}})
+    return document
+
+
+def _compare_all(payload: Body | AwsChunkedBody, claim: Declared, digests: Mapping[str, bytes]) -> None:
+    claim.compare(digests)
+    if claim.trailing is not None:
+        text = payload.trailer.get(_CHECKSUM + claim.trailing) if isinstance(payload, AwsChunkedBody) else None
+        if text is None:
+            raise Refused(MALFORMED_TRAILER)
+        if _decoded(text, claim.trailing) != digests[claim.trailing]:
+            raise Refused(BAD_DIGEST)
 
 
 def checksum_headers(checksums: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -109,6 +133,15 @@ def checksum_headers(checksums: Mapping[str, str]) -> tuple[tuple[str, str], ...
         *[(f"{_CHECKSUM}{name}", value) for name, value in checksums.items()],
         ("x-amz-checksum-type", "FULL_OBJECT"),
     )
+
+
+def _algorithm(name: str) -> str:
+    algorithm = name.removeprefix(_CHECKSUM)
+    if algorithm not in _DIGEST_SIZES or algorithm == "md5":
+        raise Refused(INVALID_REQUEST, f"{name} is not a checksum header.")
+    if algorithm not in ALGORITHMS:
+        raise Refused(NOT_IMPLEMENTED, f"{name} is not supported here yet.")
+    return algorithm
 
 
 def _decoded(text: str, algorithm: str) -> bytes:
