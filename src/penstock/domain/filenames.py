@@ -10,16 +10,18 @@ _MAX_BYTES = 200
 _MAX_SLUG = 120
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _FALLBACK = "file"
+_MAX_EXTENSION = 16
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def clean_filename(raw: str) -> str:
-    """The last path segment, NFC, without control and bidi characters, `/`, `\\`, `:`; at most 200 bytes; `file` if empty."""
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", raw))[-1]
-    kept = "".join(
-        c for c in last if c != ":" and unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-    )
-    kept = kept.strip().strip(".") if set(kept.strip()) <= {"."} else kept.strip()
-    return _shorten(kept, _MAX_BYTES) or _FALLBACK
+    r"""The last path segment, NFC, without control and bidi characters or `:`; at most 200 bytes; `file` if empty."""
+    last = re.split(r"[/\\]", raw)[-1]
+    kept = "".join(c for c in last if c != ":" and unicodedata.category(c) not in _INVISIBLE)
+    name = unicodedata.normalize("NFC", kept).strip()  # last, for what was removed may have kept two characters apart
+    if set(name) <= {"."}:
+        return _FALLBACK
+    return _shorten(name, _MAX_BYTES).rstrip()
 
 
 def url_slug(name: str) -> str:
@@ -49,9 +51,9 @@ def content_disposition(name: str, *, inline: bool) -> str:
 
 
 def _shorten(name: str, limit: int) -> str:
+    """Cut to so many bytes, before the extension where there is one."""
     if len(name.encode()) <= limit:
         return name
-    tail = extension(name)
-    tail = f".{tail}" if tail and len(tail) <= 16 else ""  # noqa: PLR2004 - longer tails are no extensions
-    head = name[: len(name) - len(tail)].encode()[: limit - len(tail.encode())]
-    return head.decode(errors="ignore") + tail
+    head, dot, tail = name.rpartition(".")
+    ending = dot + tail if head and len(tail) <= _MAX_EXTENSION else ""
+    return name.encode()[: limit - len(ending.encode())].decode(errors="ignore") + ending
