@@ -196,9 +196,13 @@ def test_a_bucket_deleted_during_an_upload_takes_it_no_more(objects: Objects, tm
     record = write(objects, "key")
     objects.delete("bucket", ["key"])
 
-    with pytest.raises(Refused) as refused, objects.begin(()) as incoming:
-        objects.delete_bucket("bucket")
-        objects.commit(incoming, record, check=anything)
+    def upload() -> None:
+        with objects.begin(()) as incoming:
+            objects.delete_bucket("bucket")
+            objects.commit(incoming, record, check=anything)
+
+    with pytest.raises(Refused) as refused:
+        upload()
 
     assert refused.value.fault.code == "NoSuchBucket"
     assert files(tmp_path) == 0
