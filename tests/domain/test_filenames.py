@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.domain.filenames import clean_filename, content_disposition, extension, url_slug
+from penstock.domain.filenames import clean_filename, content_disposition, url_slug
 from penstock.domain.ids import parse_media_key
 
 # Any code point, half of a surrogate pair too; and the characters that make trouble, often.
@@ -73,14 +73,6 @@ def test_a_long_name_is_cut_before_its_extension(tail: str) -> None:
 
 def test_a_long_tail_is_no_extension() -> None:
     assert clean_filename("a." + "b" * 300) == ("a." + "b" * 300)[:200]
-
-
-@pytest.mark.parametrize(
-    ("name", "tail"),
-    [("a.PNG", "png"), ("a.tar.gz", "gz"), ("a", ""), (".png", ""), ("a.", ""), ("", ""), ("a.b.", "")],
-)
-def test_an_extension_is_what_follows_the_last_dot(name: str, tail: str) -> None:
-    assert extension(name) == tail
 
 
 # --- in a URL

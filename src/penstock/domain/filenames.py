@@ -35,12 +35,6 @@ def url_slug(name: str) -> str:
     return _shorten(slug, _MAX_SLUG) or _FALLBACK
 
 
-def extension(name: str) -> str:
-    """The lower-case extension without its dot; empty when there is none."""
-    head, dot, tail = name.rpartition(".")
-    return tail.lower() if dot and head else ""
-
-
 def content_disposition(name: str, *, inline: bool) -> str:
     """The header value for a file name: ASCII fallback plus `filename*` (RFC 6266 §4, RFC 8187)."""
     kind = "inline" if inline else "attachment"
