@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from penstock.domain.errors import ReferenceInvalid
+from penstock.domain.media_types import is_media_type
 
 if TYPE_CHECKING:
     from penstock.domain.ids import AssetId, MediaKey, UploadId
@@ -63,15 +63,16 @@ def parse_data_uri(text: str) -> InlineData | None:
     match = _DATA_URI.match(text)
     if match is None:
         raise ReferenceInvalid((), "the data URI has no comma")
-    parameters = match.group(2).lower().split(";")
+    content_type = match.group(1) or "text/plain"
+    if not is_media_type(content_type):
+        raise ReferenceInvalid((), "the data URI names no media type")
     payload = text[match.end() :]
-    if "base64" not in parameters:
-        return InlineData(content_type=match.group(1) or "text/plain", data=unquote_to_bytes(payload))
+    if "base64" not in match.group(2).lower().split(";"):
+        return InlineData(content_type=content_type, data=unquote_to_bytes(payload))
     try:
-        data = base64.b64decode(payload, validate=True)
-    except binascii.Error:
+        return InlineData(content_type=content_type, data=base64.b64decode(payload, validate=True))
+    except ValueError:  # not ASCII; or `binascii.Error`, which is one
         raise ReferenceInvalid((), "the data URI is not valid base64") from None
-    return InlineData(content_type=match.group(1) or "text/plain", data=data)
 
 
 def parse_foreign_url(text: str) -> ForeignUrl | None:
