@@ -6,15 +6,12 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from penstock.store.config import Limits
 from tests.store.support import BUCKET, Store, store_in_thread
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLOSE = "close"
 
@@ -214,6 +211,20 @@ def test_a_dripping_body_is_cut_off_and_stores_nothing(tmp_path: Path) -> None:
         wait_for_no_files(store)
 
 
+def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path) -> None:
+    limits = Limits(reserve_bytes=0, rate_seconds=0.5, rate_bytes=1000, threads=2)
+    with store_in_thread(tmp_path, limits=limits) as store:
+        store.put("large", bytes(30_000_000))
+        with store.connect() as deaf:
+            deaf.send(store.head_bytes("GET", f"/{BUCKET}/large"))
+            wait_for_connections(store, 0)
+            received = 0
+            while data := deaf.receive():
+                received += len(data)
+
+    assert received < 30_000_000
+
+
 def test_many_slow_uploads_hold_no_threads(tmp_path: Path) -> None:
     with store_in_thread(tmp_path, limits=Limits(reserve_bytes=0, threads=2)) as store:
         slow = [store.connect() for _ in range(100)]
@@ -268,6 +279,19 @@ def test_parallel_writers_of_one_key_leave_one_whole_version(shared_store: Store
     assert statuses == [200] * 8
     assert shared_store.get("contended").body in versions
     assert all(body in versions for body in seen)
+
+
+def wait_for_connections(store: Store, number: int) -> None:
+    """Until the store has so many connections, according to the kernel's table of this machine's sockets."""
+    deadline = time.monotonic() + 10
+    server_end = f"0100007F:{store.port:04X}"
+    established = "01"
+    while True:
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        if sum(row[1] == server_end and row[3] == established for row in rows) == number:
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def wait_for_no_files(store: Store) -> None:

@@ -45,7 +45,7 @@ class Body:
             self._invitation_due = False
             await self._connection.send(_CONTINUE)
         if not self.received:
-            self._connection.begin_body()
+            self._connection.begin_transfer()
         piece = await self._next()
         self.received += len(piece)
         return piece

@@ -100,8 +100,8 @@ class Connection:
         head, self._received = self._received[: end + 4], self._received[end + 4 :]
         return head
 
-    def begin_body(self) -> None:
-        """A body's pace is measured from its own beginning."""
+    def begin_transfer(self) -> None:
+        """The pace of a body is measured from its own beginning, in either direction."""
         self._pace = _Pace(self._limits)
 
     def unread(self, data: bytes) -> None:

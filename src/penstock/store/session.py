@@ -58,8 +58,8 @@ class Sessions:
             await ready(READABLE, time.monotonic() + self._limits.idle_seconds, idle=True)
             while await self._serve_one(connection):
                 pass
-        except (Disconnected, DeadlinePassed, ShuttingDown):
-            pass  # there is nobody to answer any more
+        except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
+            pass  # there is nobody to answer any more, or nobody who takes the answer
         finally:
             connection.close()
 
@@ -118,6 +118,7 @@ class Sessions:
         if bodiless and answer.length is None:
             answer = replace(answer, length=len(answer.body))
         file = answer.file
+        connection.begin_transfer()
         try:
             rendered = render_head(answer, request_id=request_id, now=self._now(), keep_alive=keep_alive, extra=extra)
             if not bodiless:
