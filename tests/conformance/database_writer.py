@@ -25,7 +25,7 @@ def main(url: str, account: str, count: str) -> None:
             last = tx.ledger.last(account_id, lock=True)
             tx.ledger.add(ledger.credit(last, Decimal(1), account_id=account_id, now=NOW))
             tx.uploads.add(upload)
-            tx.events.add(account_id, upload.id, EventKind.UPLOAD_CREATED, {}, now=NOW)
+            tx.events.add(account_id, upload.id, EventKind.UPLOAD_STORED, {}, now=NOW)
         print(upload.id, flush=True)  # noqa: T201 - what the test reads
     database.close()
 

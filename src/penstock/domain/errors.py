@@ -224,21 +224,29 @@ class NotFound(PenstockError):
 
 
 class AccountNotFound(NotFound):
+    """There is no such account."""
+
     code = "account_not_found"
     noun = "account"
 
 
 class KeyNotFound(NotFound):
+    """There is no such API key."""
+
     code = "key_not_found"
     noun = "key"
 
 
 class UploadNotFound(NotFound):
+    """There is no such upload, or it is another account's."""
+
     code = "upload_not_found"
     noun = "upload"
 
 
 class AssetNotFound(NotFound):
+    """There is no such asset, or it is deleted, expired or another account's."""
+
     code = "asset_not_found"
     noun = "asset"
 
@@ -251,16 +259,22 @@ class FileNotStored(NotFound):
 
 
 class ModelNotFound(NotFound):
+    """The catalog has no model of that name."""
+
     code = "model_not_found"
     noun = "model"
 
 
 class RunNotFound(NotFound):
+    """There is no such run, or it is another account's."""
+
     code = "run_not_found"
     noun = "run"
 
 
 class RouteNotFound(NotFound):
+    """The API has no such path."""
+
     code = "route_not_found"
     noun = "route"
 
@@ -363,10 +377,14 @@ class Unavailable(PenstockError):
 
 
 class ObjectStoreUnavailable(Unavailable):
+    """The object store does not answer."""
+
     code = "object_store_unavailable"
 
 
 class DatabaseUnavailable(Unavailable):
+    """The database does not answer."""
+
     code = "database_unavailable"
 
 

@@ -18,11 +18,11 @@ EventData = Mapping[str, object]
 class EventKind(StrEnum):
     """Everything that can be told about a subject."""
 
-    UPLOAD_CREATED = "upload.created"
     UPLOAD_STORED = "upload.stored"
     UPLOAD_READY = "upload.ready"
     UPLOAD_FAILED = "upload.failed"
     UPLOAD_EXPIRED = "upload.expired"
+    UPLOAD_ABORTED = "upload.aborted"
     RUN_QUEUED = "run.queued"
     RUN_STARTED = "run.started"
     RUN_PROGRESS = "run.progress"
@@ -30,6 +30,23 @@ class EventKind(StrEnum):
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
+
+
+MEANINGS: Mapping[EventKind, str] = {
+    EventKind.UPLOAD_STORED: "the bytes were accepted (`asset_id`, `size`)",
+    EventKind.UPLOAD_READY: "the asset is measured; the last event (`asset_id`, `sha256`)",
+    EventKind.UPLOAD_FAILED: "the bytes were refused; the last event (`reason`, `code`)",
+    EventKind.UPLOAD_EXPIRED: "no bytes arrived in time; the last event",
+    EventKind.UPLOAD_ABORTED: "its owner gave it up; the last event",
+    EventKind.RUN_QUEUED: "the run waits for a worker (`model`)",
+    EventKind.RUN_STARTED: "an attempt began; more than once when a worker died (`attempt`)",
+    EventKind.RUN_PROGRESS: "how far the run is, 0 to 1 (`fraction`)",
+    EventKind.RUN_LOG: "a line of the model's log (`message`, `level`, `source`)",
+    EventKind.RUN_SUCCEEDED: "the output is there; the last event",
+    EventKind.RUN_FAILED: "the run ended without an output; the last event (`error`)",
+    EventKind.RUN_CANCELLED: "the run was cancelled; the last event",
+}
+"""What each kind tells, and the members of its data."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

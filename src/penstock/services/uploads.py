@@ -168,7 +168,8 @@ class Uploads:
             if upload.state is UploadState.ABORTED:
                 return upload
             given_up = rules.aborted(upload)
-            tx.uploads.replace(given_up, was=upload.state)
+            if tx.uploads.replace(given_up, was=upload.state):
+                self._tell(tx, upload, EventKind.UPLOAD_ABORTED, {})
         return given_up
 
     def admit(self, upload: Upload) -> Asset:

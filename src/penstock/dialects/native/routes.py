@@ -43,13 +43,20 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _MAX_WAIT_SECONDS = 60
 _MAX_EVENT_DIGITS = 18
 _RUN_FINALS = frozenset({EventKind.RUN_SUCCEEDED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED})
-_UPLOAD_FINALS = frozenset({EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED})
+_UPLOAD_FINALS = frozenset(
+    {EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED, EventKind.UPLOAD_ABORTED}
+)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": wire.Problem, "description": "Problem details (RFC 9457)"}
+    statuses: {"model": wire.Problem, "description": "Problem details (RFC 9457)"} for statuses in ("4XX", "5XX")
+}
+_EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page.")]
 Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+LedgerCursor = Annotated[int | None, Query(ge=1, description="`next_cursor` of the page before.")]
+After = Annotated[int, Query(description="Number of the last event that is known already.")]
 IdempotencyKey = Annotated[
     str | None, Header(description="Makes a repeat of this request return the first one's result.")
 ]
@@ -114,8 +121,8 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         who.require(Scope.FILES_WRITE)
         return _json(wire.upload_out(services.uploads.abort_upload(who.account_id, _upload_id(upload_id))))
 
-    @app.get("/uploads/{upload_id}/events", tags=["uploads"], response_class=StreamingResponse)
-    async def upload_events(request: Request, upload_id: str, after: int = 0) -> Response:
+    @app.get("/uploads/{upload_id}/events", tags=["uploads"], response_class=StreamingResponse, responses=_EVENT_STREAM)
+    async def upload_events(request: Request, upload_id: str, after: After = 0) -> Response:
         """The upload's events as server-sent events, from its first or after `Last-Event-ID`."""
         found = _upload_id(upload_id)
         return await _stream(
@@ -153,7 +160,8 @@ def _add_assets(app: FastAPI, services: Services, base_url: str) -> None:
         services.assets.delete(who.account_id, _asset_id(asset_id))
         return Response(status_code=204)
 
-    @app.api_route("/media/{key}", methods=["GET", "HEAD"], status_code=307, tags=["assets"])
+    @app.head("/media/{key}", include_in_schema=False)
+    @app.get("/media/{key}", status_code=307, tags=["assets"], openapi_extra={"security": []})
     @public
     def media(request: Request, key: str) -> Response:
         """The bytes of an asset, by its public URL: a redirect to a short-lived URL of the object store."""
@@ -216,8 +224,8 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         who.require(Scope.RUNS_WRITE)
         return _json(shown(services.runs.cancel(who.account_id, _run_id(run_id))))
 
-    @app.get("/runs/{run_id}/events", tags=["runs"], response_class=StreamingResponse)
-    async def run_events(request: Request, run_id: str, after: int = 0) -> Response:
+    @app.get("/runs/{run_id}/events", tags=["runs"], response_class=StreamingResponse, responses=_EVENT_STREAM)
+    async def run_events(request: Request, run_id: str, after: After = 0) -> Response:
         """The run's events (progress, log, end) as server-sent events, from its first or after `Last-Event-ID`."""
         found = _run_id(run_id)
         return await _stream(
@@ -234,7 +242,7 @@ def _add_account(app: FastAPI, services: Services) -> None:
         return _json(wire.account_out(*services.accounts.account(who.account_id), who))
 
     @app.get("/account/ledger", response_model=wire.LedgerPage, tags=["account"])
-    def list_ledger(request: Request, limit: Limit = 20, cursor: Annotated[int | None, Query(ge=1)] = None) -> Response:
+    def list_ledger(request: Request, limit: Limit = 20, cursor: LedgerCursor = None) -> Response:
         """Every change of the balance, newest first."""
         who = principal(request)
         who.require(Scope.ACCOUNT_READ)
@@ -245,7 +253,22 @@ def _add_account(app: FastAPI, services: Services) -> None:
 
 
 def _add_docs(app: FastAPI) -> None:
-    """The interactive page; its assets come with an installed package, never from a CDN."""
+    """The document and the interactive page; its assets come with an installed package, never from a CDN."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        """What FastAPI sees, and what it cannot see: that a key is needed, and under which type problems come."""
+        if app.openapi_schema is None:
+            document = describe()
+            document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"key": []}]
+            for operation in (one for methods in document["paths"].values() for one in methods.values()):
+                for statuses in _PROBLEMS:
+                    content = operation["responses"][statuses]["content"]
+                    content["application/problem+json"] = content.pop("application/json")
+        return describe()
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
     app.mount("/docs-assets", StaticFiles(directory=str(files("fastapi_offline") / "static")))
 
     @app.get("/docs", include_in_schema=False)

@@ -77,15 +77,17 @@ class UploadOut(BaseModel):
     object: Literal["upload"] = "upload"
     state: str = Field(description="pending, stored, ready, failed, expired or aborted.")
     method: str
-    upload_url: str | None = Field(default=None, description="Where to PUT the bytes; while pending only.")
+    upload_url: str | None = Field(
+        default=None, description="Where to PUT the bytes; while pending only, and not in listings."
+    )
     headers: dict[str, str] | None = Field(default=None, description="Headers that the PUT must carry exactly.")
     filename: str
-    content_type: str
-    size_bytes: int | None
+    content_type: str = Field(description="As declared.")
+    size_bytes: int | None = Field(description="As declared.")
     created_at: str
     expires_at: str = Field(description="When `upload_url` stops working.")
-    asset_id: str | None
-    failure: str | None
+    asset_id: str | None = Field(description="The asset, once the bytes were accepted.")
+    failure: str | None = Field(description="Why it failed or expired.")
 
 
 class AssetOut(BaseModel):
@@ -100,9 +102,9 @@ class AssetOut(BaseModel):
     sha256: str | None = Field(description="Hex; null until measured.")
     url: str = Field(description="Stable public URL of the bytes; whoever has it can read them.")
     created_at: str
-    expires_at: str | None
-    upload_id: str | None
-    run_id: str | None
+    expires_at: str | None = Field(description="Null: kept until deleted.")
+    upload_id: str | None = Field(description="The upload that brought it.")
+    run_id: str | None = Field(description="The run that made it.")
 
 
 class RunErrorOut(BaseModel):
@@ -116,16 +118,16 @@ class RunOut(BaseModel):
 
     id: str
     object: Literal["run"] = "run"
-    model: str
+    model: str = Field(description="The name that was asked for.")
     state: str = Field(description="queued, running, succeeded, failed or cancelled.")
-    input: dict[str, Any]
+    input: dict[str, Any] = Field(description="As given.")
     output: Any = Field(description="The model's output; a file is an object with `asset_id` and `url`.")
     error: RunErrorOut | None
     metadata: dict[str, str]
     held_usd: str = Field(description="What was set aside for the run.")
     cost_usd: str | None = Field(description="What the run cost; null until it has succeeded.")
     created_at: str
-    started_at: str | None
+    started_at: str | None = Field(description="When the first attempt began.")
     finished_at: str | None
 
 
@@ -137,9 +139,12 @@ class ModelOut(BaseModel):
     aliases: list[str]
     title: str
     description: str
-    price_usd: str
-    inputs: list[dict[str, Any]]
-    outputs: list[dict[str, Any]]
+    price_usd: str = Field(description="Per run.")
+    inputs: list[dict[str, Any]] = Field(
+        description="`name`, `type`, `required`, and what else is said of it: `default`, `description`, `synonyms`,"
+        " `min_length`, `max_length`, `min`, `max`, `choices`; for files `accepts`, the kinds of asset."
+    )
+    outputs: list[dict[str, Any]] = Field(description="`name`, `type`, `description`; for files `kind`.")
 
 
 class KeyOut(BaseModel):
@@ -162,11 +167,11 @@ class AccountOut(BaseModel):
 class LedgerEntryOut(BaseModel):
     """A change of the balance."""
 
-    number: int
-    kind: str
-    amount_usd: str
-    balance_usd: str
-    run_id: str | None
+    number: int = Field(description="Counts from 1 within the account.")
+    kind: str = Field(description="credit, hold, settle or refund.")
+    amount_usd: str = Field(description="What was added; negative for a hold.")
+    balance_usd: str = Field(description="The balance after it.")
+    run_id: str | None = Field(description="The run that it belongs to.")
     created_at: str
 
 
@@ -207,21 +212,21 @@ class LedgerPage(BaseModel):
 class FieldProblem(BaseModel):
     """One field that is wrong."""
 
-    pointer: str
+    pointer: str = Field(description="Where it stands in the body (RFC 6901, as a fragment).")
     detail: str
-    code: str
+    code: str = Field(description="`missing`, `unknown`, `conflict` and the like.")
 
 
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str
+    type: str = Field(description="The code as a URN.")
     title: str
     status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[FieldProblem] | None = None
+    detail: str = Field(description="What is wrong, for people.")
+    code: str = Field(description="What is wrong, for programs; stable.")
+    request_id: str = Field(description="As in the header `X-Request-Id`, and in the server's log.")
+    errors: list[FieldProblem] | None = Field(default=None, description="The fields that are wrong, where some are.")
 
 
 def upload_out(upload: Upload, *, url: str | None = None, headers: dict[str, str] | None = None) -> UploadOut:

@@ -1,0 +1,41 @@
+"""The OpenAPI document tells a program, and the interactive page, what it takes to call each route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tools.reference import openapi, operations
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi()
+
+
+def test_it_is_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+
+
+def test_every_route_but_the_public_one_asks_for_a_bearer_key(document: dict[str, Any]) -> None:
+    assert document["security"] == [{"key": []}]
+    assert document["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
+    public = [path for _, path, operation in operations(document) if operation.get("security") == []]
+    assert public == ["/v1/media/{key}"]
+
+
+def test_every_operation_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+
+    assert len(names) == len(set(names))
+
+
+def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
+    assert [path for _, path, operation in operations(document) if not operation.get("description")] == []
+
+
+def test_errors_are_announced_under_their_media_type(document: dict[str, Any]) -> None:
+    for _, _, operation in operations(document):
+        for statuses in ("4XX", "5XX"):
+            assert set(operation["responses"][statuses]["content"]) == {"application/problem+json"}

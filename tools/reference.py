@@ -1,0 +1,342 @@
+"""Writes what the reference pages say of the code: `python -m tools.reference` (`./dev docs`).
+
+A page is written by hand, except between `<!-- generated: NAME -->` and `<!-- end -->`: what stands there comes from
+the code. A test fails while a page holds anything else, so a setting, command, error, event or route that is new or
+changed cannot stay undocumented.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import typer
+
+from penstock.cli.program import program
+from penstock.dialects.native import DIALECT
+from penstock.dialects.native.errors import ERRORS
+from penstock.domain.accounts import Scope
+from penstock.domain.events import MEANINGS, EventKind
+from penstock.domain.runs import RUN_TABLE, RunState
+from penstock.domain.uploads import UPLOAD_TABLE, UploadState
+from penstock.settings import Settings
+from penstock.telemetry import EVENTS, Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pydantic.fields import FieldInfo
+    from starlette.types import Message
+
+    from penstock.dialects.base import Services
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+BLOCK = re.compile(r"^<!-- generated: (?P<name>[a-z-]+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+TERMINAL_COLUMNS = 100
+RULE_NUMBERS = re.compile(r" \([PFS]\d+(?:, [PFS]\d+)*\)")
+Schema = dict[str, Any]
+S = TypeVar("S", bound=StrEnum)
+E = TypeVar("E", bound=StrEnum)
+
+
+def main() -> None:
+    """Bring every page up to date, and name those that were not."""
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        after = with_blocks(before)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+            print(f"wrote {page.relative_to(ROOT)}")
+
+
+def with_blocks(text: str) -> str:
+    """A page with what the code says now. Raises `KeyError` for a block that nothing here writes."""
+    return BLOCK.sub(
+        lambda block: f"<!-- generated: {block['name']} -->\n\n{BLOCKS[block['name']]().strip()}\n\n<!-- end -->", text
+    )
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def settings() -> str:
+    """Every setting: its name in `penstock.toml`, its environment variable, its default, its meaning."""
+    rows = [
+        (f"`{name}`", f"`{_variable(name, field)}`", _default(field), field.description or "")
+        for name, field in Settings.model_fields.items()
+    ]
+    return _table(("setting", "environment", "default", "meaning"), rows)
+
+
+def _variable(name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else f"{Settings.model_config['env_prefix']}{name}".upper()
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.default
+    text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+    if text is None or text == "":
+        return ""
+    return f"`{json.dumps(text)}`" if isinstance(text, bool) else f"`{text}`"
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """The help of every command, as the terminal shows it."""
+    return "\n\n".join(
+        f"## `{name}`\n\n```text\n{_help(command, name)}\n```"
+        for name, command in _leaves("penstock", typer.main.get_command(program))
+    )
+
+
+def command_names() -> list[str]:
+    """Every command that does something, such as `penstock keys create`."""
+    return [name for name, _ in _leaves("penstock", typer.main.get_command(program))]
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer keeps its own classes private
+    inside: Mapping[str, Any] = getattr(command, "commands", {})
+    if not inside:
+        yield name, command
+    for word, one in inside.items():
+        yield from _leaves(f"{name} {word}", one)
+
+
+def _help(command: Any, name: str) -> str:  # noqa: ANN401 - as above
+    context = typer.Context(command, info_name=name, terminal_width=TERMINAL_COLUMNS)
+    return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+
+
+def scopes() -> str:
+    """What a key may be allowed."""
+    return ", ".join(f"`{scope.value}`" for scope in Scope)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def errors() -> str:
+    """Every error of the native API: its code, its status, what it means."""
+    rows = [
+        (f"`{row.code}`", str(row.status), _sentence(inspect.getdoc(error) or ""))
+        for error, row in sorted(ERRORS.items(), key=lambda item: (item[1].status, item[1].code))
+    ]
+    return _table(("code", "status", "meaning"), rows)
+
+
+def _sentence(docstring: str) -> str:
+    """The first paragraph on one line, without the numbers of rules, which are for readers of the code."""
+    return RULE_NUMBERS.sub("", " ".join(docstring.partition("\n\n")[0].split()))
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def events() -> str:
+    """What is told about uploads and runs."""
+    return _table(("event", "meaning and `data`"), [(f"`{kind.value}`", MEANINGS[kind]) for kind in EventKind])
+
+
+def log_events() -> str:
+    """What is written to standard error."""
+    return _table(("event", "meaning (fields)"), [(f"`{name}`", meaning) for name, meaning in EVENTS.items()])
+
+
+# --- life cycles ------------------------------------------------------------------------------------------------------
+
+
+def upload_states() -> str:
+    """The life of an upload, drawn from its table."""
+    return f"```text\n{drawn(UPLOAD_TABLE, UploadState.PENDING)}\n```"
+
+
+def run_states() -> str:
+    """The life of a run, drawn from its table."""
+    return f"```text\n{drawn(RUN_TABLE, RunState.QUEUED)}\n```"
+
+
+def drawn(table: Mapping[tuple[S, E], S], first: S) -> str:
+    """A transition table as a tree from its first state; a state that was drawn above, or here, is only named."""
+    seen = {first}
+
+    def branches(state: S, indent: str) -> Iterator[str]:
+        ways = [(event, following) for (origin, event), following in table.items() if origin is state]
+        widest = max((len(event) for event, _ in ways), default=0)
+        for number, (event, following) in enumerate(ways, start=1):
+            last = number == len(ways)
+            line = f"{indent}{'└' if last else '├'}─ {event} ─{'─' * (widest - len(event))}▶ {following}"
+            if following in seen:
+                yield line
+                continue
+            seen.add(following)
+            yield line
+            yield from branches(following, f"{indent}{' ' if last else '│'}{' ' * (widest + 6)}")
+
+    return "\n".join([str(first), *branches(first, "")])
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+
+def openapi() -> Schema:
+    """The native API's own description, as the server answers it at `/v1/openapi.json`."""
+    services = cast("Services", _NoServices())
+    answer: list[bytes] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        answer.append(message.get("body", b""))
+
+    scope = {"type": "http", "method": "GET", "path": "/openapi.json", "headers": [], "query_string": b""}
+
+    async def ask() -> None:
+        await DIALECT.build(services, DIALECT.mount)(scope, receive, send)
+
+    asyncio.run(ask())
+    described: Schema = json.loads(b"".join(answer))
+    return described
+
+
+class _NoServices:
+    """What it takes to describe the routes without serving them."""
+
+    log = Log("docs", None)
+
+
+def operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:
+    """Method, path below the server's address, and description of every operation."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), DIALECT.mount + path, operation
+
+
+def routes() -> str:
+    """Every operation, by subject: what it takes, and what it answers."""
+    document = openapi()
+    parts: list[str] = []
+    subjects: dict[str, list[str]] = {}
+    for method, path, operation in operations(document):
+        subjects.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
+    for subject, described in subjects.items():
+        parts += [f"## {subject.capitalize()}", *described]
+    return "\n\n".join(parts)
+
+
+def _operation(method: str, path: str, operation: Schema) -> str:
+    parts = [f"### `{method} {path}`", operation["description"]]
+    parameters = [one for one in operation.get("parameters", []) if one["in"] != "path"]
+    if parameters:
+        rows = [
+            (f"`{_spelled(one)}`", one["in"], _type(one["schema"]), one.get("description", "")) for one in parameters
+        ]
+        parts.append(_table(("parameter", "in", "type", "meaning"), rows))
+    body = operation.get("requestBody")
+    if body:
+        parts.append(f"Takes {_link(body['content']['application/json']['schema'])}.")
+    parts.append(_answer(operation))
+    return "\n\n".join(parts)
+
+
+def _spelled(parameter: Schema) -> str:
+    name: str = parameter["name"]
+    return "-".join(word.capitalize() for word in name.split("-")) if parameter["in"] == "header" else name
+
+
+def _answer(operation: Schema) -> str:
+    status, response = next((key, value) for key, value in operation["responses"].items() if key.startswith(("2", "3")))
+    schema = response.get("content", {}).get("application/json", {}).get("schema")
+    if schema:
+        return f"Answers {status} with {_link(schema)}."
+    return (
+        f"Answers {status}{' with server-sent events' if 'text/event-stream' in response.get('content', {}) else ''}."
+    )
+
+
+def shapes() -> str:
+    """Every object of the native API: its fields, their types, their meanings."""
+    schemas: Mapping[str, Schema] = openapi()["components"]["schemas"]
+    return "\n\n".join(_shape(name, schema) for name, schema in sorted(schemas.items()) if not name.startswith("HTTP"))
+
+
+def _shape(name: str, schema: Schema) -> str:
+    required = set(schema.get("required", ()))
+    takes = schema.get("additionalProperties") is False  # only requests refuse what they do not know
+    rows = [
+        (
+            f"`{field}`",
+            _type(value) + ("" if not takes or field in required else ", optional"),
+            value.get("description", ""),
+        )
+        for field, value in schema["properties"].items()
+    ]
+    return f"### {name}\n\n{schema['description']}\n\n{_table(('field', 'type', 'meaning'), rows)}"
+
+
+def _link(schema: Schema) -> str:
+    name = _name(schema)
+    return f"[{name}](#{name.lower()})"
+
+
+def _name(schema: Schema) -> str:
+    reference: str = schema["$ref"]
+    return reference.rpartition("/")[2]
+
+
+def _type(schema: Schema) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        return _link(schema)
+    if "anyOf" in schema:
+        return " or ".join(_type(one) for one in schema["anyOf"])
+    if "const" in schema:
+        return f'`"{schema["const"]}"`'
+    words: str = schema.get("type", "any JSON value")
+    if words == "array":
+        words = f"list of {_type(schema['items'])}"
+    elif words == "object" and isinstance(schema.get("additionalProperties"), dict):
+        words = f"object of {_type(schema['additionalProperties'])}"
+    return words + "".join(_bounds(schema))
+
+
+def _bounds(schema: Schema) -> Iterator[str]:
+    lengths, values = (schema.get("minLength"), schema.get("maxLength")), (schema.get("minimum"), schema.get("maximum"))
+    for (least, most), unit in ((lengths, " characters"), (values, "")):
+        if least is not None and most is not None:
+            yield f", {least:g} to {most:g}{unit}"
+        elif least is not None:
+            yield f", at least {least:g}{unit}"
+    if schema.get("default") not in {None, ""} and "const" not in schema:
+        yield f", default {schema['default']}"
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "settings": settings,
+    "commands": commands,
+    "scopes": scopes,
+    "errors": errors,
+    "events": events,
+    "log-events": log_events,
+    "upload-states": upload_states,
+    "run-states": run_states,
+    "routes": routes,
+    "shapes": shapes,
+}
+
+if __name__ == "__main__":
+    main()
