@@ -11,6 +11,7 @@ from penstock.domain.errors import MalformedBody
 MAX_DEPTH = 32
 _MAX_DIGITS = 40
 _INT64 = 2**63
+_SHOWN = 40
 
 
 def parse_strict(body: bytes) -> object:
@@ -28,19 +29,22 @@ def parse_strict(body: bytes) -> object:
         raise MalformedBody(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     if not _flat_enough(value, MAX_DEPTH):
         raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
-    try:
-        text.encode("utf-8") if "\\u" not in text else json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise MalformedBody("the body has half of a surrogate pair in a string") from None
+    if "\\u" in text:  # unescaped, a surrogate is no UTF-8
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedBody("the body has half of a surrogate pair in a string") from None
     return value
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedBody(f"the body has the key {twice!r} twice in one object")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise MalformedBody(f"the body has the key {name[:_SHOWN]!r} twice in one object")
+            seen.add(name)
     return members
 
 
@@ -49,9 +53,10 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS or not -_INT64 <= int(digits) < _INT64:
+    number = int(digits) if len(digits) <= _MAX_DIGITS else _INT64
+    if not -_INT64 <= number < _INT64:
         raise MalformedBody("the body has an integer beyond 64 bits")
-    return int(digits)
+    return number
 
 
 def _finite(text: str) -> float:
