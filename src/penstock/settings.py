@@ -1,13 +1,17 @@
-"""Settings: flag > environment (`PENSTOCK_*`, `DATABASE_URL`) > `penstock.toml` > default. The only reader of the environment."""
+"""Settings: flag > environment > `penstock.toml` > default. The only reader of the environment."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 LOOPBACK = "127.0.0.0/8,::1/128"
+_ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
+_ORIGIN = re.compile(r"https?://[^/?#@\s]+/?")
+_DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 class Settings(BaseSettings):
@@ -24,17 +28,19 @@ class Settings(BaseSettings):
     database_url: str = Field(
         default="",
         validation_alias="DATABASE_URL",
-        description="SQLAlchemy URL of the database; empty: SQLite in the data directory.",
+        description="URL of the database, `postgresql://…` or `sqlite:///…`; empty: SQLite in the data directory.",
     )
     host: str = Field(default="127.0.0.1", description="Address that the API and the embedded store listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the API.")
     store_port: int = Field(default=9000, ge=0, le=65535, description="Port of the embedded store.")
-    public_url: str = Field(default="", description="Address of the API as clients see it; empty: http://HOST:PORT.")
+    public_url: str = Field(
+        default="", description="Address of the API as clients see it; empty: `http://HOST:PORT` of the API."
+    )
     store_url: str = Field(
         default="", description="Address at which Penstock itself calls the object store; empty: the embedded store."
     )
     store_public_url: str = Field(
-        default="", description="Address of the object store that is signed and handed out; empty: as store_url."
+        default="", description="Address of the object store that is signed and handed out; empty: as `store_url`."
     )
     store_bucket: str = Field(default="penstock", description="Bucket for everything Penstock keeps.")
     store_region: str = Field(default="us-east-1", description="Region named in signatures.")
@@ -56,8 +62,30 @@ class Settings(BaseSettings):
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 
+    @field_validator("public_url")
     @classmethod
-    def settings_customise_sources(  # noqa: PLR0913 - the library's signature
+    def _is_address(cls, value: str) -> str:
+        if value and not _ADDRESS.fullmatch(value):
+            raise ValueError("must be of the form http(s)://HOST[:PORT][/PATH]")
+        return value
+
+    @field_validator("store_url", "store_public_url")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        """A signature covers the path as the store sees it, so the store's address has none."""
+        if value and not _ORIGIN.fullmatch(value):
+            raise ValueError("must be of the form http(s)://HOST[:PORT], without a path")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        if value and not value.startswith(_DATABASES):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,

@@ -1,0 +1,67 @@
+"""Settings that cannot work are refused before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import ValidationError
+
+from penstock.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No `penstock.toml` of a developer's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_url", "api.example.com"),
+        ("public_url", "https://api.example.com/?x=1"),
+        ("store_url", "https://objects.example.com/prefix"),
+        ("store_public_url", "https://objects.example.com/prefix"),
+        ("store_public_url", "https://user@objects.example.com"),
+        ("store_public_url", "ftp://objects.example.com"),
+        ("database_url", "mysql://localhost/penstock"),
+    ],
+)
+def test_an_address_that_cannot_work_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(**{name: value})  # type: ignore[arg-type]  # the names vary
+
+    assert len(refused.value.errors()) == 1
+
+
+def test_a_trailing_slash_makes_no_other_address() -> None:
+    settings = Settings(public_url="https://example.com/penstock/", store_public_url="https://objects.example.com/")
+
+    assert settings.api_address == "https://example.com/penstock"
+    assert settings.store_public_address == "https://objects.example.com"
+
+
+def test_the_short_names_of_postgresql_mean_its_driver() -> None:
+    settings = Settings(database_url="postgres://db.example.com/penstock")
+
+    assert settings.sqlalchemy_url == "postgresql+psycopg://db.example.com/penstock"
+
+
+def test_the_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text("port = 1000\nstore_port = 1001\n", encoding="utf-8")
+    monkeypatch.setenv("PENSTOCK_PORT", "2000")
+
+    settings = Settings()
+
+    assert (settings.port, settings.store_port) == (2000, 1001)
+
+
+def test_a_name_in_the_file_that_is_no_setting_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text("prot = 1000\n", encoding="utf-8")
+
+    with pytest.raises(ValidationError, match="prot"):
+        Settings()
