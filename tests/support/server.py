@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PENSTOCK = (sys.executable, "-m", "penstock")
-READY = re.compile(r"Penstock is ready: API (\S+), objects (\S+)\n")
+READY = re.compile(r"Penstock is ready: API (\S+), objects (\S+)")
 _START_SECONDS = 60.0
 _STOP_SECONDS = 35.0  # the server promises 30
 
@@ -110,15 +110,16 @@ def running_server(
         )
     assert process.stdout is not None
     try:
-        url, objects_url = read_ready_line(process.stdout, log)
-        yield Server(url=url, objects_url=objects_url, data=data, log=log, process=process, environment=environment)
+        ready = READY.fullmatch(read_ready_line(process.stdout, log))
+        assert ready
+        yield Server(url=ready[1], objects_url=ready[2], data=data, log=log, process=process, environment=environment)
     finally:
         stop(process)
         process.stdout.close()
 
 
-def read_ready_line(output: IO[bytes], log: Path) -> tuple[str, str]:
-    """Wait for the readiness line: the addresses of the API and of the objects."""
+def read_ready_line(output: IO[bytes], log: Path) -> str:
+    """Wait for the line that says that requests can be served."""
     deadline = time.monotonic() + _START_SECONDS
     text = b""
     with selectors.DefaultSelector() as selector:
@@ -130,9 +131,7 @@ def read_ready_line(output: IO[bytes], log: Path) -> tuple[str, str]:
                 tail = log.read_text(errors="replace")[-4000:]
                 raise AssertionError(f"the server did not become ready; it printed {text!r} and logged:\n{tail}")
             text += chunk
-    ready = READY.fullmatch(text.decode())
-    assert ready, text
-    return ready[1], ready[2]
+    return text.decode().removesuffix("\n")
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
@@ -147,7 +146,7 @@ def stop(process: subprocess.Popen[bytes]) -> int:
         raise
 
 
-def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Wait for a condition that other processes bring about; fails when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not holds():

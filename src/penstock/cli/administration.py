@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from penstock.app import Administration
 
 _NEVER = "-"
+_MOST_USD = 1_000_000_000
+_DECIMALS = 9  # what the ledger keeps of a dollar
 
 
 def _usd(text: str) -> Decimal:
@@ -26,8 +28,15 @@ def _usd(text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite():
-        raise typer.BadParameter(f"{text!r} is not an amount in USD, such as 100 or 2.50")
+    if not amount.is_finite() or not 0 <= amount <= _MOST_USD or amount != round(amount, _DECIMALS):
+        raise typer.BadParameter(f"{text!r} is not an amount in USD, such as 100 or 2.50, of at most {_MOST_USD}")
+    return amount
+
+
+def _usd_above_zero(text: str) -> Decimal:
+    amount = _usd(text)
+    if not amount:
+        raise typer.BadParameter("must be above 0")
     return amount
 
 
@@ -49,7 +58,7 @@ def create_account(
 
 def credit_account(
     name: AccountName,
-    amount: Annotated[Decimal, typer.Argument(parser=_usd, metavar="AMOUNT", help="USD to add.")],
+    amount: Annotated[Decimal, typer.Argument(parser=_usd_above_zero, metavar="AMOUNT", help="USD to add.")],
     data: DataOption = None,
 ) -> None:
     """Add credits (USD) to an account."""
@@ -88,7 +97,7 @@ def list_keys(
     with _administration(data) as administration:
         rows = [
             (
-                key.id,
+                f"key_{key.id.replace('-', '')}",  # as the API writes it
                 name,
                 key.hint,
                 ",".join(sorted(key.scopes)),

@@ -33,9 +33,10 @@ def take_lock(data: Path, role: str, *, supervised: bool = False) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid, _, manner = os.read(descriptor, 64).decode(errors="replace").strip().partition(" ")
+        pid, _, manner = os.read(descriptor, 64).decode(errors="replace").partition("\n")[0].partition(" ")
         os.close(descriptor)
         raise InUseError(data, role, pid=pid, supervised=manner == _SUPERVISED) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} {_SUPERVISED if supervised else 'alone'}\n".encode(), 0)
+    line = f"{os.getpid()} {_SUPERVISED if supervised else 'alone'}\n".encode()
+    os.pwrite(descriptor, line, 0)  # before the rest is cut off, so that a reader always finds a holder
+    os.ftruncate(descriptor, len(line))
     return descriptor

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -96,11 +97,18 @@ class Ports:
 
 def reserve_ports(plan: Plan) -> Ports:
     """Port numbers that nobody else can take until the parts listen on them. Raises `StartError`."""
-    api = _reserve(plan.host, plan.port)
-    if not plan.embedded_store:
-        return Ports(api=api.getsockname()[1], store=plan.store_port, reservations=_kept(api))
-    store = _reserve(plan.host, plan.store_port)
-    return Ports(api=api.getsockname()[1], store=store.getsockname()[1], reservations=_kept(api, store))
+    wanted = [plan.port, plan.store_port] if plan.embedded_store else [plan.port]
+    with ExitStack() as stack:
+        reservations = [stack.enter_context(_reserve(plan.host, port)) for port in wanted]
+        numbers = [reservation.getsockname()[1] for reservation in reservations]
+        kept = sys.platform == "linux"  # elsewhere they would stand in our own listeners' way
+        if kept:
+            stack.pop_all()
+    return Ports(
+        api=numbers[0],
+        store=numbers[1] if plan.embedded_store else plan.store_port,
+        reservations=tuple(reservations) if kept else (),
+    )
 
 
 def _reserve(host: str, port: int) -> socket.socket:
@@ -110,24 +118,17 @@ def _reserve(host: str, port: int) -> socket.socket:
     and yet lets a listener with SO_REUSEADDR, as servers set it, bind beside it (socket(7), SO_REUSEADDR).
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        reservation = socket.socket(family, kind, protocol)
-        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reservation.bind(address)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with ExitStack() as stack:
+            reservation = stack.enter_context(socket.socket(family, kind, protocol))
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.bind(address)
+            stack.pop_all()
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
         raise StartError(f"port {port} on {host} {reason}") from error
     return reservation
-
-
-def _kept(*reservations: socket.socket) -> tuple[socket.socket, ...]:
-    if sys.platform == "linux":
-        return reservations
-    for reservation in reservations:  # elsewhere it would stand in our own listeners' way
-        reservation.close()
-    return ()
 
 
 class Signals:
