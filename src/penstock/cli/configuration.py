@@ -32,6 +32,7 @@ def load_settings(*, dev: bool = False, **flags: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # the fields check their own types
     except ValidationError as error:
-        fail("; ".join(f"setting {'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()))
+        found = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        fail("; ".join(f"setting {name}: {message}" for name, message in found))
     except TOMLDecodeError as error:
         fail(f"penstock.toml: {error}")
