@@ -60,6 +60,12 @@ def test_events_can_begin_after_a_known_one(client: Penstock, server: ScriptedSe
     assert server.seen[0].headers["last-event-id"] == "2"
 
 
+def test_a_run_without_further_events_is_an_empty_stream(client: Penstock, server: ScriptedServer) -> None:
+    server.answer("GET", PATH, Answer(status=204))
+
+    assert list(client.events("run_1", after=3)) == []
+
+
 def test_a_busy_server_is_asked_again(client: Penstock, server: ScriptedServer) -> None:
     server.answer("GET", PATH, problem(503, "unavailable"), stream(DONE))
 
@@ -94,3 +100,10 @@ def test_what_is_no_event_stream_is_an_error(client: Penstock, server: ScriptedS
 
     with pytest.raises(ConnectionFailedError):
         list(client.events("run_1"))
+
+
+def test_a_server_that_has_no_more_events_ends_the_stream(client: Penstock, server: ScriptedServer) -> None:
+    server.answer("GET", PATH, Answer(status=204))
+
+    assert list(client.events("run_1", after=3)) == []
+    assert len(server.seen) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,8 @@ def run(
 ) -> None:
     """Run a model, wait for its result and print it as JSON."""
     inputs = parse_inputs(given or [])
+    if out is not None and not os.access(out.absolute().parent, os.W_OK):
+        fail(f"{out} cannot be written")  # said now, not after a run that costs
     with session(url, api_key) as client:
         finished = client.run(model, _upload_files(client, inputs), timeout=timeout)
         print(json.dumps(finished.as_json(), indent=2))

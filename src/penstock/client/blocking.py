@@ -247,6 +247,8 @@ class Penstock:
             pause = None
             try:
                 with self._http.stream("GET", request.url, headers=request.headers, timeout=silence) as response:
+                    if response.status_code == flows.NO_MORE_EVENTS:
+                        return
                     if not response.is_success:
                         response.read()
                         pause = stream.refused(reply_of(response))

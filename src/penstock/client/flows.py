@@ -58,6 +58,8 @@ class Pause:
 Effect: TypeAlias = Request | Put | Fetch | Pause
 Flow: TypeAlias = Generator[Effect, Reply, T]
 
+NO_MORE_EVENTS = 204
+"""The status that tells a stream's reader not to come back (WHATWG HTML, server-sent events)."""
 _LONGEST_WAIT = 30.0  # seconds that one question for a run's end may stay open
 _SHORTEST_WAIT = 0.2  # a server that answers sooner than this without news is given a rest
 _STREAM_SILENCE = 5.0  # with a deadline, a silent event stream is left after so many seconds to look at the clock

@@ -250,6 +250,8 @@ class AsyncPenstock:
             pause = None
             try:
                 async with self._http.stream("GET", request.url, headers=request.headers, timeout=silence) as response:
+                    if response.status_code == flows.NO_MORE_EVENTS:
+                        return
                     if not response.is_success:
                         await response.aread()
                         pause = stream.refused(reply_of(response))
