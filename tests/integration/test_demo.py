@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import pty
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
 
+import pytest
 from PIL import Image
 
 from tests.support.server import clean_environment
@@ -56,6 +63,41 @@ def test_the_demo_makes_two_pictures_and_leaves_nothing_else(tmp_path: Path) -> 
     for words in ("Uploaded chelsea.png", "Ran swook/inspyrenet", "Ran builtin/stylize", "curl "):
         assert words in done.stdout
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a pseudo-terminal as Linux ends it")
+def test_on_a_terminal_the_server_stays_up_until_ctrl_c(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = clean_environment(TMPDIR=str(tmp_path), TERM="xterm", COLUMNS="200")
+    process = subprocess.Popen(
+        [sys.executable, str(DEMO)], cwd=tmp_path, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = read_until(ours, b"Ctrl-C stops it")
+    url = re.search(rb"Penstock answers at (http://[\d.:]+)", shown)
+    assert url, shown
+    with urlopen(f"{url[1].decode()}/healthz") as answer:  # noqa: S310 - an address of our own making
+        assert answer.status == 200
+
+    process.send_signal(signal.SIGINT)
+
+    read_until(ours, b"")
+    assert process.wait(40) == 0
+    with pytest.raises(URLError):
+        urlopen(f"{url[1].decode()}/healthz")  # noqa: S310 - likewise
+    os.close(ours)
+
+
+def read_until(terminal: int, words: bytes) -> bytes:
+    """What the terminal shows up to the words, or up to its end when there are none."""
+    shown = b""
+    while not words or words not in shown:
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError:  # EIO: the other side has closed
+            assert not words, shown
+            break
+    return shown
 
 
 def test_the_demo_takes_a_file_of_ones_own_and_says_when_there_is_none(tmp_path: Path) -> None:
