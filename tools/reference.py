@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import json
 import re
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -184,6 +185,39 @@ def drawn(table: Mapping[tuple[S, E], S], first: S) -> str:
     return "\n".join([str(first), *branches(first, "")])
 
 
+# --- rooms ------------------------------------------------------------------------------------------------------------
+
+
+def rooms() -> str:
+    """What each room may import of ours, as the contracts in `pyproject.toml` say."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    rows = []
+    for contract in contracts:
+        if contract["type"] == "forbidden" and contract["forbidden_modules"] == ["penstock.*"]:
+            [room] = contract["source_modules"]
+            rows.append((f"`{_short(room)}`", _allowed(room, contract.get("ignore_imports", []))))
+    return _table(("room", "may import"), rows)
+
+
+def _allowed(room: str, exceptions: Sequence[str]) -> str:
+    """`ports, domain; objects also sigv4` of `penstock.adapters.** -> penstock.ports.**` and so on."""
+    allowed: dict[str, list[str]] = {}
+    for exception in exceptions:
+        importer, _, imported = exception.partition(" -> ")
+        part, name = _short(importer).removeprefix(_short(room)).strip("."), _short(imported)
+        if name not in allowed.setdefault(part, []):
+            allowed[part].append(name)
+    everyone = ", ".join(f"`{name}`" for name in allowed.pop("", [])) or "nothing of ours"
+    further = [f"`{part}` also {', '.join(f'`{name}`' for name in names)}" for part, names in allowed.items()]
+    return "; ".join([everyone, *further])
+
+
+def _short(module: str) -> str:
+    return module.removeprefix("penstock.").removesuffix(".**")
+
+
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +368,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "log-events": log_events,
     "upload-states": upload_states,
     "run-states": run_states,
+    "rooms": rooms,
     "routes": routes,
     "shapes": shapes,
 }
