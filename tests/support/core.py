@@ -1,0 +1,284 @@
+"""Services and flows over a real database and a store in memory, with time and chance under the test's control."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from penstock.adapters.db.database import SqlDatabase
+from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.objects.memory import MemoryObjectStore
+from penstock.adapters.objects.s3 import Bucket, S3Presigner
+from penstock.dialects.native.wire import reference_parser
+from penstock.domain.catalog import parse_catalog
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+from penstock.services.accounts import Accounts
+from penstock.services.assets import Assets
+from penstock.services.references import References
+from penstock.services.runs import RUN_JOB, NewRun, Runs
+from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
+from penstock.sigv4 import Credentials
+from penstock.telemetry import Log
+from penstock.workflows.asset_intake import AssetIntake
+from penstock.workflows.engine import Worker
+from penstock.workflows.run import RunFlow, RunLimits
+from tests.support.repeatable import SeededEntropy, SteppedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from penstock.domain.assets import Asset
+    from penstock.domain.catalog import Catalog
+    from penstock.domain.idempotency import IdempotentRequest
+    from penstock.domain.ids import AccountId
+    from penstock.domain.jobs import Job
+    from penstock.domain.ledger import LedgerEntry
+    from penstock.domain.runs import Run
+    from penstock.domain.uploads import Upload
+    from penstock.ports.objects import ObjectInfo, ObjectStore
+    from penstock.ports.runners import JsonLike, RunContext
+
+T = TypeVar("T")
+Behaviour = Callable[[Mapping[str, "JsonLike"], "RunContext"], "JsonLike"]
+
+HOUR = timedelta(hours=1)
+BASE_URL = "http://api.test/v1"
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
+POLICY = UploadPolicy(
+    max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
+)
+KINDS = (RUN_JOB, INTAKE_JOB)
+CATALOG = {
+    "model": [
+        {
+            "slug": "acme/model",
+            "runner": "test",
+            "runner_model": "model",
+            "price": "0.25",
+            "input": [
+                {"name": "image", "type": "file", "accepts": ["image"], "synonyms": ["image_url"]},
+                {"name": "second", "type": "file"},
+                {"name": "text", "type": "string"},
+            ],
+        },
+        {"slug": "acme/free", "runner": "test", "runner_model": "model", "input": [{"name": "image", "type": "file"}]},
+        {"slug": "acme/orphan", "runner": "nobody", "runner_model": "model", "price": "1"},
+    ]
+}
+_BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-east-1", credentials=Credentials("k", "s"))
+
+
+class WatchedStore:
+    """A store that lets the test act before a call (`before[verb]`), or tells no SHA-256, like most remote stores."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        self._objects = objects
+        self.before: dict[str, Callable[[], object]] = {}
+        self.tells_sha256 = True
+
+    def head(self, key: str) -> ObjectInfo:
+        return self._told(self._after("head").head(key))
+
+    def peek(self, key: str, *, length: int) -> tuple[ObjectInfo, bytes]:
+        info, head = self._after("peek").peek(key, length=length)
+        return self._told(info), head
+
+    def read(self, key: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        return self._after("read").read(key, start=start, end=end)
+
+    def put(self, key: str, source: Path | bytes | BinaryIO, *, size: int, content_type: str) -> ObjectInfo:
+        return self._told(self._after("put").put(key, source, size=size, content_type=content_type))
+
+    def copy(self, source: ObjectInfo, target: str, *, content_type: str) -> ObjectInfo:
+        return self._told(self._after("copy").copy(source, target, content_type=content_type))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._after("delete").delete(keys)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
+        return self._after("list").list(prefix, after=after)
+
+    def _after(self, verb: str) -> ObjectStore:
+        self.before.get(verb, lambda: None)()
+        return self._objects
+
+    def _told(self, info: ObjectInfo) -> ObjectInfo:
+        return info if self.tells_sha256 else replace(info, sha256=None)
+
+
+class Models:
+    """The runner `test`: each model is a function of the test's."""
+
+    def __init__(self) -> None:
+        self.behaviours: dict[str, Behaviour] = {}
+
+    def run(self, model: str, inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        return self.behaviours[model](inputs, context)
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """Everything below the dialects. `models.behaviours["model"]` is what the catalog's models do."""
+
+    database: SqlDatabase
+    objects: WatchedStore
+    clock: SteppedClock
+    entropy: SeededEntropy
+    catalog: Catalog
+    accounts: Accounts
+    uploads: Uploads
+    assets: Assets
+    references: References
+    runs: Runs
+    queue: SqlJobQueue
+    models: Models
+    run_flow: RunFlow
+    intake: AssetIntake
+    worker: Worker
+
+    def open_account(self, name: str = "acme", *, credits_usd: str = "100") -> AccountId:
+        """A new account's id."""
+        return self.accounts.create_account(name, Decimal(credits_usd)).id
+
+    def begin(
+        self,
+        account_id: AccountId,
+        *,
+        policy: UploadPolicy = POLICY,
+        idempotency: IdempotentRequest | None = None,
+        **declared: Any,  # noqa: ANN401 - fields of `NewUpload`
+    ) -> Upload:
+        """A new upload of a PNG of unknown size, unless declared otherwise."""
+        usual = {"dialect": "native", "filename": "photo.png", "content_type": "image/png", "size": None}
+        return self.uploads.begin_upload(
+            account_id, NewUpload(**{**usual, **declared}), policy, idempotency=idempotency
+        )
+
+    def put(self, upload: Upload, data: bytes = PNG) -> None:
+        """What a client's PUT does."""
+        self.objects.put(upload.staging_key, data, size=len(data), content_type=upload.declared_type)
+
+    def upload(self, account_id: AccountId, data: bytes = PNG, **declared: Any) -> Asset:  # noqa: ANN401 - as `begin`
+        """An asset of those bytes, through a whole upload."""
+        upload = self.begin(account_id, **declared)
+        self.put(upload, data)
+        return self.uploads.complete_upload(account_id, upload.id)
+
+    def submit(self, account_id: AccountId, model: str = "acme/model", **inputs: object) -> Run:
+        """A queued run."""
+        return self.runs.submit(account_id, NewRun(dialect="native", model=model, inputs=inputs))
+
+    def balance(self, account_id: AccountId) -> Decimal:
+        return self.accounts.account(account_id)[1]
+
+    def ledger(self, account_id: AccountId) -> list[LedgerEntry]:
+        """Every entry, oldest first."""
+        return list(reversed(self.accounts.ledger_page(account_id, below=None, limit=100).items))
+
+    def events(self, account_id: AccountId, subject: str) -> list[str]:
+        """The kinds of a subject's events, in order."""
+        with self.database.read() as tx:
+            return [event.kind.value for event in tx.events.after(account_id, subject, 0, limit=10_000)]
+
+    def has_jobs(self) -> bool:
+        """Whether any job waits or runs."""
+        return self.queue.next_due(kinds=KINDS) is not None
+
+    def claim(self) -> Job:
+        """The one job that is due, leased as a worker does."""
+        (job,) = self.queue.claim("test", kinds=KINDS, limit=1, lease=timedelta(seconds=60), now=self.clock.now())
+        return job
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """The objects in the store."""
+        return [info.key for info in self.objects.list(prefix)]
+
+
+@contextmanager
+def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = timedelta(seconds=60)) -> Iterator[Core]:
+    """A core on that (migrated) database."""
+    clock, entropy, log = SteppedClock(), SeededEntropy(), Log("test", None)
+    database = SqlDatabase(database_url, connections=25)
+    objects, presigner = WatchedStore(MemoryObjectStore(clock=clock)), S3Presigner(_BUCKET)
+    uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=log)
+    assets = Assets(database, objects, presigner, uploads, clock=clock)
+    references = References(
+        database,
+        objects,
+        assets,
+        uploads,
+        parsers=[reference_parser(BASE_URL)],
+        clock=clock,
+        entropy=entropy,
+        max_inline_bytes=1000,
+        inline_lifetime=HOUR,
+    )
+    catalog = parse_catalog(CATALOG)
+    queue, models = SqlJobQueue(database), Models()
+    scratch.mkdir(parents=True, exist_ok=True)
+    run_flow = RunFlow(
+        database,
+        objects,
+        assets,
+        {"test": models},
+        limits=RunLimits(timeout=run_timeout, scratch=scratch),
+        clock=clock,
+        entropy=entropy,
+        log=log,
+    )
+    intake = AssetIntake(database, objects, clock=clock)
+    worker = Worker(
+        database,
+        queue,
+        {RUN_JOB: run_flow, INTAKE_JOB: intake},
+        (),
+        open_changes=database.changes,
+        clock=clock,
+        entropy=entropy,
+        log=log,
+        owner="test",
+        concurrency=2,
+    )
+    try:
+        yield Core(
+            database=database,
+            objects=objects,
+            clock=clock,
+            entropy=entropy,
+            catalog=catalog,
+            accounts=Accounts(database, clock, entropy),
+            uploads=uploads,
+            assets=assets,
+            references=references,
+            runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
+            queue=queue,
+            models=models,
+            run_flow=run_flow,
+            intake=intake,
+            worker=worker,
+        )
+    finally:
+        database.close()
+
+
+def at_once(count: int, act: Callable[[], T]) -> list[T | Exception]:
+    """What `count` threads get that act at the same moment: a value, or the exception."""
+    barrier = threading.Barrier(count)
+
+    def one(_: int) -> T | Exception:
+        barrier.wait()
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - handed to the test, which looks at it
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
