@@ -48,6 +48,8 @@ _OVERDUE_GRACE = timedelta(hours=1)
 _STAGING_GRACE = timedelta(hours=2)
 """A PUT that began within the life of its URL may still be under way; nothing is ended or removed under it."""
 _SEAL_SUFFIX_BYTES = 4
+_MAX_UNREAD = 10
+"""So many objects that cannot be read mean a store that is down: the sweep tries again later."""
 _STORE_TICK = timedelta(seconds=1)
 """Stores tell times in whole seconds, cut off (RFC 9110 §5.6.7): a life must not end earlier than promised (P8)."""
 
@@ -163,14 +165,15 @@ class Uploads:
 
     def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""
-        with self._database.write() as tx:
-            upload = tx.uploads.get(account_id, upload_id)
-            if upload.state is UploadState.ABORTED:
-                return upload
-            given_up = rules.aborted(upload)
-            if tx.uploads.replace(given_up, was=upload.state):
-                self._tell(tx, upload, EventKind.UPLOAD_ABORTED, {})
-        return given_up
+        while True:  # until it is given up, or somebody else has ended it
+            with self._database.write() as tx:
+                upload = tx.uploads.get(account_id, upload_id)
+                if upload.state is UploadState.ABORTED:
+                    return upload
+                given_up = rules.aborted(upload)
+                if tx.uploads.replace(given_up, was=upload.state):
+                    self._tell(tx, upload, EventKind.UPLOAD_ABORTED, {})
+                    return given_up
 
     def admit(self, upload: Upload) -> Asset:
         """Admit the bytes of a pending upload without its owner's word, or return the asset of an admitted one.
@@ -187,8 +190,10 @@ class Uploads:
         for _ in range(_SEAL_TRIES):
             try:
                 info, head = self._objects.peek(upload.staging_key, length=SNIFF_BYTES)
-                admission = self._judge(upload, info, head)
+                admission = rules.judge(upload, size=info.size, head=head)
                 return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
+            except InputError as error:
+                return self._refuse(upload, error)
             except ObjectNotFoundError:
                 return self._without_bytes(upload)
             except ObjectChangedError:
@@ -200,14 +205,25 @@ class Uploads:
         """Admit overdue uploads whose bytes came, end the others (F17). Returns how many it looked at."""
         with self._database.read() as tx:
             overdue = tx.uploads.overdue(now=self._clock.now() - _OVERDUE_GRACE, limit=limit)
+        unread: list[ObjectStoreUnavailable] = []
         for upload in overdue:
             try:
-                self.admit(upload)
-            except FileNotStored:
-                self._expire(upload)
-            except (InputError, UploadNotCompletable, AssetNotFound) as error:
-                self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+                self._settle_overdue(upload)
+            except ObjectStoreUnavailable as error:  # one damaged object must not keep all that come after it
+                unread.append(error)
+                if len(unread) == _MAX_UNREAD:
+                    break
+        if unread:
+            raise unread[0]
         return len(overdue)
+
+    def _settle_overdue(self, upload: Upload) -> None:
+        try:
+            self.admit(upload)
+        except FileNotStored:
+            self._expire(upload)
+        except (InputError, UploadNotCompletable, AssetNotFound):
+            return  # its end is written
 
     def sweep_staging(self, *, limit: int) -> int:
         """Remove the staging objects of uploads that are over and whose URL can write no more. Returns how many."""
@@ -237,18 +253,19 @@ class Uploads:
             tx.uploads.add(upload)
         return upload
 
-    def _judge(self, upload: Upload, info: ObjectInfo, head: bytes) -> Admission:
-        try:
-            return rules.judge(upload, size=info.size, head=head)
-        except InputError as error:
-            self._reject(upload, error)
-            raise
-
-    def _reject(self, upload: Upload, error: InputError) -> None:
+    def _refuse(self, upload: Upload, error: InputError) -> Asset:
+        """End the upload and raise `error`. When somebody has admitted earlier bytes meanwhile, theirs is the asset."""
         with self._database.write() as tx:
-            if tx.uploads.replace(rules.rejected(upload, reason=error.message), was=upload.state):
+            refused = tx.uploads.replace(rules.rejected(upload, reason=error.message), was=upload.state)
+            if refused:
                 self._tell(tx, upload, EventKind.UPLOAD_FAILED, {"reason": error.message, "code": error.code})
-        self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+        if refused:
+            self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+            raise error
+        current = self.get(upload.account_id, upload.id)
+        if current.asset_id is None:
+            raise error
+        return self._asset_of(current)
 
     def _expire(self, upload: Upload) -> None:
         with self._database.write() as tx:
