@@ -46,6 +46,8 @@ class Child:
         """Whether the child has ended. What it started itself and left behind is killed then."""
         if self.process.returncode is not None:
             return True
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13: no looking without reaping
+            return self.process.poll() is not None
         if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
         self.kill()  # not yet waited for, so its number and its group are still its own
