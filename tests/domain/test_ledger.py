@@ -68,6 +68,19 @@ def test_a_hold_of_exactly_the_balance_is_possible_and_one_quantum_more_is_not()
     assert (caught.value.needed, caught.value.balance) == (Decimal("0.002000001"), Decimal("0.002"))
 
 
+@pytest.mark.parametrize("amount", ["0", "-1", "NaN", "Infinity", "1e-10", "1000000000.1"])
+def test_an_amount_that_cannot_be_kept_is_not_added(amount: str) -> None:
+    with pytest.raises(InvalidField):
+        ledger.credit(None, Decimal(amount), account_id=ACME, now=NOW)
+
+
+def test_a_balance_cannot_pass_what_the_ledger_can_keep() -> None:
+    full = a_balance("1000000000")
+
+    with pytest.raises(InvalidField, match="balance"):
+        ledger.credit(full, ledger.QUANTUM, account_id=ACME, now=NOW)
+
+
 def test_an_account_without_entries_cannot_hold_anything() -> None:
     with pytest.raises(InsufficientCredits) as caught:
         ledger.hold(None, ledger.QUANTUM, account_id=ACME, run_id=RunId("r"), now=NOW)

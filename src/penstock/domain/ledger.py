@@ -52,13 +52,20 @@ def parse_amount(text: str) -> Decimal:
         amount = Decimal(text)
     except InvalidOperation:
         raise InvalidField(("amount",), "must be a decimal number of USD") from None
+    return check_amount(amount)
+
+
+def check_amount(amount: Decimal) -> Decimal:
+    """The amount itself (USD), when the ledger can keep it and it is above zero. Raises `InvalidField`."""
     if not amount.is_finite() or not ZERO < amount <= _LARGEST or amount != amount.quantize(QUANTUM):
         raise InvalidField(("amount",), f"must be above 0, at most {_LARGEST}, with at most nine decimal places")
     return amount
 
 
 def credit(last: LedgerEntry | None, amount: Decimal, *, account_id: AccountId, now: datetime) -> LedgerEntry:
-    """Add to the balance."""
+    """Add to the balance. Raises `InvalidField` for an amount that cannot be kept, or a balance that could not be."""
+    if (last.balance if last else ZERO) + check_amount(amount) > _LARGEST:
+        raise InvalidField(("amount",), f"the balance would pass {_LARGEST}")
     return _after(last, EntryKind.CREDIT, amount, account_id=account_id, run_id=None, now=now)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +14,7 @@ from penstock.domain.accounts import (
     ApiKey,
     check_account_name,
     key_admits,
+    key_is,
     make_secret,
     parse_scopes,
     require_scope,
@@ -20,7 +22,7 @@ from penstock.domain.accounts import (
     secret_hint,
     secret_lookup,
 )
-from penstock.domain.errors import KeyNotFound, Unauthenticated
+from penstock.domain.errors import InvalidField, KeyNotFound, Unauthenticated, Unavailable
 from penstock.domain.ids import AccountId, KeyId, parse_prefixed
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit
@@ -63,17 +65,17 @@ class Accounts:
         self._recent: dict[str, tuple[float, Principal]] = {}
 
     def create_account(self, name: str, credits: Decimal) -> Account:  # noqa: A002 - the field's word
-        """A new account with a starting balance (USD). Raises `InvalidField`, `NameTaken`."""
+        """A new account with a starting balance (USD, 0 or more). Raises `InvalidField`, `NameTaken`."""
         now = self._clock.now()
         account = Account(id=AccountId(new_id(self._entropy)), name=check_account_name(name), created_at=now)
         with self._database.write() as tx:
             tx.accounts.add(account)
-            if credits > 0:
+            if credits != 0:
                 tx.ledger.add(ledger.credit(None, credits, account_id=account.id, now=now))
         return account
 
     def credit_account(self, name: str, amount: Decimal) -> Decimal:
-        """Add money (USD); returns the new balance. Raises `AccountNotFound`."""
+        """Add money (USD, above 0); returns the new balance. Raises `AccountNotFound`, `InvalidField`."""
         now = self._clock.now()
         with self._database.write() as tx:
             account = tx.accounts.by_name(name)
@@ -104,10 +106,14 @@ class Accounts:
         return self.import_key(account_name, scopes, make_secret(self._entropy.random_bytes(_SECRET_BYTES)))
 
     def import_key(self, account_name: str, scopes: tuple[str, ...], secret: str) -> tuple[ApiKey, str]:
-        """Like `create_key` with a secret of the operator's own, of any shape."""
+        """Like `create_key` with a secret of the operator's own, of any shape, that is no key yet."""
+        if not secret:
+            raise InvalidField(("secret",), "must not be empty")
         now = self._clock.now()
         with self._database.write() as tx:
             account = tx.accounts.by_name(account_name)
+            if any(key_is(key, secret) for key in tx.accounts.keys_by_lookup(secret_lookup(secret))):
+                raise InvalidField(("secret",), "is in use")
             key = ApiKey(
                 id=KeyId(new_id(self._entropy)),
                 account_id=account.id,
@@ -147,7 +153,8 @@ class Accounts:
         known = Principal(account_id=key.account_id, key=key)
         self._remember(key.digest, known)
         if key.last_used_at is None or now - key.last_used_at >= _TOUCH_EVERY:
-            with self._database.write() as tx:
+            # A full disk or a busy database must not lock everybody out: reading goes on (P10).
+            with contextlib.suppress(Unavailable), self._database.write() as tx:
                 tx.accounts.touch_key(key.id, now=now)
         return known
 
