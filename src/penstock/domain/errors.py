@@ -65,6 +65,10 @@ class InvalidField(InputError):
         self.reason = message
         self.rule = rule
 
+    def below(self, *parents: str | int) -> InvalidField:
+        """The same, of a field that stands inside others."""
+        return InvalidField((*parents, *self.path), self.reason, rule=self.rule)
+
 
 class InvalidFields(InputError):
     """Several fields of a request are wrong; `fields` holds one `InvalidField` each, in document order."""

@@ -14,6 +14,7 @@ from penstock.domain.media_types import is_media_type
 if TYPE_CHECKING:
     from penstock.domain.ids import AssetId, MediaKey, UploadId
 
+_SHOWN = 100
 _DATA_URI = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
 
@@ -58,7 +59,7 @@ Reference = AssetReference | UploadReference | MediaReference | InlineData | For
 
 def parse_data_uri(text: str) -> InlineData | None:
     """A data URI (RFC 2397), or None when the text is none. Raises `ReferenceInvalid` when it is a broken one."""
-    if text[:5].lower() != "data:":
+    if not is_data_uri(text):
         return None
     match = _DATA_URI.match(text)
     if match is None:
@@ -73,6 +74,16 @@ def parse_data_uri(text: str) -> InlineData | None:
         return InlineData(content_type=content_type, data=base64.b64decode(payload, validate=True))
     except ValueError:  # not ASCII; or `binascii.Error`, which is one
         raise ReferenceInvalid((), "the data URI is not valid base64") from None
+
+
+def is_data_uri(text: str) -> bool:
+    """Whether the text is a data URI, right or broken."""
+    return text[:5].lower() == "data:"
+
+
+def shortened(text: str) -> str:
+    """The text itself, or the beginning of a data URI that is longer than what anybody reads."""
+    return f"{text[:_SHOWN]}…" if is_data_uri(text) and len(text) > _SHOWN else text
 
 
 def parse_foreign_url(text: str) -> ForeignUrl | None:

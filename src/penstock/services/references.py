@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from typing import TYPE_CHECKING
 
 from penstock.domain.assets import Asset
@@ -13,6 +15,7 @@ from penstock.domain.errors import (
     ReferenceInvalid,
     UploadNotFound,
 )
+from penstock.domain.filenames import url_slug
 from penstock.domain.ids import AssetId, MediaKey, UploadId
 from penstock.domain.media_types import SNIFF_BYTES, kind_of, says_nothing, sniff
 from penstock.domain.references import (
@@ -27,7 +30,7 @@ from penstock.domain.references import (
 from penstock.services.identity import new_id, new_media_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
     from penstock.domain.ids import AccountId
@@ -85,16 +88,21 @@ class References:
         Raises `ReferenceInvalid`, `AssetNotFound`, `FileNotStored`, `FileTypeRefused`, or what admission raises.
         """
         try:
-            asset = self._asset(account_id, self.parse(text))
+            asset = self._asset(account_id, self.parse(text), accepts)
         except ReferenceInvalid as error:
             raise ReferenceInvalid(path, error.reason) from None
         except UploadNotFound as error:
             raise AssetNotFound(error.identifier) from None
-        if accepts and asset.kind.value not in accepts:
-            raise FileTypeRefused(asset.content_type, accepted=accepts)
+        _require_kind(asset.content_type, accepts)
         return asset
 
-    def _asset(self, account_id: AccountId, reference: Reference) -> Asset:
+    def forget(self, account_id: AccountId, assets: Iterable[Asset]) -> None:
+        """Take back what data URIs became for a request that was then refused: nobody else knows of it."""
+        for asset in assets:
+            with contextlib.suppress(AssetNotFound):
+                self._assets.delete(account_id, asset.id)
+
+    def _asset(self, account_id: AccountId, reference: Reference, accepts: tuple[str, ...]) -> Asset:
         match reference:
             case AssetReference(asset_id=asset_id):
                 return self._by_id(account_id, asset_id)
@@ -103,7 +111,7 @@ class References:
             case MediaReference(media_key=media_key):
                 return self._assets.by_media_key(media_key)
             case InlineData():
-                return self._keep_inline(account_id, reference)
+                return self._keep_inline(account_id, reference, accepts)
             case ForeignUrl():
                 raise ReferenceInvalid(
                     (), "is a URL of another server; upload the file here first and name it by its id or URL"
@@ -119,8 +127,8 @@ class References:
             except (UploadNotFound, FileNotStored):
                 raise AssetNotFound(asset_id) from None
 
-    def _keep_inline(self, account_id: AccountId, inline: InlineData) -> Asset:
-        """A data URI becomes an ephemeral asset of the caller's."""
+    def _keep_inline(self, account_id: AccountId, inline: InlineData, accepts: tuple[str, ...]) -> Asset:
+        """A data URI becomes an ephemeral asset of the caller's; one that does not fit leaves nothing behind."""
         if len(inline.data) > self._max_inline_bytes:
             raise FileTooLarge(limit=self._max_inline_bytes, actual=len(inline.data))
         if not inline.data:
@@ -131,10 +139,11 @@ class References:
             if found is not None and (says_nothing(inline.content_type) or found != "text/plain")
             else inline.content_type
         )
+        _require_kind(content_type, accepts)
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
         info = self._objects.put(f"assets/{asset_id}", inline.data, size=len(inline.data), content_type=content_type)
-        name = f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}"
+        name = url_slug(f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}")
         asset = Asset(
             id=asset_id,
             account_id=account_id,
@@ -142,7 +151,7 @@ class References:
             run_id=None,
             name=name,
             size=info.size,
-            sha256=info.sha256,
+            sha256=info.sha256 or hashlib.sha256(inline.data).hexdigest(),
             content_type=content_type,
             declared_type=inline.content_type,
             kind=kind_of(content_type),
@@ -154,3 +163,8 @@ class References:
         with self._database.write() as tx:
             tx.assets.add(asset)
         return asset
+
+
+def _require_kind(content_type: str, accepts: tuple[str, ...]) -> None:
+    if accepts and kind_of(content_type).value not in accepts:
+        raise FileTypeRefused(content_type, accepted=accepts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,11 @@ from penstock.domain import ledger
 from penstock.domain import runs as rules
 from penstock.domain.assets import is_readable
 from penstock.domain.catalog import check_input
-from penstock.domain.errors import AssetNotFound
+from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import JobId, RunId
+from penstock.domain.references import is_data_uri, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from penstock.domain.assets import Asset
-    from penstock.domain.catalog import Catalog, InputField
+    from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 RUN_JOB = "run"
 _VERB = "submit_run"
 _MAX_LOG_LINES = 1000
+_MAX_INPUT = 2**18
+"""Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,8 @@ class Runs:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
         Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
-        `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held or leased.
+        `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held, leased or kept. The path
+        of a wrong field begins with `input` or `metadata`.
         """
         if idempotency is not None:
             with self._database.read() as tx:
@@ -77,38 +82,41 @@ class Runs:
                 return known
         model = self._catalog.find(asked.model)
         metadata = rules.check_metadata(asked.metadata)
-        checked = check_input(model, asked.inputs)
-        files = {
-            name: self._references.resolve(
-                account_id, text, path=("input", _given_name(field_, asked.inputs)), accepts=field_.accepts
-            )
-            for name, (field_, text) in checked.files.items()
-        }
-        run = Run(
-            id=RunId(new_id(self._entropy)),
-            account_id=account_id,
-            dialect=asked.dialect,
-            model=asked.model,
-            runner=model.runner,
-            runner_model=model.runner_model,
-            state=RunState.QUEUED,
-            inputs=asked.inputs,
-            values=checked.values,
-            files={name: asset.id for name, asset in files.items()},
-            metadata=metadata,
-            output=None,
-            error=None,
-            held=model.price,
-            cost=None,
-            cancel_requested=False,
-            created_at=self._clock.now(),
-            started_at=None,
-            finished_at=None,
-        )
+        checked = _fitting_input(model, asked.inputs)
+        inputs = _kept_input(asked.inputs)
+        files: dict[str, Asset] = {}
+        queued: Run | None = None
         try:
-            return self._queue(run, files, asked, idempotency)
-        except IdempotencyRaceError:
-            return self._queue(run, files, asked, idempotency)
+            for name, (field_, text) in checked.files.items():
+                path = ("input", _given_name(field_, asked.inputs))
+                files[name] = self._references.resolve(account_id, text, path=path, accepts=field_.accepts)
+            run = Run(
+                id=RunId(new_id(self._entropy)),
+                account_id=account_id,
+                dialect=asked.dialect,
+                model=asked.model,
+                runner=model.runner,
+                runner_model=model.runner_model,
+                state=RunState.QUEUED,
+                inputs=inputs,
+                values=checked.values,
+                files={name: asset.id for name, asset in files.items()},
+                metadata=metadata,
+                output=None,
+                error=None,
+                held=model.price,
+                cost=None,
+                cancel_requested=False,
+                created_at=self._clock.now(),
+                started_at=None,
+                finished_at=None,
+            )
+            queued = self._queue_once(run, files, asked, idempotency)
+        finally:
+            used = set(queued.files.values()) if queued is not None else set()
+            inline = [files[name] for name, (_, text) in checked.files.items() if name in files and is_data_uri(text)]
+            self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
+        return queued
 
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
         """Raises `RunNotFound`."""
@@ -161,6 +169,14 @@ class Runs:
         require_same(idempotency, fingerprint=known[0])
         return tx.runs.get(account_id, RunId(known[1]))
 
+    def _queue_once(
+        self, run: Run, files: Mapping[str, Asset], asked: NewRun, idempotency: IdempotentRequest | None
+    ) -> Run:
+        try:
+            return self._queue(run, files, asked, idempotency)
+        except IdempotencyRaceError:
+            return self._queue(run, files, asked, idempotency)
+
     def _queue(self, run: Run, files: Mapping[str, Asset], asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
         now = run.created_at
         with self._database.write() as tx:
@@ -203,6 +219,23 @@ def _job_payload(run: Run, asked: NewRun) -> dict[str, object]:
     if asked.output_lifetime is not None:
         payload["output_lifetime_seconds"] = int(asked.output_lifetime.total_seconds())
     return payload
+
+
+def _fitting_input(model: Model, inputs: Mapping[str, object]) -> CheckedInput:
+    try:
+        return check_input(model, inputs)
+    except InvalidField as error:
+        raise error.below("input") from None
+    except InvalidFields as error:
+        raise InvalidFields(tuple(field.below("input") for field in error.fields)) from None
+
+
+def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:
+    """The input as it is kept and shown: the bytes of its data URIs are assets already. Raises `InvalidField`."""
+    kept = {name: shortened(value) if isinstance(value, str) else value for name, value in inputs.items()}
+    if len(json.dumps(kept)) > _MAX_INPUT:
+        raise InvalidField(("input",), f"must have at most {_MAX_INPUT} bytes, not counting data URIs", rule="too_long")
+    return kept
 
 
 def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:

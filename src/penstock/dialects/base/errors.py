@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.domain.errors import InternalError, InvalidField, InvalidFields, PenstockError
+from penstock.domain.errors import InternalError, InvalidField, InvalidFields, PenstockError, ReferenceInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,9 +49,8 @@ def from_validation(errors: Sequence[Mapping[str, object]]) -> InvalidField | In
         location = found.get("loc")
         path = tuple(location[1:]) if isinstance(location, tuple | list) and len(location) > 1 else ()
         rule = str(found.get("type", "invalid"))
-        fields.append(
-            InvalidField(path, str(found.get("msg", "is invalid")), rule="missing" if rule == "missing" else rule)
-        )
+        reason = str(found.get("msg", "is invalid")) if path else "the body must be a JSON object"
+        fields.append(InvalidField(path, reason, rule=rule))
     return fields[0] if len(fields) == 1 else InvalidFields(tuple(fields))
 
 
@@ -62,5 +61,7 @@ def field_errors(error: PenstockError) -> tuple[InvalidField, ...]:
             return (error,)
         case InvalidFields():
             return error.fields
+        case ReferenceInvalid():
+            return (InvalidField(error.path, error.reason, rule="reference"),)
         case _:
             return ()

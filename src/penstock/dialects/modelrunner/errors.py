@@ -107,13 +107,12 @@ def render_error(error: PenstockError, request_id: str) -> Response:
 
 def _issues(error: PenstockError) -> list[dict[str, object]]:
     """The fields that an error names, in the form of zod's issues."""
-    if isinstance(error, e.ReferenceInvalid):
-        # The body is the model's input itself, so a field's path has no `input` before it here.
-        return [_issue(error.path[1:], error.reason, "reference")]
     return [_issue(field.path, field.reason, field.rule) for field in field_errors(error)]
 
 
 def _issue(path: tuple[str | int, ...], reason: str, rule: str) -> dict[str, object]:
+    # The body is the model's input itself, so a field's path has no `input` before it here.
+    path = path[1:] if path[:1] == ("input",) else path
     message = "Required" if rule == "missing" else reason
     return {"path": list(path), "message": message, "code": _ISSUE_CODES.get(rule, "custom")}
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from fastapi.responses import Response
 
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
 from penstock.domain import errors as e
+from penstock.domain.ids import format_prefixed
 
 if TYPE_CHECKING:
     from penstock.domain.errors import InvalidField, PenstockError
@@ -51,6 +54,7 @@ _STATUS: dict[type[PenstockError], int] = {
 }
 ERRORS: ErrorTable = {error: WireError(code=error.code, status=status) for error, status in _STATUS.items()}
 _RETRY_AFTER_SECONDS = 1
+_NAMED = re.compile(r"\b(upload|asset|run)(:?) ([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b")
 
 
 def render_error(error: PenstockError, request_id: str) -> Response:
@@ -60,7 +64,7 @@ def render_error(error: PenstockError, request_id: str) -> Response:
         "type": f"urn:penstock:error:{row.code}",
         "title": row.code.replace("_", " ").capitalize(),
         "status": row.status,
-        "detail": error.message,
+        "detail": _detail(error),
         "code": row.code,
         "request_id": request_id,
     }
@@ -72,9 +76,18 @@ def render_error(error: PenstockError, request_id: str) -> Response:
     )
 
 
+def _detail(error: PenstockError) -> str:
+    """The error's sentence, with ids as this API spells them."""
+    if isinstance(error, e.FileNotStored):
+        return "the bytes of this upload have not arrived"
+    return _NAMED.sub(
+        lambda found: (f"{found[1]}: " if found[2] else "") + format_prefixed(found[1], found[3]), error.message
+    )
+
+
 def _pointer(field: InvalidField) -> str:
     """A JSON pointer as a URI fragment (RFC 6901 §6)."""
-    return "#/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in field.path)
+    return "#" + "".join("/" + quote(str(part).replace("~", "~0").replace("/", "~1")) for part in field.path)
 
 
 def _headers(error: PenstockError) -> dict[str, str]:
