@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import uvicorn
-    from starlette.middleware import Middleware
     from starlette.types import ASGIApp
 
     from penstock.adapters.db.database import SqlDatabase
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
     from penstock.ports.runners import Runner
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.feed import Feed
+    from penstock.services.health import Health
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
 
@@ -69,9 +70,12 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
     """Serve every dialect until `stop` is set, then finish what is in flight. Blocks."""
     import uvicorn
 
+    from penstock.services.feed import Feed
+
     core = _open_core(settings, Log("api"))
+    feed = Feed(core.database, core.open_changes)
     config = uvicorn.Config(
-        _root_app(settings, core),
+        _root_app(settings, core, feed),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -95,10 +99,11 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
                 ready()
 
     server = ReadyServer(config)
-    threading.Thread(target=_set_when, args=(stop, server), name="stop", daemon=True).start()
+    threading.Thread(target=_end_when, args=(stop, server, feed), name="stop", daemon=True).start()
     try:
         server.run()
     finally:
+        feed.close()
         core.close()
 
 
@@ -236,15 +241,11 @@ def _open_core(settings: Settings, log: Log) -> _Core:
     )
 
 
-def _root_app(settings: Settings, core: _Core) -> ASGIApp:
-    """Every dialect under its mount, and the two health answers."""
-    from starlette.applications import Starlette
-    from starlette.responses import JSONResponse
-    from starlette.routing import Mount, Route
-
+def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
+    """Every dialect under its mount, and what the operator asks at the root."""
     from penstock.dialects.base import Services
+    from penstock.dialects.base.mounts import Mounts
     from penstock.dialects.registry import DIALECTS
-    from penstock.services.feed import Feed
     from penstock.services.health import Health
     from penstock.services.references import References
     from penstock.services.runs import Runs
@@ -266,11 +267,23 @@ def _root_app(settings: Settings, core: _Core) -> ASGIApp:
         uploads=core.uploads,
         assets=core.assets,
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
-        feed=Feed(core.database, core.open_changes),
+        feed=feed,
         catalog=core.catalog,
         log=core.log,
     )
-    health = Health(core.database, core.objects)
+    mounts = Mounts(
+        {dialect.mount: dialect.build(services, bases[dialect.name]) for dialect in DIALECTS},
+        otherwise=_operator_app(Health(core.database, core.objects)),
+    )
+    return _with_cors(mounts, settings, exposed=[dialect.request_id_header for dialect in DIALECTS])
+
+
+def _operator_app(health: Health) -> ASGIApp:
+    """The two health answers; anything else at the root is the plainest of problems (RFC 9457 §4.2.1)."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
 
     def alive(_request: object) -> JSONResponse:
         return JSONResponse({"status": "ok"})
@@ -282,32 +295,28 @@ def _root_app(settings: Settings, core: _Core) -> ASGIApp:
             return JSONResponse({"status": "unavailable"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
-    return Starlette(
-        routes=[
-            Route("/healthz", alive),
-            Route("/readyz", ready),
-            *(Mount(dialect.mount, dialect.build(services, bases[dialect.name])) for dialect in DIALECTS),
-        ],
-        middleware=_cors(settings, [dialect.request_id_header for dialect in DIALECTS]),
-    )
+    def refused(_request: object, error: HTTPException) -> JSONResponse:
+        problem = {"type": "about:blank", "title": error.detail, "status": error.status_code}
+        return JSONResponse(problem, error.status_code, error.headers, media_type="application/problem+json")
+
+    routes = [Route("/healthz", alive), Route("/readyz", ready)]
+    handlers = {HTTPException: refused}
+    return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]  # each gets its own exception
 
 
-def _cors(settings: Settings, exposed: list[str]) -> list[Middleware]:
+def _with_cors(app: ASGIApp, settings: Settings, *, exposed: list[str]) -> ASGIApp:
     """CORS for browsers of the configured origins; no credentials, the key is a header (S26)."""
-    from starlette.middleware import Middleware
     from starlette.middleware.cors import CORSMiddleware
 
     if not settings.cors_origin_list:
-        return []
-    return [
-        Middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origin_list,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=exposed,
-        )
-    ]
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origin_list,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=exposed,
+    )
 
 
 def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:
@@ -354,6 +363,8 @@ def _empty_directory(path: Path) -> Path:
     return path
 
 
-def _set_when(stop: threading.Event, server: uvicorn.Server) -> None:
+def _end_when(stop: threading.Event, server: uvicorn.Server, feed: Feed) -> None:
+    """Take no more requests; those that only wait for something to happen end now, the others are finished."""
     stop.wait()
     server.should_exit = True
+    feed.close()

@@ -190,6 +190,11 @@ def aborted(upload: Upload) -> Upload:
     return replace(upload, state=_next(upload, UploadEvent.ABORT))
 
 
+def is_over(upload: Upload) -> bool:
+    """Whether nothing more will happen to the upload itself."""
+    return upload.state not in {UploadState.PENDING, UploadState.STORED}
+
+
 def require_completable(upload: Upload) -> None:
     """Raises `UploadNotCompletable` when the upload has ended without an asset."""
     if upload.state in {UploadState.FAILED, UploadState.EXPIRED, UploadState.ABORTED}:

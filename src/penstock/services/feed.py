@@ -51,9 +51,15 @@ class Feed:
 
         return unsubscribe
 
+    @property
+    def closed(self) -> bool:
+        """Whether the process wants to end, so that nobody should go on waiting."""
+        return self._stopping.is_set()
+
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching, and wake everybody a last time."""
         self._stopping.set()
+        self._wake()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
@@ -65,9 +71,12 @@ class Feed:
                     changes.wait(_SAFETY_POLL)
                 except DatabaseUnavailable:
                     self._stopping.wait(_SAFETY_POLL.total_seconds())
-                with self._lock:
-                    wakes = list(self._subscribers.values())
-                for wake in wakes:
-                    wake()
+                self._wake()
         finally:
             changes.close()
+
+    def _wake(self) -> None:
+        with self._lock:
+            wakes = list(self._subscribers.values())
+        for wake in wakes:
+            wake()

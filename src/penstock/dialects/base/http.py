@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from penstock.dialects.base.errors import from_validation
 from penstock.dialects.base.strict_json import parse_strict
@@ -73,11 +74,11 @@ def public(endpoint: Callable[..., Any]) -> Callable[..., Any]:
 
 def open_app(edge: Edge, **settings: Any) -> FastAPI:  # noqa: ANN401 - FastAPI's own settings, passed on
     """A FastAPI app whose routes authenticate first, read strict JSON, and render every error through the edge."""
-    app = FastAPI(docs_url=None, redoc_url=None, **settings)
+    app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False, **settings)
     app.router.route_class = _route_class(edge)
 
     def rendered(request: Request, error: Exception) -> Response:
-        return edge.render_error(_as_ours(error), request_id(request))
+        return edge.render_error(_as_ours(error, lambda: _methods_at(app, request)), request_id(request))
 
     for kind in (PenstockError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, rendered)
@@ -194,7 +195,13 @@ class _StrictRequest(Request):
         return self._parsed
 
 
-def _as_ours(error: Exception) -> PenstockError:
+def _methods_at(app: FastAPI, request: Request) -> set[str]:
+    """Every method that some route takes at the request's path; the framework names those of one route only."""
+    here = (route for route in app.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return set().union(*(getattr(route, "methods", None) or () for route in here))
+
+
+def _as_ours(error: Exception, methods: Callable[[], set[str]]) -> PenstockError:
     match error:
         case PenstockError():
             return error
@@ -203,8 +210,8 @@ def _as_ours(error: Exception) -> PenstockError:
         case HTTPException(status_code=status) if status == _NOT_FOUND:
             return RouteNotFound()
         case HTTPException(status_code=status) if status == _METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "")
-            return MethodRefused(allowed=tuple(method.strip() for method in allowed.split(",") if method.strip()))
+            named = (error.headers or {}).get("Allow", "")
+            return MethodRefused(allowed=tuple(sorted(methods() | set(named.replace(" ", "").split(",")) - {""})))
         case _:
             return MalformedBody("the request could not be understood")
 

@@ -32,7 +32,7 @@ async def _woken(feed: Feed) -> AsyncIterator[asyncio.Event]:
 
 
 async def wait_until(feed: Feed, look: Callable[[], T], done: Callable[[T], bool], *, seconds: float) -> T:
-    """Look (in a thread) until `done`, or until the time is over; the last value seen."""
+    """Look (in a thread) until `done`, or until the time is over or the process ends; the last value seen."""
     value = await run_in_threadpool(look)
     if done(value) or seconds <= 0:
         return value
@@ -42,7 +42,7 @@ async def wait_until(feed: Feed, look: Callable[[], T], done: Callable[[T], bool
             changed.clear()
             value = await run_in_threadpool(look)
             left = deadline - asyncio.get_running_loop().time()
-            if done(value) or left <= 0:
+            if done(value) or left <= 0 or feed.closed:
                 return value
             try:
                 await asyncio.wait_for(changed.wait(), left)
@@ -53,7 +53,10 @@ async def wait_until(feed: Feed, look: Callable[[], T], done: Callable[[T], bool
 async def follow(
     feed: Feed, account_id: AccountId, subject: str, *, after: int, finals: frozenset[EventKind]
 ) -> AsyncIterator[Event | None]:
-    """A subject's events above `after`, as they come, up to and with a final one; None as a sign of life every 15 s."""
+    """A subject's events above `after`, as they come, up to and with a final one; None as a sign of life every 15 s.
+
+    It also ends when the process does: whoever follows comes back with the last number.
+    """
     number = after
     async with _woken(feed) as changed:
         while True:
@@ -63,6 +66,8 @@ async def follow(
                 yield event
                 if event.kind in finals:
                     return
+            if feed.closed:
+                return
             try:
                 await asyncio.wait_for(changed.wait(), _HEARTBEAT_SECONDS)
             except TimeoutError:

@@ -23,12 +23,12 @@ from penstock.domain.events import EventKind
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId, RunId, UploadId, parse_media_key, parse_prefixed
 from penstock.domain.runs import is_finished, output_assets
-from penstock.domain.uploads import UploadState
+from penstock.domain.uploads import UploadState, is_over
 from penstock.services.runs import NewRun
 from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from fastapi import FastAPI
     from pydantic import BaseModel
@@ -50,7 +50,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     statuses: {"model": wire.Problem, "description": "Problem details (RFC 9457)"} for statuses in ("4XX", "5XX")
 }
 _EVENT_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"description": "Server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "There will be no more events"},
 }
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page.")]
@@ -125,9 +126,8 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
     async def upload_events(request: Request, upload_id: str, after: After = 0) -> Response:
         """The upload's events as server-sent events, from its first or after `Last-Event-ID`."""
         found = _upload_id(upload_id)
-        return await _stream(
-            services, request, found, after, _UPLOAD_FINALS, partial(services.uploads.get, _reader(request), found)
-        )
+        look = partial(services.uploads.get, _reader(request), found)
+        return await _stream(services, request, found, after, _UPLOAD_FINALS, lambda: is_over(look()))
 
 
 def _add_assets(app: FastAPI, services: Services, base_url: str) -> None:
@@ -228,9 +228,8 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
     async def run_events(request: Request, run_id: str, after: After = 0) -> Response:
         """The run's events (progress, log, end) as server-sent events, from its first or after `Last-Event-ID`."""
         found = _run_id(run_id)
-        return await _stream(
-            services, request, found, after, _RUN_FINALS, partial(services.runs.get, _run_reader(request), found)
-        )
+        look = partial(services.runs.get, _run_reader(request), found)
+        return await _stream(services, request, found, after, _RUN_FINALS, lambda: is_finished(look()))
 
 
 def _add_account(app: FastAPI, services: Services) -> None:
@@ -285,13 +284,23 @@ def _add_docs(app: FastAPI) -> None:
 
 
 async def _stream(
-    services: Services, request: Request, subject: str, after: int, finals: frozenset[EventKind], exists: partial[Any]
+    services: Services,
+    request: Request,
+    subject: str,
+    after: int,
+    finals: frozenset[EventKind],
+    is_over: Callable[[], bool],
 ) -> Response:
-    """Events of a subject that the caller owns; `exists` raises when it does not."""
-    await run_in_threadpool(exists)
+    """Events of a subject that the caller owns (`is_over` raises when it does not); 204 when there will be no more.
+
+    A browser's EventSource comes back after every end but a 204 (WHATWG HTML, server-sent events).
+    """
+    over = await run_in_threadpool(is_over)
     last = request.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() and len(last) <= _MAX_EVENT_DIGITS else after
     account_id = principal(request).account_id
+    if over and not await run_in_threadpool(services.feed.after, account_id, subject, start):
+        return Response(status_code=204)
 
     async def frames() -> AsyncIterator[bytes]:
         async for event in follow(services.feed, account_id, subject, after=start, finals=finals):
