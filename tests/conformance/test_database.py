@@ -6,7 +6,7 @@ import itertools
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 LONG = timedelta(seconds=30)
 AT_ONCE = timedelta(0)
+A_CHANCE = 0.3
+"""Seconds that another thread gets to do what it must not; a right one only waits."""
 
 
 # --- accounts and keys
@@ -190,7 +192,7 @@ def test_a_run_comes_back_as_it_went_in(database: SqlDatabase, changes: dict[str
 
 def test_money_comes_back_exact_and_without_idle_zeros(database: SqlDatabase) -> None:
     account_id = open_account(database)
-    amounts = ["0.000000001", "0.05", "50", "1234567890.123456789"]
+    amounts = ["0.000000001", "0.05", "50", "123456789.123456789"]
 
     with database.write() as tx:
         for amount in amounts:
@@ -205,7 +207,7 @@ def test_money_comes_back_exact_and_without_idle_zeros(database: SqlDatabase) ->
 
 def test_an_amount_finer_than_the_ledger_is_refused_not_rounded(database: SqlDatabase) -> None:
     account_id = open_account(database)
-    entry = ledger.credit(None, Decimal("0.0000000001"), account_id=account_id, now=NOW)
+    entry = replace(ledger.credit(None, Decimal(1), account_id=account_id, now=NOW), amount=Decimal("0.0000000001"))
 
     with pytest.raises(Exception, match="finer"), database.write() as tx:
         tx.ledger.add(entry)
@@ -838,6 +840,72 @@ def test_closing_ends_a_wait(database: SqlDatabase) -> None:
         waiting.result(timeout=LONG.total_seconds() / 2)
 
     changes.wait(LONG)
+
+
+# --- what a write transaction has read stays so until it ends
+
+
+def test_a_change_waits_for_whoever_has_read_the_asset_in_order_to_change_it(database: SqlDatabase) -> None:
+    acme = open_account(database)
+    asset = make_asset(1, acme, sha256=None, expires_at=NOW + HOUR)
+    with database.write() as tx:
+        tx.assets.add(asset)
+
+    def delete() -> None:
+        with database.write() as tx:
+            tx.assets.replace(replace(tx.assets.get(acme, asset.id), deleted_at=NOW))
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as tx:
+            read = tx.assets.get(acme, asset.id)
+            deleting = pool.submit(delete)
+            wait([deleting], A_CHANCE)
+            tx.assets.replace(replace(read, sha256="ab" * 32))
+        deleting.result(timeout=LONG.total_seconds())
+
+    with database.read() as tx, pytest.raises(AssetNotFound):
+        tx.assets.get(acme, asset.id)
+
+
+def test_a_wish_to_cancel_is_not_lost_to_whoever_starts_the_run_again(database: SqlDatabase) -> None:
+    acme = open_account(database)
+    run = make_run(1, acme, state=RunState.RUNNING, cancel_requested=False)
+    with database.write() as tx:
+        tx.runs.add(run)
+
+    def cancel() -> None:
+        with database.write() as tx:
+            tx.runs.replace(replace(tx.runs.get(acme, run.id), cancel_requested=True), was=RunState.RUNNING)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as tx:
+            read = tx.runs.get(acme, run.id)
+            cancelling = pool.submit(cancel)
+            wait([cancelling], A_CHANCE)
+            tx.runs.replace(replace(read, error="again"), was=RunState.RUNNING)
+        cancelling.result(timeout=LONG.total_seconds())
+
+    with database.read() as tx:
+        now = tx.runs.get(acme, run.id)
+    assert (now.cancel_requested, now.error) == (True, "again")
+
+
+def test_an_upload_that_is_being_changed_is_read_as_it_then_is(database: SqlDatabase) -> None:
+    acme = open_account(database)
+    upload = make_upload(1, acme)
+    with database.write() as tx:
+        tx.uploads.add(upload)
+
+    def state_when_it_is_our_turn() -> UploadState:
+        with database.write() as tx:
+            return tx.uploads.get(acme, upload.id).state
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as tx:
+            tx.uploads.replace(replace(upload, state=UploadState.STORED), was=UploadState.PENDING)
+            reading = pool.submit(state_when_it_is_our_turn)
+            wait([reading], A_CHANCE)
+        assert reading.result(timeout=LONG.total_seconds()) is UploadState.STORED
 
 
 def _position(listed: Sequence[Asset | Run | Upload]) -> tuple[datetime, str] | None:

@@ -337,7 +337,11 @@ class Database(Protocol):
     """Transactions. Usable from many threads at once; a transaction belongs to the thread that opened it."""
 
     def write(self) -> AbstractContextManager[Transaction]:
-        """A read-write transaction; serialisable against other writes of the same rows. Rolls back on any exception."""
+        """A read-write transaction. Rolls back on any exception.
+
+        An upload, asset or run that it reads by its id, and an account's ledger read with `lock`, is the newest, and
+        nobody else changes it until the transaction ends.
+        """
         ...
 
     def read(self) -> AbstractContextManager[Transaction]:

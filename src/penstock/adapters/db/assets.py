@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Integer, bindparam, delete, exists, insert, or_, select, update
 
 from penstock.adapters.db.paging import Listing
-from penstock.adapters.db.rows import Rows, insert_missing
+from penstock.adapters.db.rows import Rows, insert_missing, to_change
 from penstock.adapters.db.tables import asset_leases, assets
 from penstock.domain.assets import Asset
 from penstock.domain.errors import AssetNotFound
@@ -30,6 +30,7 @@ _ADD = insert(assets)
 _GET = _ROWS.select().where(
     assets.c.id == bindparam("id"), assets.c.account_id == bindparam("account_id"), assets.c.deleted_at.is_(None)
 )
+_GET_TO_CHANGE = to_change(_GET)
 _BY_MEDIA_KEY = _ROWS.select().where(assets.c.media_key == bindparam("media_key"), assets.c.deleted_at.is_(None))
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
 _LISTING = Listing(
@@ -57,8 +58,9 @@ _REMOVE = delete(assets).where(assets.c.id == bindparam("its_id"))
 class SqlAssets:
     """Implements `AssetRepository`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
         self._connection = connection
+        self._get = _GET_TO_CHANGE if writes else _GET
 
     def add(self, asset: Asset) -> None:
         """Keep a new asset."""
@@ -66,7 +68,7 @@ class SqlAssets:
 
     def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """Raises `AssetNotFound`."""
-        asset = _ROWS.one(self._connection, _GET, {"id": asset_id, "account_id": account_id})
+        asset = _ROWS.one(self._connection, self._get, {"id": asset_id, "account_id": account_id})
         if asset is None:
             raise AssetNotFound(asset_id)
         return asset

@@ -43,12 +43,16 @@ class Gate(Protocol):
 
 
 class SqlTransaction:
-    """Implements `Transaction`. `told` turns true once events or jobs are asked for: somebody may wait for them."""
+    """Implements `Transaction`. `told` turns true once events or jobs are asked for: somebody may wait for them.
 
-    __slots__ = ("_connection", "told")
+    Where it `writes`, an upload, asset or run that was read by its id stays as it is until the transaction ends.
+    """
 
-    def __init__(self, connection: Connection) -> None:
+    __slots__ = ("_connection", "_writes", "told")
+
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
         self._connection = connection
+        self._writes = writes
         self.told = False
 
     @property
@@ -57,11 +61,11 @@ class SqlTransaction:
 
     @property
     def uploads(self) -> SqlUploads:
-        return SqlUploads(self._connection)
+        return SqlUploads(self._connection, writes=self._writes)
 
     @property
     def assets(self) -> SqlAssets:
-        return SqlAssets(self._connection)
+        return SqlAssets(self._connection, writes=self._writes)
 
     @property
     def asset_sweeps(self) -> SqlAssetSweeps:
@@ -69,7 +73,7 @@ class SqlTransaction:
 
     @property
     def runs(self) -> SqlRuns:
-        return SqlRuns(self._connection)
+        return SqlRuns(self._connection, writes=self._writes)
 
     @property
     def ledger(self) -> SqlLedger:
@@ -117,7 +121,7 @@ class SqlDatabase:
         outcome is unknown: read before doing anything twice.
         """
         with self.gate.write() as connection:
-            transaction = SqlTransaction(connection)
+            transaction = SqlTransaction(connection, writes=True)
             yield transaction
             if transaction.told:
                 self.gate.announce(connection)
@@ -126,7 +130,7 @@ class SqlDatabase:
     def read(self) -> Iterator[SqlTransaction]:
         """A consistent snapshot. Raises `DatabaseUnavailable`."""
         with self.gate.read() as connection:
-            yield SqlTransaction(connection)
+            yield SqlTransaction(connection, writes=False)
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` or `StorageFull` when a durable write does not succeed."""

@@ -54,6 +54,14 @@ class Rows(Generic[T]):
         return self._kind(**dict(zip(self._names, row, strict=True)))
 
 
+def to_change(query: Select[Any]) -> Select[Any]:
+    """The query, in a transaction that will write what it decides on the row it reads: nobody changes it meanwhile.
+
+    NO KEY: rows that refer to this one can still be added. SQLite has one writer anyway and ignores it.
+    """
+    return query.with_for_update(key_share=True)
+
+
 def insert_missing(table: Table) -> TextClause:
     """Insert a row unless one of the table's unique constraints has it already; returns a row only when it did insert.
 

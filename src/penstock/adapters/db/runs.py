@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, func, insert, select, text, tuple_, update
 
 from penstock.adapters.db.paging import Listing
-from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.rows import Rows, to_change
 from penstock.adapters.db.tables import runs
 from penstock.domain.errors import RunNotFound
 from penstock.domain.runs import Run, RunState
@@ -26,6 +26,7 @@ _FIXED = ("id", "account_id", "created_at", "inputs")
 
 _ADD = insert(runs)
 _GET = _ROWS.select().where(runs.c.id == bindparam("id"), runs.c.account_id == bindparam("account_id"))
+_GET_TO_CHANGE = to_change(_GET)
 _REPLACE = update(runs).where(
     runs.c.id == bindparam("its_id"), runs.c.account_id == bindparam("its_account"), runs.c.state == bindparam("was")
 )
@@ -43,8 +44,9 @@ _CANCEL_REQUESTED = select(runs.c.cancel_requested).where(runs.c.id == bindparam
 class SqlRuns:
     """Implements `RunRepository`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
         self._connection = connection
+        self._get = _GET_TO_CHANGE if writes else _GET
 
     def add(self, run: Run) -> None:
         """Keep a new run."""
@@ -52,7 +54,7 @@ class SqlRuns:
 
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
         """Raises `RunNotFound`."""
-        run = _ROWS.one(self._connection, _GET, {"id": run_id, "account_id": account_id})
+        run = _ROWS.one(self._connection, self._get, {"id": run_id, "account_id": account_id})
         if run is None:
             raise RunNotFound(run_id)
         return run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Integer, bindparam, insert, true, update
 
 from penstock.adapters.db.paging import Listing
-from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.rows import Rows, to_change
 from penstock.adapters.db.tables import uploads
 from penstock.domain.errors import UploadNotFound
 from penstock.domain.uploads import Upload, UploadState
@@ -27,6 +27,7 @@ _FIXED = ("id", "account_id", "media_key", "created_at")
 
 _ADD = insert(uploads)
 _GET = _ROWS.select().where(uploads.c.id == bindparam("id"), uploads.c.account_id == bindparam("account_id"))
+_GET_TO_CHANGE = to_change(_GET)
 _BY_MEDIA_KEY = _ROWS.select().where(uploads.c.media_key == bindparam("media_key"))
 _REPLACE = update(uploads).where(
     uploads.c.id == bindparam("its_id"),
@@ -48,8 +49,9 @@ _MARK_SWEPT = update(uploads).where(uploads.c.id == bindparam("its_id")).values(
 class SqlUploads:
     """Implements `UploadRepository`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
         self._connection = connection
+        self._get = _GET_TO_CHANGE if writes else _GET
 
     def add(self, upload: Upload) -> None:
         """Keep a new upload."""
@@ -57,7 +59,7 @@ class SqlUploads:
 
     def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Raises `UploadNotFound`."""
-        upload = _ROWS.one(self._connection, _GET, {"id": upload_id, "account_id": account_id})
+        upload = _ROWS.one(self._connection, self._get, {"id": upload_id, "account_id": account_id})
         if upload is None:
             raise UploadNotFound(upload_id)
         return upload
