@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from penstock.domain.assets import is_readable
 from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, UploadNotCompletable, UploadNotFound
 from penstock.domain.filenames import content_disposition
-from penstock.domain.media_types import Kind
+from penstock.domain.media_types import OCTET_STREAM, is_shown_inline
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from penstock.services.uploads import Uploads
 
 _URL_TTL = timedelta(hours=1)
-_INLINE_KINDS = frozenset({Kind.IMAGE, Kind.VIDEO, Kind.AUDIO})
+_SWEEP_GRACE = timedelta(minutes=1)
+"""A run that looked at an asset just before its end may still be waiting to commit its lease (P8)."""
 
 
 class Assets:
@@ -80,7 +81,7 @@ class Assets:
             raise AssetNotFound(media_key)
         try:
             asset = self._uploads.admit(upload)
-        except (FileNotStored, UploadNotCompletable, InputError):
+        except (AssetNotFound, FileNotStored, UploadNotCompletable, InputError):
             raise AssetNotFound(media_key) from None
         if not is_readable(asset, at=self._clock.now()):
             raise AssetNotFound(media_key)
@@ -94,14 +95,18 @@ class Assets:
         return self.signed_get(self.by_media_key(media_key), method=method)
 
     def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
-        """A presigned URL for reading an asset's bytes, on the store's public address."""
+        """A presigned URL for reading an asset's bytes, on the store's public address.
+
+        What is not plain media is an attachment without its type (S10); stores that are not ours rely on that.
+        """
         now = self._clock.now()
+        inline = is_shown_inline(asset.content_type)
         return self._presigner.get(
             asset.object_key,
             expires_in=_url_life(asset, now),
             now=now,
-            content_type=asset.content_type,
-            disposition=content_disposition(asset.name, inline=asset.kind in _INLINE_KINDS),
+            content_type=asset.content_type if inline else OCTET_STREAM,
+            disposition=content_disposition(asset.name, inline=inline),
             method=method,
         )
 
@@ -114,7 +119,7 @@ class Assets:
     def sweep_expired(self, *, limit: int) -> int:
         """Remove the bytes, then the rows, of assets that are over and not leased. Returns how many."""
         with self._database.read() as tx:
-            over = tx.asset_sweeps.expired(now=self._clock.now(), limit=limit)
+            over = tx.asset_sweeps.expired(now=self._clock.now() - _SWEEP_GRACE, limit=limit)
         self._objects.delete(asset.object_key for asset in over)
         if over:
             with self._database.write() as tx:
