@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from penstock.adapters.db.accounts import SqlAccounts
 from penstock.adapters.db.assets import SqlAssets, SqlAssetSweeps
-from penstock.adapters.db.engine import parse_url, translated
+from penstock.adapters.db.engine import BUSY_SECONDS, parse_url, translated
 from penstock.adapters.db.events import SqlEvents
 from penstock.adapters.db.idempotency import SqlIdempotency
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
@@ -100,18 +100,21 @@ class SqlTransaction:
 
 
 class SqlDatabase:
-    """Implements `Database`. `connections` bounds the transactions that are open at the same time."""
+    """Implements `Database`.
 
-    def __init__(self, url: str, *, connections: int = 8) -> None:
+    `connections` bounds the transactions open at the same time; `busy_seconds` is how long one waits for another.
+    """
+
+    def __init__(self, url: str, *, connections: int = 8, busy_seconds: float = BUSY_SECONDS) -> None:
         """Connects to nothing yet. Raises `ValueError` for a URL of another kind."""
         parsed = parse_url(url)
         self.gate: Gate
         if parsed.get_backend_name() == "sqlite":
-            self.gate = SqliteGate(parsed, readers=connections)
+            self.gate = SqliteGate(parsed, readers=connections, busy_seconds=busy_seconds)
         else:
             from penstock.adapters.db.postgres import PostgresGate  # noqa: PLC0415 - the box does without its driver
 
-            self.gate = PostgresGate(parsed, connections=connections)
+            self.gate = PostgresGate(parsed, connections=connections, busy_seconds=busy_seconds)
 
     @contextmanager
     def write(self) -> Iterator[SqlTransaction]:

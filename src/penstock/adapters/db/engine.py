@@ -63,18 +63,18 @@ def sqlite_engine(url: URL, *, connections: int, pragmas: Sequence[str] = ()) ->
     return engine
 
 
-def postgres_engine(url: URL, *, connections: int) -> Engine:
+def postgres_engine(url: URL, *, connections: int, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """PostgreSQL, durable at each commit (P1), transactions begun by us alone."""
     engine = create_engine(
         url,
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
+        pool_timeout=busy_seconds,
         pool_recycle=1800,
         connect_args={
             "connect_timeout": 5,
             "application_name": "penstock",
-            "options": f"-c synchronous_commit=on -c lock_timeout={BUSY_SECONDS}s",
+            "options": f"-c synchronous_commit=on -c lock_timeout={round(busy_seconds * 1000)}",
         },
     )
 
@@ -98,10 +98,16 @@ def translated() -> Iterator[None]:
         raise unavailable(error) from error
 
 
-def unavailable(error: Exception) -> Unavailable:
+def unavailable(error: BaseException) -> Unavailable:
     """`StorageFull` when the disk is, otherwise `DatabaseUnavailable`; neither tells statements or values."""
     original = error.orig if isinstance(error, DBAPIError) else None
     code = getattr(original, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL or getattr(original, "sqlstate", None) == _POSTGRES_DISK_FULL:
         return StorageFull("there is no room left for the database")
     return DatabaseUnavailable("the database does not answer")
+
+
+def is_busy(error: DBAPIError) -> bool:
+    """Whether SQLite refused because another connection holds the lock."""
+    code: int = getattr(error.orig, "sqlite_errorcode", 0)
+    return code & 0xFF == sqlite3.SQLITE_BUSY

@@ -31,9 +31,9 @@ _RECONNECT = 1.0
 class PostgresGate:
     """Opens transactions. A write is READ COMMITTED: what it decides on, it locks or compares and sets."""
 
-    def __init__(self, url: URL, *, connections: int) -> None:
+    def __init__(self, url: URL, *, connections: int, busy_seconds: float) -> None:
         self._url = url
-        self._engine = postgres_engine(url, connections=connections)
+        self._engine = postgres_engine(url, connections=connections, busy_seconds=busy_seconds)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

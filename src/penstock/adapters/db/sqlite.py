@@ -8,40 +8,57 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from penstock.adapters.db.engine import BUSY_SECONDS, sqlite_engine, translated
-from penstock.domain.errors import DatabaseUnavailable
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from penstock.adapters.db.engine import BUSY_SECONDS, is_busy, sqlite_engine, translated, unavailable
+from penstock.adapters.db.line import Line
+from penstock.domain.errors import DatabaseUnavailable, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import timedelta
 
     from sqlalchemy import URL, Connection
 
 _POLL_SECONDS = 0.02
+_RETRY_SECONDS = 0.001
+_LARGEST_GROUP = 16
+_LONGEST_GROUP = 0.005
 
 
 class SqliteGate:
-    """Opens transactions. Writers of this process wait in line here, not in SQLite's busy handler, which sleeps."""
+    """Opens transactions. Writers of this process wait in line here, not in SQLite's busy handler, which sleeps.
 
-    def __init__(self, url: URL, *, readers: int) -> None:
+    Group commit: whoever is next in line when a transaction ends goes on inside the same SQLite transaction, behind a
+    savepoint, and the last one commits for all; one fsync serves many. Nobody returns before that commit, and when it
+    fails, it fails for all. So from outside each is a transaction like any other.
+    """
+
+    def __init__(self, url: URL, *, readers: int, busy_seconds: float) -> None:
         self._path = str(url.database)
-        self._writer = sqlite_engine(url, connections=1)
+        self._busy_seconds = busy_seconds
+        # The writer asks for the lock itself (`_begin`), more often than SQLite's busy handler does.
+        self._writer = sqlite_engine(url, connections=1, pragmas=("PRAGMA busy_timeout=0",))
         self._readers = sqlite_engine(url, connections=readers, pragmas=("PRAGMA query_only=ON",))
-        self._line = threading.Lock()
+        self._line = Line()
+        self._connection: Connection | None = None
+        self._group: _Group | None = None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds the database's write lock from its beginning."""
-        if not self._line.acquire(timeout=BUSY_SECONDS):
+        """A transaction that holds the database's write lock from its beginning. Raises `RuntimeError` when nested."""
+        if not self._line.enter(timeout=self._busy_seconds):
             msg = "too many writers are waiting"
             raise DatabaseUnavailable(msg)
+        with translated():
+            connection, group = self._join()
         try:
-            with translated(), self._writer.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            with translated():
                 yield connection
-                connection.commit()
-        finally:
-            self._line.release()
+        except BaseException as error:
+            self._end(connection, group, error)
+            raise
+        self._end(connection, group, None)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -58,9 +75,119 @@ class SqliteGate:
         return SqliteChanges(self._path)
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. Call it when no transaction is open."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._writer.dispose()
         self._readers.dispose()
+
+    def _join(self) -> tuple[Connection, _Group]:
+        """Our place in the open transaction, or a new transaction. On failure the turn is given up."""
+        try:
+            if self._connection is None:
+                self._connection = self._writer.connect()
+            if self._group is None:
+                self._begin(self._connection)
+                self._group = _Group()
+            else:
+                self._connection.exec_driver_sql("SAVEPOINT member")
+        except BaseException as error:
+            if self._group is None:
+                self._line.leave()
+            else:
+                self._finish(self._group, unavailable(error))
+            raise
+        self._group.members += 1
+        return self._connection, self._group
+
+    def _begin(self, connection: Connection) -> None:
+        """Take the write lock, asking every millisecond while another process has it."""
+        deadline = time.monotonic() + self._busy_seconds
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                connection.rollback()
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            time.sleep(_RETRY_SECONDS)
+
+    def _end(self, connection: Connection, group: _Group, error: BaseException | None) -> None:
+        """End our part, and wait until the group's fate is known. Raises what the group failed with."""
+        if error is not None and group.members == 1:
+            self._finish(group, self._attempt(connection.rollback))
+            return
+        failure = self._leave_savepoint(connection, group, error)
+        if failure is None and not group.is_full() and self._line.pass_on():
+            failure = group.outcome(timeout=2 * self._busy_seconds)
+        else:
+            failure = failure or self._attempt(connection.commit)
+            self._finish(group, failure)
+        if failure is not None:
+            raise type(failure)(failure.message) from failure
+
+    def _leave_savepoint(
+        self, connection: Connection, group: _Group, error: BaseException | None
+    ) -> Unavailable | None:
+        """Keep our part or take it back. Where SQLite ended the transaction (the disk is full), all parts are gone."""
+        if not _is_open(connection):
+            return error if isinstance(error, Unavailable) else DatabaseUnavailable("the transaction was rolled back")
+        failure = None
+        if error is not None:
+            failure = self._attempt(connection.exec_driver_sql, "ROLLBACK TO member")
+        if failure is None and group.members > 1:
+            failure = self._attempt(connection.exec_driver_sql, "RELEASE member")
+        return failure
+
+    def _attempt(self, call: Callable[..., object], *arguments: str) -> Unavailable | None:
+        try:
+            call(*arguments)
+        except DBAPIError as error:
+            return unavailable(error)
+        return None
+
+    def _finish(self, group: _Group, failure: Unavailable | None) -> None:
+        """Tell the group, and let the next in line begin a new one, on a new connection if this one failed."""
+        self._group = None
+        if failure is not None and self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None
+        group.end(failure)
+        self._line.leave()
+
+
+class _Group:
+    """Transactions that one commit makes durable."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self._full_at = time.monotonic() + _LONGEST_GROUP
+        self._over = threading.Event()
+        self._failure: Unavailable | None = None
+
+    def is_full(self) -> bool:
+        """Whether those inside have waited long enough for the commit."""
+        return self.members >= _LARGEST_GROUP or time.monotonic() >= self._full_at
+
+    def end(self, failure: Unavailable | None) -> None:
+        """Tell the members how the commit went."""
+        self._failure = failure
+        self._over.set()
+
+    def outcome(self, *, timeout: float) -> Unavailable | None:
+        """Wait for the end, at most `timeout` seconds; None when everything is durable."""
+        if not self._over.wait(timeout):
+            return DatabaseUnavailable("a later writer does not come to an end; whether this commits is unknown")
+        return self._failure
+
+
+def _is_open(connection: Connection) -> bool:
+    raw = connection.connection.driver_connection
+    return isinstance(raw, sqlite3.Connection) and raw.in_transaction
 
 
 class SqliteChanges:
