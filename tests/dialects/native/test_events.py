@@ -1,0 +1,135 @@
+"""Event streams: in order, resumable, and over when there is no more to tell."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.native import problem, put
+
+if TYPE_CHECKING:
+    from tests.support.exchange import Answer
+    from tests.support.native import Native
+
+PAINT = "builtin/stylize"
+
+
+def _events(answer: Answer) -> list[dict[str, Any]]:
+    """The events of a whole stream, whose frames must agree with themselves."""
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    events = []
+    for frame in answer.body.decode().split("\n\n")[:-1]:
+        if frame.startswith(":"):
+            continue
+        fields = dict(line.split(": ", 1) for line in frame.split("\n"))
+        event = json.loads(fields["data"])
+        assert set(fields) == {"id", "event", "data"}
+        assert set(event) == {"number", "kind", "data", "created_at"}
+        assert (fields["id"], fields["event"]) == (str(event["number"]), event["kind"])
+        events.append(event)
+    return events
+
+
+def test_a_run_tells_its_story_from_the_queue_to_its_end(alice: Native) -> None:
+    run = alice.start(PAINT, {"prompt": "ink"})
+
+    told = _events(alice.get(f"/runs/{run['id']}/events"))
+
+    kinds = [event["kind"] for event in told]
+    assert [event["number"] for event in told] == list(range(1, len(told) + 1))
+    assert kinds[:2] == ["run.queued", "run.started"]
+    assert kinds[-1] == "run.succeeded"
+    assert set(kinds[2:-1]) <= {"run.progress", "run.log"}
+    assert told[0]["data"] == {"model": PAINT}
+    assert alice.get(f"/runs/{run['id']}").must(200)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("way", ["header", "query"])
+def test_a_stream_goes_on_after_the_last_known_event(alice: Native, way: str) -> None:
+    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
+    told = _events(alice.get(f"/runs/{run['id']}/events"))
+
+    if way == "header":
+        rest = alice.get(f"/runs/{run['id']}/events", headers={"Last-Event-ID": "2"})
+    else:
+        rest = alice.get(f"/runs/{run['id']}/events?after=2")
+
+    assert _events(rest) == told[2:]
+
+
+def test_the_header_counts_more_than_the_query(alice: Native) -> None:
+    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
+    told = _events(alice.get(f"/runs/{run['id']}/events"))
+
+    rest = alice.get(f"/runs/{run['id']}/events?after=0", headers={"Last-Event-ID": str(told[-2]["number"])})
+
+    assert _events(rest) == told[-1:]
+
+
+@pytest.mark.parametrize("last", ["", "abc", "-1", "1.5", "²", "9" * 40])
+def test_a_last_event_id_that_the_server_did_not_send_counts_for_nothing(alice: Native, last: str) -> None:
+    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
+
+    told = _events(alice.get(f"/runs/{run['id']}/events", headers={"Last-Event-ID": last}))
+
+    assert told[0]["number"] == 1
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 10**17, 10**40])
+def test_after_the_end_there_is_no_more_to_wait_for(alice: Native, beyond: int) -> None:
+    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
+    last = _events(alice.get(f"/runs/{run['id']}/events"))[-1]["number"]
+
+    answer = alice.get(f"/runs/{run['id']}/events?after={last + beyond}")
+
+    assert (answer.status, answer.body) == (204, b"")
+
+
+def test_the_story_of_an_upload_ends_with_its_asset(alice: Native, photo: bytes) -> None:
+    asset = alice.upload(photo)
+
+    told = _events(alice.get(f"/uploads/{asset['upload_id']}/events"))
+
+    assert [event["kind"] for event in told] == ["upload.stored", "upload.ready"]
+    assert {event["data"]["asset_id"] for event in told} == {asset["id"]}
+    assert alice.get(f"/uploads/{asset['upload_id']}/events?after=2").status == 204
+
+
+def test_an_upload_that_was_given_up_has_nothing_more_to_tell(alice: Native, photo: bytes) -> None:
+    upload = alice.begin(photo)
+    alice.delete(f"/uploads/{upload['id']}").must(200)
+
+    assert [event["kind"] for event in _events(alice.get(f"/uploads/{upload['id']}/events"))] == ["upload.aborted"]
+    assert alice.get(f"/uploads/{upload['id']}/events?after=1").status == 204
+
+
+def test_an_event_comes_while_the_stream_is_open(alice: Native, photo: bytes) -> None:
+    upload = alice.begin(photo)
+    parts = urlsplit(alice.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
+    path = f"/v1/uploads/{upload['id']}/events"
+    connection.request("GET", path, headers={"Authorization": f"Bearer {alice.key}"})
+    stream = connection.getresponse()
+    assert stream.status == 200
+
+    put(upload, photo).must(200)
+    alice.post(f"/uploads/{upload['id']}/complete").must(200)
+
+    told = stream.read().decode()
+    connection.close()
+    assert told.index("event: upload.stored\n") < told.index("event: upload.ready\n")
+
+
+@pytest.mark.parametrize("after", ["x", "1.5", ""])
+def test_a_number_that_is_none_is_refused(alice: Native, after: str) -> None:
+    run = alice.start(PAINT, {"prompt": "ink"})
+
+    problem(alice.get(f"/runs/{run['id']}/events?after={after}"), 422, "invalid_field")
+
+    alice.finished(run["id"])
