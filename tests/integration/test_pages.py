@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING
 
 from tests.support import pages
+from tests.support.native import Native
+from tests.support.server import clean_environment, running_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +39,24 @@ def test_the_native_api_is_used_as_its_page_says(server: Server, api_key: str, t
 
     assert '"object":"upload"' in said
     assert '"object":"asset"' in said
+
+
+def test_a_catalog_of_ones_own_is_made_as_its_page_says(tmp_path: Path) -> None:
+    pages.save_files("howto/own-models.md", tmp_path)
+    own = {"PENSTOCK_CATALOG": str(tmp_path / "catalog.toml")}
+    with running_server(tmp_path / "data", environment=clean_environment(**own)) as server:
+        key = server.create_key()
+
+        said = pages.run("\n".join(pages.commands("howto/own-models.md")), tmp_path, _environment(server, key))
+        models = Native(url=server.url, key=key).get("/models").must(200)["data"]
+
+    assert (tmp_path / "cut-out.webp").read_bytes()[8:12] == b"WEBP"
+    assert (tmp_path / "sketch.png").read_bytes().startswith(PNG)
+    assert [json.loads(run)["cost_usd"] for run in re.findall(r"^\{\n.*?^\}$", said, re.DOTALL | re.MULTILINE)] == [
+        "0.01",
+        "0.02",
+    ]
+    assert [model["slug"] for model in models] == ["acme/cut-out", "acme/sketch"]
 
 
 def _at(server: Server, command: str) -> str:
