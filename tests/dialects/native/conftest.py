@@ -39,7 +39,7 @@ def office(server: Server) -> Iterator[Administration]:
         yield verbs
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_account(server: Server, office: Administration) -> Callable[..., Native]:
     """Makes an account and a key of it, with the scopes named or all."""
 

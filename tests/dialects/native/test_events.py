@@ -12,8 +12,12 @@ import pytest
 from tests.support.native import problem, put
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.exchange import Answer
     from tests.support.native import Native
+
+    Ended = tuple[Native, str, list[dict[str, Any]]]
 
 PAINT = "builtin/stylize"
 
@@ -36,6 +40,15 @@ def _events(answer: Answer) -> list[dict[str, Any]]:
     return events
 
 
+@pytest.fixture(scope="module")
+def ended(make_account: Callable[..., Native]) -> Ended:
+    """A finished run: its owner, the path of its events, and all of them."""
+    owner = make_account()
+    run = owner.finished(owner.start(PAINT, {"prompt": "ink"})["id"])
+    path = f"/runs/{run['id']}/events"
+    return owner, path, _events(owner.get(path))
+
+
 def test_a_run_tells_its_story_from_the_queue_to_its_end(alice: Native) -> None:
     run = alice.start(PAINT, {"prompt": "ink"})
 
@@ -51,44 +64,43 @@ def test_a_run_tells_its_story_from_the_queue_to_its_end(alice: Native) -> None:
 
 
 @pytest.mark.parametrize("way", ["header", "query"])
-def test_a_stream_goes_on_after_the_last_known_event(alice: Native, way: str) -> None:
-    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
-    told = _events(alice.get(f"/runs/{run['id']}/events"))
+def test_a_stream_goes_on_after_the_last_known_event(ended: Ended, way: str) -> None:
+    owner, path, told = ended
 
-    if way == "header":
-        rest = alice.get(f"/runs/{run['id']}/events", headers={"Last-Event-ID": "2"})
-    else:
-        rest = alice.get(f"/runs/{run['id']}/events?after=2")
+    rest = owner.get(path, headers={"Last-Event-ID": "2"}) if way == "header" else owner.get(f"{path}?after=2")
 
     assert _events(rest) == told[2:]
 
 
-def test_the_header_counts_more_than_the_query(alice: Native) -> None:
-    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
-    told = _events(alice.get(f"/runs/{run['id']}/events"))
+def test_the_header_counts_more_than_the_query(ended: Ended) -> None:
+    owner, path, told = ended
 
-    rest = alice.get(f"/runs/{run['id']}/events?after=0", headers={"Last-Event-ID": str(told[-2]["number"])})
+    rest = owner.get(f"{path}?after=0", headers={"Last-Event-ID": str(told[-2]["number"])})
 
     assert _events(rest) == told[-1:]
 
 
 @pytest.mark.parametrize("last", ["", "abc", "-1", "1.5", "²", "9" * 40])
-def test_a_last_event_id_that_the_server_did_not_send_counts_for_nothing(alice: Native, last: str) -> None:
-    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
+def test_a_last_event_id_that_the_server_did_not_send_counts_for_nothing(ended: Ended, last: str) -> None:
+    owner, path, told = ended
 
-    told = _events(alice.get(f"/runs/{run['id']}/events", headers={"Last-Event-ID": last}))
-
-    assert told[0]["number"] == 1
+    assert _events(owner.get(path, headers={"Last-Event-ID": last})) == told
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 10**17, 10**40])
-def test_after_the_end_there_is_no_more_to_wait_for(alice: Native, beyond: int) -> None:
-    run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
-    last = _events(alice.get(f"/runs/{run['id']}/events"))[-1]["number"]
+def test_after_the_end_there_is_no_more_to_wait_for(ended: Ended, beyond: int) -> None:
+    owner, path, told = ended
 
-    answer = alice.get(f"/runs/{run['id']}/events?after={last + beyond}")
+    answer = owner.get(f"{path}?after={told[-1]['number'] + beyond}")
 
     assert (answer.status, answer.body) == (204, b"")
+
+
+@pytest.mark.parametrize("after", ["x", "1.5", ""])
+def test_a_number_that_is_none_is_refused(ended: Ended, after: str) -> None:
+    owner, path, _ = ended
+
+    problem(owner.get(f"{path}?after={after}"), 422, "invalid_field")
 
 
 def test_the_story_of_an_upload_ends_with_its_asset(alice: Native, photo: bytes) -> None:
@@ -124,12 +136,3 @@ def test_an_event_comes_while_the_stream_is_open(alice: Native, photo: bytes) ->
     told = stream.read().decode()
     connection.close()
     assert told.index("event: upload.stored\n") < told.index("event: upload.ready\n")
-
-
-@pytest.mark.parametrize("after", ["x", "1.5", ""])
-def test_a_number_that_is_none_is_refused(alice: Native, after: str) -> None:
-    run = alice.start(PAINT, {"prompt": "ink"})
-
-    problem(alice.get(f"/runs/{run['id']}/events?after={after}"), 422, "invalid_field")
-
-    alice.finished(run["id"])

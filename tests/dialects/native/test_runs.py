@@ -156,13 +156,12 @@ def test_a_wait_ends_with_the_run(alice: Native) -> None:
     assert alice.get(f"/runs/{run['id']}?wait=60").must(200)["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("wait", ["0", "0.01", "1e-9"])
-def test_a_wait_that_is_over_shows_the_run_as_it_is(alice: Native, wait: str) -> None:
+def test_a_wait_that_is_over_shows_the_run_as_it_is(alice: Native) -> None:
     run = alice.start(PAINT, SLOW)
 
-    shown = alice.get(f"/runs/{run['id']}?wait={wait}").must(200)
+    for wait in ("0", "0.01", "1e-9"):
+        assert alice.get(f"/runs/{run['id']}?wait={wait}").must(200)["state"] in {"queued", "running"}
 
-    assert shown["state"] in {"queued", "running"}
     alice.post(f"/runs/{run['id']}/cancel").must(200)
     alice.finished(run["id"])
 
@@ -192,11 +191,10 @@ def test_a_queued_run_is_cancelled_at_once(alice: Native) -> None:
     assert alice.balance() == "100"
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_finished_run_stays_as_it_is(alice: Native, times: int) -> None:
+def test_a_finished_run_stays_as_it_is(alice: Native) -> None:
     run = alice.finished(alice.start(PAINT, {"prompt": "ink"})["id"])
 
-    for _ in range(times):
+    for _ in range(2):
         assert alice.post(f"/runs/{run['id']}/cancel").must(200) == run
 
     assert alice.balance() == "99.996"
@@ -227,7 +225,7 @@ def test_runs_are_listed_newest_first_page_by_page(alice: Native) -> None:
         alice.finished(run_id)
 
 
-@pytest.mark.parametrize("text", ["😀 ink", "a\0b", "</script>", "ink\r\nX-Evil: 1"])
+@pytest.mark.parametrize("text", ["😀 a\0b", "</script>\r\nX-Evil: 1"])
 def test_any_text_comes_back_as_it_was(alice: Native, text: str) -> None:
     run = alice.start(PAINT, {"prompt": text, "extra": {"nested": [text]}}, metadata={"note": text})
 
