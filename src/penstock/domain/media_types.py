@@ -95,9 +95,23 @@ def agree(declared: str, found: str) -> bool:
     return left == right or frozenset({left, right}) in _COMPATIBLE
 
 
-def shows_itself(content_type: str) -> bool:
-    """Whether all files of this type begin with bytes that `sniff` knows, so that other bytes disprove it."""
-    return essence(content_type) in _SHOWS_ITSELF
+def type_that_counts(declared: str, found: str | None) -> str:
+    """The found type; the declared one where it agrees, or where the bytes show none or only text."""
+    if _stays_open(declared, found):
+        return OCTET_STREAM if says_nothing(declared) else declared
+    return declared if found is None or agree(declared, found) else found
+
+
+def contradicts(declared: str, found: str | None) -> bool:
+    """Whether the bytes disprove what was declared of them."""
+    if _stays_open(declared, found):
+        return essence(declared) in _SHOWS_ITSELF
+    return found is not None and not says_nothing(declared) and not agree(declared, found)
+
+
+def _stays_open(declared: str, found: str | None) -> bool:
+    """Whether the bytes show no type, or only text, which many declared types are written in."""
+    return found is None or (found == "text/plain" and essence(declared).partition("/")[0] in {"text", "application"})
 
 
 def is_shown_inline(content_type: str) -> bool:
@@ -120,7 +134,7 @@ _MAGIC = (
     (b"\x80\x02", "application/x-pickle"),
     (b"\x80\x04\x95", "application/x-pickle"),
 )
-_SHOWS_ITSELF = frozenset(
+_SHOWS_ITSELF = frozenset(  # all files of these types begin with bytes that `sniff` knows
     {
         *("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"),
         *("audio/wav", "audio/ogg", "video/ogg", "video/webm", "video/x-matroska"),

@@ -21,16 +21,7 @@ from penstock.domain.errors import (
     UploadNotCompletable,
 )
 from penstock.domain.lifecycles import advance
-from penstock.domain.media_types import (
-    OCTET_STREAM,
-    agree,
-    essence,
-    is_media_type,
-    kind_of,
-    says_nothing,
-    shows_itself,
-    sniff,
-)
+from penstock.domain.media_types import OCTET_STREAM, contradicts, is_media_type, kind_of, sniff, type_that_counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,7 +152,10 @@ def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
         raise FileTooSmall(limit=upload.min_size, actual=size)
     if upload.size_policy is SizePolicy.EXACT and upload.declared_size not in (None, size):
         raise FileSizeMismatch(declared=upload.declared_size or 0, actual=size)
-    content_type = _type_that_counts(upload, sniff(head))
+    found = sniff(head)
+    if upload.type_policy is TypePolicy.REFUSE and contradicts(upload.declared_type, found):
+        raise FileTypeMismatch(declared=upload.declared_type, found=found or OCTET_STREAM)
+    content_type = type_that_counts(upload.declared_type, found)
     return Admission(content_type=content_type, kind=kind_of(content_type), size=size)
 
 
@@ -203,19 +197,3 @@ def require_completable(upload: Upload) -> None:
 
 def _next(upload: Upload, event: UploadEvent) -> UploadState:
     return advance(UPLOAD_TABLE, upload.state, event, subject=f"upload {upload.id}")
-
-
-def _type_that_counts(upload: Upload, found: str | None) -> str:
-    """The found type wins; where there is none (or only text), the declaration stands, unless the bytes disprove it."""
-    declared = upload.declared_type
-    if found is None or (found == "text/plain" and essence(declared).partition("/")[0] in {"text", "application"}):
-        if upload.type_policy is TypePolicy.REFUSE and shows_itself(declared):
-            raise FileTypeMismatch(declared=declared, found=found or OCTET_STREAM)
-        return OCTET_STREAM if says_nothing(declared) else declared
-    if says_nothing(declared):
-        return found
-    if agree(declared, found):
-        return declared
-    if upload.type_policy is TypePolicy.REFUSE:
-        raise FileTypeMismatch(declared=declared, found=found)
-    return found

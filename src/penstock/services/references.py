@@ -17,7 +17,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.filenames import url_slug
 from penstock.domain.ids import AssetId, MediaKey, UploadId
-from penstock.domain.media_types import SNIFF_BYTES, kind_of, says_nothing, sniff
+from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff, type_that_counts
 from penstock.domain.references import (
     AssetReference,
     ForeignUrl,
@@ -133,12 +133,7 @@ class References:
             raise FileTooLarge(limit=self._max_inline_bytes, actual=len(inline.data))
         if not inline.data:
             raise ReferenceInvalid((), "the data URI is empty")
-        found = sniff(inline.data[:SNIFF_BYTES])
-        content_type = (
-            found
-            if found is not None and (says_nothing(inline.content_type) or found != "text/plain")
-            else inline.content_type
-        )
+        content_type = type_that_counts(inline.content_type, sniff(inline.data[:SNIFF_BYTES]))
         _require_kind(content_type, accepts)
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
