@@ -36,6 +36,18 @@ def test_a_statement_passes_only_when_every_test_that_carries_it_does() -> None:
     assert tally.passed == {"XX-01"}
 
 
+def test_a_statement_proven_in_part_is_not_counted_as_passed() -> None:
+    tally = Tally(proven={"XX-01"}, in_part={"XX-01", "XX-02"})
+    dialect = Dialect(name="example", statements={"XX-01": "one", "XX-02": "two", "XX-03": "three"})
+
+    assert tally.lines([dialect], verbose=True) == [
+        "example        1 of   3 statements passed, 1 more in part",
+        "    XX-02  (in part) two",
+        "    XX-03  three",
+        "all            1 of   3",
+    ]
+
+
 def test_the_table_counts_by_dialect_and_names_what_is_missing() -> None:
     tally = Tally(proven={"XX-01"})
     dialect = Dialect(name="example", statements={"XX-01": "one", "XX-02": "two"})

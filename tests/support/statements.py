@@ -1,5 +1,7 @@
 """Numbered contract statements: `@pytest.mark.statement("…")` must name one that exists, and passes can be counted.
 
+A test that proves a statement in part says so (`statement("…", part="single PUT")`); such a statement is told apart.
+
 The statements stand in docs/dialects/statements/*.toml. `./dev statements` runs the tests that carry a number and
 prints, by dialect, how many statements passed; with `-v` also which have no passing test. A statement has passed when
 at least one test carries its number and every test that does passes.
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 STATEMENTS = Path(__file__).parents[2] / "docs" / "dialects" / "statements"
 _PROPERTY = "statement"
+_IN_PART = "statement in part"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,7 @@ class Tally:
 
     proven: set[str] = field(default_factory=set)
     unproven: set[str] = field(default_factory=set)
+    in_part: set[str] = field(default_factory=set)
 
     def record(self, numbers: Iterable[str], *, passed: bool) -> None:
         (self.proven if passed else self.unproven).update(numbers)
@@ -55,10 +59,13 @@ class Tally:
         lines, total, total_passed = [], 0, 0
         for dialect in dialects:
             passed = self.passed & dialect.statements.keys()
+            partly = (self.in_part & dialect.statements.keys()) - passed
             total, total_passed = total + len(dialect.statements), total_passed + len(passed)
-            lines.append(f"{dialect.name:12} {len(passed):3} of {len(dialect.statements):3} statements passed")
+            more = f", {len(partly)} more in part" if partly else ""
+            lines.append(f"{dialect.name:12} {len(passed):3} of {len(dialect.statements):3} statements passed{more}")
             if verbose:
-                lines += [f"    {n}  {text}" for n, text in dialect.statements.items() if n not in passed]
+                missing = [(n, text) for n, text in dialect.statements.items() if n not in passed]
+                lines += [f"    {n}  {'(in part) ' if n in partly else ''}{text}" for n, text in missing]
         return [*lines, f"{'all':12} {total_passed:3} of {total:3}"]
 
 
@@ -72,6 +79,8 @@ class StatementsPlugin:
         numbers = [str(value) for name, value in report.user_properties if name == _PROPERTY]
         if report.when == "call" or not report.passed:  # a set-up that fails or skips, or a tear-down that fails
             self.tally.record(numbers, passed=report.passed)
+            if report.passed:
+                self.tally.in_part.update(str(value) for name, value in report.user_properties if name == _IN_PART)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("statements")
@@ -96,7 +105,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not mark.args or unknown_numbers(mark.args, known):
                 message = f"{item.nodeid}: no such statement: {unknown_numbers(mark.args, known) or 'no number given'}"
                 raise pytest.UsageError(message)
-            item.user_properties += [(_PROPERTY, number) for number in mark.args]
+            kind = _IN_PART if mark.kwargs.get("part") else _PROPERTY
+            item.user_properties += [(kind, number) for number in mark.args]
 
 
 def unknown_numbers(numbers: Iterable[object], known: set[str]) -> list[object]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import Response
 
@@ -93,7 +94,7 @@ def render_error(error: PenstockError, request_id: str) -> Response:
     message = _WORDS.get(type(error), error.message)
     details: dict[str, object] = {"code": row.code}
     if issues:
-        message = f"Validation failed: {error.message}"
+        message = f"Validation failed: {'; '.join(_sentence(issue) for issue in issues)}"
         details["validationErrors"] = issues
     body = {
         "error": issues or message,
@@ -115,6 +116,11 @@ def _issue(path: tuple[str | int, ...], reason: str, rule: str) -> dict[str, obj
     path = path[1:] if path[:1] == ("input",) else path
     message = "Required" if rule == "missing" else reason
     return {"path": list(path), "message": message, "code": _ISSUE_CODES.get(rule, "custom")}
+
+
+def _sentence(issue: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in issue["path"])
+    return f"{where}: {issue['message']}" if where else str(issue["message"])
 
 
 def _headers(error: PenstockError) -> dict[str, str]:

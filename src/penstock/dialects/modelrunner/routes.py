@@ -11,7 +11,7 @@ from penstock.dialects.base.http import Edge, RequestScope, open_app, principal,
 from penstock.dialects.modelrunner import wire
 from penstock.dialects.modelrunner.errors import render_error
 from penstock.domain.accounts import Scope
-from penstock.domain.errors import AssetNotFound, RouteNotFound
+from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import AssetId, parse_media_key
 from penstock.domain.runs import output_assets, require_finished
 from penstock.services.runs import NewRun
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from pydantic import BaseModel
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Send
+    from starlette.types import Scope as ASGIScope
 
     from penstock.dialects.base import Capabilities, Services
     from penstock.domain.ids import AccountId
@@ -38,11 +39,18 @@ StoreIO = Annotated[str | None, Header(alias=wire.STORE_IO_HEADER)]
 def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
     """ModelRunner's API as an ASGI app to be mounted at `base_url`."""
     edge = Edge(services=services, read_secret=_key, render_error=render_error)
-    app = open_app(edge, title="ModelRunner", openapi_url=None)
-    _add_storage(app, services, base_url, policy)
-    _add_reserved(app)
-    _add_requests(app, services, base_url)
-    _add_models(app, services, base_url, capabilities)
+    fixed = open_app(edge, title="ModelRunner", openapi_url=None)
+    _add_storage(fixed, services, base_url, policy)
+    _add_requests(fixed, services, base_url)
+    models = open_app(edge, title="ModelRunner", openapi_url=None)
+    _add_models(models, services, base_url, capabilities)
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """The product's hosts share one prefix here, so the first segment decides which of them is meant."""
+        below = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
+        owner = below.partition("/")[0]
+        await (fixed if owner in wire.RESERVED_OWNERS else models)(scope, receive, send)
+
     return RequestScope(app, header=wire.REQUEST_ID_HEADER, edge_error=render_error, log=services.log)
 
 
@@ -75,34 +83,12 @@ def _add_storage(app: FastAPI, services: Services, base_url: str, policy: Upload
         return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
 
 
-def _add_reserved(app: FastAPI) -> None:
-    @public
-    def absent() -> Response:
-        raise RouteNotFound
-
-    for owner in wire.RESERVED_OWNERS:
-        app.add_api_route(f"/{owner}/{{rest:path}}", absent, methods=["POST"])
-
-
 def _add_requests(app: FastAPI, services: Services, base_url: str) -> None:
-    def result_of(run: Run) -> Response:
-        require_finished(run)
-        made = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
-        assets = services.assets.many(run.account_id, made) if made else {}
-        lines = services.runs.logs(run.account_id, run.id)
-        shown = wire.result_out(run, assets=assets, base_url=base_url, lines=lines)
-        return _json(shown, wire.result_of(run), request_id=shown.id)
-
     @app.get("/requests/{request_id}")
     def get_request(request: Request, request_id: str) -> Response:
         """The result of a request, without its model's name."""
-        return result_of(services.runs.get(_reader(request), wire.parse_request_id(request_id)))
-
-    @app.get("/{endpoint:path}/requests/{request_id}")
-    def get_result(request: Request, endpoint: str, request_id: str) -> Response:
-        """The result of a request."""
         run = services.runs.get(_reader(request), wire.parse_request_id(request_id))
-        return result_of(wire.require_endpoint(run, endpoint))
+        return _result(services, run, base_url)
 
 
 def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: Capabilities) -> None:
@@ -121,6 +107,12 @@ def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: C
             keeps_inputs=capabilities.run_input_keeps_file,
             output_lifetime=output_lifetime,
         )
+
+    @app.get("/{endpoint:path}/requests/{request_id}")
+    def get_result(request: Request, endpoint: str, request_id: str) -> Response:
+        """The result of a request."""
+        run = services.runs.get(_reader(request), wire.parse_request_id(request_id))
+        return _result(services, wire.require_endpoint(run, endpoint), base_url)
 
     @app.get("/{endpoint:path}/requests/{request_id}/status")
     def get_status(request: Request, endpoint: str, request_id: str, *, logs: bool = False) -> Response:
@@ -146,6 +138,15 @@ def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: C
         wire.check_store_io(store_io)
         asked = new_run(endpoint, body, wire.parse_lifecycle(lifecycle))
         return shown(services.runs.submit(who.account_id, asked), 201)
+
+
+def _result(services: Services, run: Run, base_url: str) -> Response:
+    require_finished(run)
+    made = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
+    assets = services.assets.many(run.account_id, made) if made else {}
+    lines = services.runs.logs(run.account_id, run.id)
+    shown = wire.result_out(run, assets=assets, base_url=base_url, lines=lines)
+    return _json(shown, wire.result_of(run), request_id=shown.id)
 
 
 def _json(body: BaseModel, status: int = 200, *, request_id: str | None = None, exclude_none: bool = False) -> Response:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "x-modelrunner-request-id"
 LIFECYCLE_HEADER = "X-Modelrunner-Object-Lifecycle-Preference"
 STORE_IO_HEADER = "X-Modelrunner-Store-IO"
-RESERVED_OWNERS = ("files", "media", "proxy", "requests", "storage", "tokens", "webhooks")
+RESERVED_OWNERS = frozenset({"files", "media", "proxy", "requests", "storage", "tokens", "webhooks"})
 """First segments that no model's owner can have, because four hosts of the product share one prefix here (inferred)."""
 
 _MAX_NAME = 1000

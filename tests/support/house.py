@@ -1,0 +1,234 @@
+"""The whole server in this process: real database, object store and HTTP, a clock that stands until the test moves it,
+and models that are functions of the test. Runs happen when the test says `work`.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from penstock.adapters.db.database import SqlDatabase
+from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
+from penstock.adapters.system import SystemEntropy
+from penstock.dialects.base import Services
+from penstock.dialects.base.mounts import Mounts
+from penstock.dialects.registry import DIALECTS
+from penstock.domain.catalog import parse_catalog
+from penstock.services.accounts import Accounts
+from penstock.services.assets import Assets
+from penstock.services.feed import Feed
+from penstock.services.references import References
+from penstock.services.runs import RUN_JOB, Runs
+from penstock.services.uploads import INTAKE_JOB, Uploads
+from penstock.sigv4 import Credentials
+from penstock.store.config import StoreConfig
+from penstock.store.server import serve
+from penstock.telemetry import Log
+from penstock.workflows.asset_intake import AssetIntake
+from penstock.workflows.engine import Worker
+from penstock.workflows.run import RunFlow, RunLimits
+from penstock.workflows.sweeps import sweep_schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from starlette.types import Receive, Send
+    from starlette.types import Scope as ASGIScope
+
+    from penstock.ports.runners import JsonLike, RunContext
+    from penstock.workflows.engine import Schedule
+
+    Behaviour = Callable[[Mapping[str, JsonLike], RunContext], JsonLike]
+
+_BUCKET = "penstock"
+_CREDENTIALS = Credentials("HOUSEKEY", "a secret for tests")
+_SILENT = Log("test", None)
+_TIMEOUT = timedelta(seconds=60)
+_TICK = timedelta(microseconds=1)
+_NOON = datetime(2026, 11, 21, 12, 0, 0, 900_000, tzinfo=UTC)
+
+
+class StandingClock:
+    """Stands until it is moved, but for a microsecond with each look, so that no two things happen at the same time.
+
+    It begins near the end of a second, so that a time cut to whole seconds shows.
+    """
+
+    def __init__(self) -> None:
+        self._now = _NOON
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        return self.advance(_TICK)
+
+    def advance(self, by: timedelta) -> datetime:
+        with self._lock:
+            self._now += by
+            return self._now
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """A running server. `models` gives each model of the catalog its behaviour, by slug."""
+
+    url: str
+    clock: StandingClock
+    models: dict[str, Behaviour] = field(default_factory=dict)
+    accounts: Accounts
+    worker: Worker
+    sweeps: Sequence[Schedule]
+
+    def create_key(self, account: str = "acme", *, credits_usd: str = "100", scopes: tuple[str, ...] = ()) -> str:
+        """A new account's key."""
+        self.accounts.create_account(account, Decimal(credits_usd))
+        return self.accounts.create_key(account, scopes)[1]
+
+    def work(self) -> None:
+        """Run everything that waits, one after another."""
+        self.worker.drain()
+
+    def sweep(self) -> None:
+        """Remove what is over."""
+        for schedule in self.sweeps:
+            schedule.act()
+
+
+class _Models:
+    """The runner `test`: calls the house's functions."""
+
+    def __init__(self, models: Mapping[str, Behaviour]) -> None:
+        self._models = models
+
+    def run(self, model: str, inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        return self._models[model](inputs, context)
+
+
+@contextmanager
+def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str, Any]]) -> Iterator[House]:
+    """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test."""
+    clock, entropy, models = StandingClock(), SystemEntropy(), dict[str, "Behaviour"]()
+    with ExitStack() as stack:
+        origin = stack.enter_context(_store(directory / "objects", clock))
+        bucket = Bucket(endpoint=origin, name=_BUCKET, region="us-east-1", credentials=_CREDENTIALS)
+        objects = S3ObjectStore(bucket, clock=clock, capabilities=Capabilities(trusts_checksums=True))
+        stack.callback(objects.close)
+        database = SqlDatabase(database_url)
+        stack.callback(database.close)
+        accounts = Accounts(database, clock, entropy)
+        uploads = Uploads(database, objects, S3Presigner(bucket), clock=clock, entropy=entropy, log=_SILENT)
+        assets = Assets(database, objects, S3Presigner(bucket), uploads, clock=clock)
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        references = References(
+            database,
+            objects,
+            assets,
+            uploads,
+            parsers=[dialect.reference_parser(url + dialect.mount) for dialect in DIALECTS],
+            clock=clock,
+            entropy=entropy,
+            max_inline_bytes=2**20,
+            inline_lifetime=timedelta(hours=24),
+        )
+        models_of_the_test = parse_catalog(
+            {"model": [{"runner": "test", "runner_model": table["slug"], **table} for table in catalog]}
+        )
+        feed = Feed(database, database.changes)
+        stack.callback(feed.close)
+        services = Services(
+            accounts=accounts,
+            uploads=uploads,
+            assets=assets,
+            runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
+            feed=feed,
+            catalog=models_of_the_test,
+            log=_SILENT,
+        )
+        scratch = directory / "scratch"
+        scratch.mkdir(parents=True)
+        limits = RunLimits(timeout=_TIMEOUT, scratch=scratch)
+        runners = {"test": _Models(models)}
+        run_flow = RunFlow(database, objects, assets, runners, limits=limits, clock=clock, entropy=entropy, log=_SILENT)
+        worker = Worker(
+            database,
+            SqlJobQueue(database),
+            {RUN_JOB: run_flow, INTAKE_JOB: AssetIntake(database, objects, clock=clock)},
+            (),
+            open_changes=database.changes,
+            clock=clock,
+            entropy=entropy,
+            log=_SILENT,
+            owner="house",
+            concurrency=1,
+        )
+        stack.enter_context(_api(services, url, listener))
+        yield House(
+            url=url,
+            clock=clock,
+            models=models,
+            accounts=accounts,
+            worker=worker,
+            sweeps=sweep_schedules(uploads, assets),
+        )
+
+
+@contextmanager
+def _store(directory: Path, clock: StandingClock) -> Iterator[str]:
+    """The embedded store in a thread, on the house's clock; its address."""
+    config = StoreConfig(
+        directory=directory,
+        credentials={_CREDENTIALS.access_key: _CREDENTIALS.secret_key},
+        port=0,
+        buckets=(_BUCKET,),
+    )
+    stop, is_ready, ports = threading.Event(), threading.Event(), list[int]()
+
+    def ready(port: int) -> None:
+        ports.append(port)
+        is_ready.set()
+
+    thread = threading.Thread(
+        target=serve,
+        args=(config,),
+        kwargs={"ready": ready, "stop": stop, "log": _SILENT, "now": lambda: clock.now().timestamp()},
+        name="store",
+    )
+    thread.start()
+    try:
+        assert is_ready.wait(20), "the store did not become ready"
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def _api(services: Services, url: str, listener: socket.socket) -> Iterator[None]:
+    """Every dialect under its mount. The listener takes connections before the server does, so nobody has to wait."""
+    app = Mounts(
+        {dialect.mount: dialect.build(services, url + dialect.mount) for dialect in DIALECTS}, otherwise=_nothing
+    )
+    config = uvicorn.Config(app, loop="asyncio", http="httptools", ws="none", lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+async def _nothing(_scope: ASGIScope, _receive: Receive, send: Send) -> None:
+    """What is outside every dialect."""
+    await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
