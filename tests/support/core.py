@@ -69,7 +69,12 @@ CATALOG = {
                 {"name": "text", "type": "string"},
             ],
         },
-        {"slug": "acme/free", "runner": "test", "runner_model": "model", "input": [{"name": "image", "type": "file"}]},
+        {
+            "slug": "acme/free",
+            "runner": "test",
+            "runner_model": "model",
+            "input": [{"name": "image", "type": "file"}, {"name": "second", "type": "file"}],
+        },
         {"slug": "acme/orphan", "runner": "nobody", "runner_model": "model", "price": "1"},
     ]
 }

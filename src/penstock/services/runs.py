@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 RUN_JOB = "run"
 _VERB = "submit_run"
-_MAX_LOG_LINES = 1000
+_EVENT_BATCH = 1000
 _MAX_INPUT = 2**18
 """Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
 
@@ -159,8 +159,12 @@ class Runs:
         """The run's log lines so far (`data`: message, level, source)."""
         with self._database.read() as tx:
             tx.runs.get(account_id, run_id)
-            events = tx.events.after(account_id, run_id, 0, limit=_MAX_LOG_LINES)
-        return [event for event in events if event.kind is EventKind.RUN_LOG]
+            lines: list[Event] = []
+            batch = tx.events.after(account_id, run_id, 0, limit=_EVENT_BATCH)
+            while batch:  # progress stands between the lines, and there may be much of it
+                lines += [event for event in batch if event.kind is EventKind.RUN_LOG]
+                batch = tx.events.after(account_id, run_id, batch[-1].number, limit=_EVENT_BATCH)
+        return lines
 
     def _known(self, tx: Transaction, account_id: AccountId, idempotency: IdempotentRequest) -> Run | None:
         known = tx.idempotency.find(account_id, _VERB, idempotency.key)
@@ -204,14 +208,18 @@ class Runs:
         return run
 
     def _lease(self, tx: Transaction, run: Run, files: Mapping[str, Asset], *, keeps: bool) -> None:
-        """Look once more inside the transaction: an asset may have been deleted or expired since it was resolved."""
-        for asset in files.values():
+        """Look once more inside the transaction: an asset may have been deleted or expired since it was resolved.
+
+        Always in the same order, so that two runs that name the same assets do not wait for each other.
+        """
+        wanted = sorted(files.values(), key=lambda asset: asset.id)
+        for asset in wanted:
             current = tx.assets.get(asset.account_id, asset.id)
             if not is_readable(current, at=run.created_at):
                 raise AssetNotFound(asset.id)
             if keeps and current.expires_at is not None and current.account_id == run.account_id:
                 tx.assets.replace(replace(current, expires_at=None))
-        tx.assets.lease(run.id, [asset.id for asset in files.values()])
+        tx.assets.lease(run.id, [asset.id for asset in wanted])
 
 
 def _job_payload(run: Run, asked: NewRun) -> dict[str, object]:

@@ -1,0 +1,350 @@
+"""Runs: queued with everything they need or not at all; cancelled, listed, and their money given back once."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.domain.errors import (
+    AssetNotFound,
+    FileTypeRefused,
+    IdempotencyMismatch,
+    InsufficientCredits,
+    InvalidField,
+    InvalidFields,
+    ModelNotFound,
+    ReferenceInvalid,
+    RunNotFound,
+)
+from penstock.domain.events import EventKind
+from penstock.domain.idempotency import IdempotentRequest
+from penstock.domain.ids import RunId
+from penstock.domain.runs import Run, RunState
+from penstock.services.runs import NewRun
+from tests.support.core import HOUR, PNG, at_once
+from tests.support.records import uuid_text
+
+if TYPE_CHECKING:
+    from penstock.domain.assets import Asset
+    from penstock.domain.ids import AccountId
+    from tests.support.core import Core
+
+INLINE = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+
+
+def spelled(asset: Asset) -> str:
+    return f"asset_{asset.id.replace('-', '')}"
+
+
+def leased(core: Core, run: Run) -> list[str]:
+    with core.database.read() as tx:
+        return [asset.id for asset in tx.assets.leased_by(run.id)]
+
+
+def assert_nothing_happened(core: Core, account_id: AccountId, *, balance: str) -> None:
+    assert core.runs.page(account_id, cursor=None, limit=10).items == []
+    assert core.balance(account_id) == Decimal(balance)
+    assert [entry.kind.value for entry in core.ledger(account_id)] == (["credit"] if Decimal(balance) else [])
+    assert not core.has_jobs()
+
+
+# --- submit
+
+
+def test_a_submitted_run_is_queued_paid_for_and_holds_its_files(core: Core) -> None:
+    acme = core.open_account(credits_usd="1")
+    asset = core.upload(acme)
+    asked = NewRun(
+        dialect="native",
+        model="acme/model",
+        inputs={"image_url": spelled(asset), "text": "a dam"},
+        metadata={"order": "7"},
+    )
+
+    run = core.runs.submit(acme, asked)
+
+    assert core.runs.get(acme, run.id) == run
+    assert (run.state, run.held, run.cost, run.metadata) == (RunState.QUEUED, Decimal("0.25"), None, {"order": "7"})
+    assert (run.inputs, run.values, run.files) == (asked.inputs, {"text": "a dam"}, {"image": asset.id})
+    assert core.balance(acme) == Decimal("0.75")
+    assert [(entry.kind.value, entry.run_id) for entry in core.ledger(acme)[1:]] == [("hold", run.id)]
+    assert leased(core, run) == [asset.id]
+    assert core.events(acme, run.id) == ["run.queued"]
+    assert core.claim().payload == {"run_id": run.id, "account_id": acme}
+
+
+def test_a_free_run_needs_no_money(core: Core) -> None:
+    acme = core.open_account(credits_usd="0")
+
+    run = core.submit(acme, "acme/free")
+
+    assert (run.state, run.held) == (RunState.QUEUED, Decimal(0))
+    assert core.ledger(acme) == []
+
+
+def test_one_file_may_be_given_twice(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+
+    run = core.submit(acme, image=spelled(asset), second=spelled(asset))
+
+    assert leased(core, run) == [asset.id]
+
+
+@pytest.mark.parametrize("credits_usd", ["0", "0.249999999"])
+@pytest.mark.parametrize("image", ["asset", "inline", None])
+def test_too_little_money_leaves_nothing(core: Core, credits_usd: str, image: str | None) -> None:
+    acme = core.open_account(credits_usd=credits_usd)
+    asset = core.upload(acme)
+    inputs = {"asset": {"image": spelled(asset)}, "inline": {"image": INLINE}, None: {}}[image]
+
+    with pytest.raises(InsufficientCredits) as caught:
+        core.submit(acme, **inputs)
+
+    assert (caught.value.needed, caught.value.balance) == (Decimal("0.25"), Decimal(credits_usd))
+    assert_nothing_happened(core, acme, balance=credits_usd)
+    assert [kept.id for kept in core.assets.page(acme, cursor=None, limit=10).items] == [asset.id]
+    core.assets.delete(acme, asset.id)
+    core.clock.advance(3 * HOUR)
+    core.assets.sweep_expired(limit=10)
+    assert core.keys("assets/") == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"model": "acme/none"}, ModelNotFound),
+        ({"inputs": {"image": 7}}, InvalidField),
+        ({"inputs": {"more": 7}}, InvalidField),
+        ({"inputs": {"image": 7, "more": 7}}, InvalidFields),
+        ({"inputs": {"image": "nonsense"}}, ReferenceInvalid),
+        ({"inputs": {"image": INLINE, "second": "nonsense"}}, ReferenceInvalid),
+        ({"inputs": {"image": f"asset_{uuid_text(7).replace('-', '')}"}}, AssetNotFound),
+        ({"inputs": {"image": "data:text/plain,words"}}, FileTypeRefused),
+        ({"inputs": {"text": "x" * 300_000}}, InvalidField),
+        ({"metadata": {"": "x"}}, InvalidField),
+        ({"metadata": {"a": 1}}, InvalidField),
+    ],
+)
+def test_a_request_that_does_not_fit_leaves_nothing(
+    core: Core, asked: dict[str, object], error: type[Exception]
+) -> None:
+    acme = core.open_account(credits_usd="1")
+    usual = {"dialect": "native", "model": "acme/model", "inputs": {}}
+
+    with pytest.raises(error):
+        core.runs.submit(acme, NewRun(**{**usual, **asked}))  # type: ignore[arg-type]  # fields of `NewRun`
+
+    assert_nothing_happened(core, acme, balance="1")
+    assert core.assets.page(acme, cursor=None, limit=10).items == []
+
+
+def test_the_place_of_a_misfit_is_told_from_the_request(core: Core) -> None:
+    acme = core.open_account()
+
+    with pytest.raises(InvalidField) as value:
+        core.submit(acme, text=7)
+    with pytest.raises(ReferenceInvalid) as reference:
+        core.submit(acme, image_url="nonsense")
+
+    assert value.value.path == ("input", "text")
+    assert reference.value.path == ("input", "image_url")
+
+
+def test_an_asset_that_is_over_cannot_be_used_any_more(core: Core) -> None:
+    acme = core.open_account(credits_usd="1")
+    asset = core.upload(acme, lifetime=HOUR)
+    core.clock.advance(HOUR)
+
+    with pytest.raises(AssetNotFound):
+        core.submit(acme, image=spelled(asset))
+
+    assert_nothing_happened(core, acme, balance="1")
+
+
+def test_a_run_may_keep_its_own_input_and_not_anothers(core: Core) -> None:
+    acme, zenith = core.open_account("acme"), core.open_account("zenith")
+    own, foreign = core.upload(acme, lifetime=HOUR), core.upload(zenith, lifetime=HOUR)
+    foreign_url = f"http://api.test/v1/media/{foreign.media_key}"
+
+    core.runs.submit(
+        acme,
+        NewRun(
+            dialect="native",
+            model="acme/model",
+            inputs={"image": spelled(own), "second": foreign_url},
+            keeps_inputs=True,
+        ),
+    )
+
+    assert core.assets.get(acme, own.id).expires_at is None
+    assert core.assets.get(zenith, foreign.id).expires_at == foreign.expires_at
+
+
+def test_parallel_runs_never_take_more_than_the_balance(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account(credits_usd="1")
+
+    outcomes = at_once(12, lambda: core.submit(acme))
+
+    assert Counter(type(outcome) for outcome in outcomes) == {Run: 4, InsufficientCredits: 8}
+    assert core.balance(acme) == 0
+    assert len(core.runs.page(acme, cursor=None, limit=100).items) == 4
+
+
+def test_runs_that_name_the_same_files_in_another_order_do_not_wait_for_each_other_for_ever(
+    core_on_each_database: Core,
+) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    one, two = spelled(core.upload(acme)), spelled(core.upload(acme))
+    orders = iter([{"image": one, "second": two}, {"image": two, "second": one}] * 8)
+
+    outcomes = at_once(16, lambda: core.submit(acme, "acme/free", **next(orders)))
+
+    assert [outcome for outcome in outcomes if not isinstance(outcome, Run)] == []
+
+
+# --- idempotency
+
+
+def ask(core: Core, account_id: AccountId, *, key: str = "k", fingerprint: str = "f", **inputs: object) -> Run:
+    asked = NewRun(dialect="native", model="acme/model", inputs=inputs)
+    return core.runs.submit(account_id, asked, idempotency=IdempotentRequest(key=key, fingerprint=fingerprint))
+
+
+def test_a_repeated_request_is_the_first_run_and_costs_nothing_more(core: Core) -> None:
+    acme = core.open_account(credits_usd="0.25")
+
+    first = ask(core, acme)
+    core.runs.cancel(acme, first.id)
+    again = ask(core, acme)
+
+    assert again.id == first.id
+    assert again.state is RunState.CANCELLED
+    assert [entry.kind.value for entry in core.ledger(acme)] == ["credit", "hold", "refund"]
+
+
+def test_a_repeat_with_a_data_uri_leaves_one_asset(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+
+    runs = at_once(6, lambda: ask(core, acme, image=INLINE))
+
+    assert len({run.id for run in runs if isinstance(run, Run)}) == 1
+    assert len(core.assets.page(acme, cursor=None, limit=10).items) == 1
+    assert len(core.ledger(acme)) == 2
+
+
+def test_a_key_for_another_request_is_refused_without_effect_in_sequence_and_at_once(
+    core_on_each_database: Core,
+) -> None:
+    core = core_on_each_database
+    acme = core.open_account(credits_usd="100")
+    fingerprints = iter(str(n) for n in range(12))
+
+    outcomes = at_once(12, lambda: ask(core, acme, fingerprint=next(fingerprints)))
+    with pytest.raises(IdempotencyMismatch):
+        ask(core, acme, fingerprint="another")
+
+    assert Counter(type(outcome) for outcome in outcomes) == {Run: 1, IdempotencyMismatch: 11}
+    assert core.balance(acme) == Decimal("99.75")
+    assert len(core.runs.page(acme, cursor=None, limit=100).items) == 1
+
+
+def test_a_refused_request_does_not_use_up_its_key(core: Core) -> None:
+    acme = core.open_account(credits_usd="0.1")
+
+    with pytest.raises(InsufficientCredits):
+        ask(core, acme)
+    core.accounts.credit_account("acme", Decimal(1))
+
+    assert ask(core, acme).state is RunState.QUEUED
+
+
+# --- cancel
+
+
+def test_a_queued_run_is_cancelled_at_once_and_its_money_comes_back_once(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account(credits_usd="1")
+    asset = core.upload(acme)
+    run = core.submit(acme, image=spelled(asset))
+
+    outcomes = at_once(8, lambda: core.runs.cancel(acme, run.id))
+
+    assert {outcome.state for outcome in outcomes if isinstance(outcome, Run)} == {RunState.CANCELLED}
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+    assert core.balance(acme) == Decimal(1)
+    assert [entry.kind.value for entry in core.ledger(acme)] == ["credit", "hold", "refund"]
+    assert leased(core, run) == []
+    assert core.events(acme, run.id) == ["run.queued", "run.cancelled"]
+
+
+def test_a_foreign_run_reads_like_an_unknown_one(core: Core) -> None:
+    acme, zenith = core.open_account("acme"), core.open_account("zenith")
+    run = core.submit(acme)
+
+    for act in (core.runs.get, core.runs.cancel, core.runs.logs):
+        with pytest.raises(RunNotFound) as foreign:
+            act(zenith, run.id)
+        with pytest.raises(RunNotFound) as unknown:
+            act(zenith, RunId(uuid_text(7)))
+        assert foreign.value.message.replace(run.id, "…") == unknown.value.message.replace(uuid_text(7), "…")
+
+    assert core.runs.get(acme, run.id).state is RunState.QUEUED
+
+
+# --- looking
+
+
+def test_the_place_in_the_queue_counts_the_runs_before(core: Core) -> None:
+    acme, zenith = core.open_account("acme"), core.open_account("zenith")
+    runs = []
+    for account_id in (acme, zenith, acme):
+        runs.append(core.submit(account_id))
+        core.clock.advance(timedelta(milliseconds=1))
+
+    assert [core.runs.place_in_queue(run) for run in runs] == [0, 1, 2]
+    core.runs.cancel(zenith, runs[1].id)
+    assert core.runs.place_in_queue(runs[2]) == 1
+
+
+def test_all_log_lines_of_a_long_run_are_found_among_its_other_events(core: Core) -> None:
+    acme = core.open_account()
+    run = core.submit(acme)
+    with core.database.write() as tx:
+        for number in range(2500):
+            kind = EventKind.RUN_PROGRESS if number % 100 else EventKind.RUN_LOG
+            tx.events.add(acme, run.id, kind, {"message": str(number)}, now=core.clock.now())
+
+    lines = core.runs.logs(acme, run.id)
+
+    assert [event.data["message"] for event in lines] == [str(number) for number in range(0, 2500, 100)]
+
+
+def test_every_run_that_was_there_all_along_is_listed_once_while_others_come(core: Core) -> None:
+    acme = core.open_account()
+    there: list[str] = []
+    for number in range(20):
+        core.clock.advance(timedelta(0) if number % 3 else timedelta(milliseconds=1))
+        there.append(core.submit(acme, "acme/free").id)
+    seen: list[str] = []
+    cursor: str | None = None
+
+    for _ in range(20):
+        page = core.runs.page(acme, cursor=cursor, limit=7)
+        seen += [run.id for run in page.items]
+        cursor = page.next_cursor
+        core.clock.advance(timedelta(milliseconds=1))
+        core.submit(acme, "acme/free")
+        if cursor is None:
+            break
+
+    assert cursor is None
+    assert sorted(seen) == sorted(there)
