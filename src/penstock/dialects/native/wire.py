@@ -120,7 +120,7 @@ class RunOut(BaseModel):
     object: Literal["run"] = "run"
     model: str = Field(description="The name that was asked for.")
     state: str = Field(description="queued, running, succeeded, failed or cancelled.")
-    input: dict[str, Any] = Field(description="As given.")
+    input: dict[str, Any] = Field(description="As given; a data URI is cut short.")
     output: Any = Field(description="The model's output; a file is an object with `asset_id` and `url`.")
     error: RunErrorOut | None
     metadata: dict[str, str]
