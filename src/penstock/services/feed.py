@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -64,19 +65,22 @@ class Feed:
             self._thread.join(timeout=5)
 
     def _watch(self) -> None:
-        changes = self._open_changes()
+        changes: Changes | None = None
         try:
             while not self._stopping.is_set():
                 try:
+                    changes = changes or self._open_changes()
                     changes.wait(_SAFETY_POLL)
                 except DatabaseUnavailable:
                     self._stopping.wait(_SAFETY_POLL.total_seconds())
                 self._wake()
         finally:
-            changes.close()
+            if changes is not None:
+                changes.close()
 
     def _wake(self) -> None:
         with self._lock:
             wakes = list(self._subscribers.values())
         for wake in wakes:
-            wake()
+            with contextlib.suppress(RuntimeError):  # the event loop of one who is about to leave has closed
+                wake()
