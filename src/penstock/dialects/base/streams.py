@@ -61,13 +61,16 @@ async def follow(
     async with _woken(feed) as changed:
         while True:
             changed.clear()
-            for event in await run_in_threadpool(feed.after, account_id, subject, number):
+            events = await run_in_threadpool(feed.after, account_id, subject, number)
+            for event in events:
                 number = event.number
                 yield event
                 if event.kind in finals:
                     return
             if feed.closed:
                 return
+            if events:
+                continue  # there may be more than one look finds
             try:
                 await asyncio.wait_for(changed.wait(), _HEARTBEAT_SECONDS)
             except TimeoutError:
