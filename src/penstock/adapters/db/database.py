@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from penstock.adapters.db.accounts import SqlAccounts
 from penstock.adapters.db.assets import SqlAssets, SqlAssetSweeps
-from penstock.adapters.db.engine import BUSY_SECONDS, parse_url, translated
+from penstock.adapters.db.engine import BUSY_SECONDS, parse_url
 from penstock.adapters.db.events import SqlEvents
 from penstock.adapters.db.idempotency import SqlIdempotency
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
@@ -145,8 +145,7 @@ class SqlDatabase:
 
     def changes(self) -> Changes:
         """A new watcher of commits. Raises `DatabaseUnavailable`."""
-        with translated():
-            return self.gate.changes()
+        return self.gate.changes()
 
     def close(self) -> None:
         """Close all connections."""

@@ -36,7 +36,7 @@ def parse_url(url: str) -> URL:
     """The URL of a database. Raises `ValueError` unless it names a SQLite file or a PostgreSQL database."""
     parsed = make_url(url)
     backend = parsed.get_backend_name()
-    if backend == "postgresql":
+    if backend in {"postgresql", "postgres"}:
         return parsed.set(drivername="postgresql+psycopg")
     if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
         return parsed

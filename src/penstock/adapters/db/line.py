@@ -52,6 +52,10 @@ class Line:
             if not self._wake_next():
                 self._holder = None
 
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def _wake_next(self) -> bool:
         if not self._waiting:
             return False

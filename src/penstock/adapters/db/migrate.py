@@ -64,7 +64,7 @@ def _is_current(connection: Connection) -> bool:
         return False
     version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
     if version is not None and version not in REVISIONS:
-        msg = f"the database has schema version {version}; this Penstock knows none after {REVISIONS[-1]}, use a newer"
+        msg = f"the database has schema {version}; this Penstock knows none after {REVISIONS[-1]} and must be upgraded"
         raise SchemaNewerError(msg)
     return version == REVISIONS[-1]
 

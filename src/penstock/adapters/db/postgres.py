@@ -11,7 +11,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from penstock.adapters.db.engine import postgres_engine, translated
+from penstock.adapters.db.engine import postgres_engine, translated, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,10 @@ class PostgresGate:
 
     def changes(self) -> PostgresChanges:
         """A watcher of announced commits, by whatever process."""
-        return PostgresChanges(self._url)
+        try:
+            return PostgresChanges(self._url)
+        except psycopg.Error as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections."""

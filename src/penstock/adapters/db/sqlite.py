@@ -34,9 +34,11 @@ class SqliteGate:
     fails, it fails for all. So from outside each is a transaction like any other.
     """
 
-    def __init__(self, url: URL, *, readers: int, busy_seconds: float) -> None:
+    def __init__(self, url: URL, *, readers: int, busy_seconds: float, group_seconds: float = _LONGEST_GROUP) -> None:
+        """`group_seconds`: after so long the next to end commits, whoever else waits."""
         self._path = str(url.database)
         self._busy_seconds = busy_seconds
+        self._group_seconds = group_seconds
         # The writer asks for the lock itself (`_begin`), more often than SQLite's busy handler does.
         self._writer = sqlite_engine(url, connections=1, pragmas=("PRAGMA busy_timeout=0",))
         self._readers = sqlite_engine(url, connections=readers, pragmas=("PRAGMA query_only=ON",))
@@ -70,9 +72,16 @@ class SqliteGate:
     def announce(self, connection: Connection) -> None:
         """Nothing to do: a commit shows in `PRAGMA data_version`."""
 
+    def waiting(self) -> int:
+        """How many writers stand in line."""
+        return self._line.waiting()
+
     def changes(self) -> SqliteChanges:
         """A watcher of commits, by whatever process."""
-        return SqliteChanges(self._path)
+        try:
+            return SqliteChanges(self._path)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections. Call it when no transaction is open."""
@@ -89,7 +98,7 @@ class SqliteGate:
                 self._connection = self._writer.connect()
             if self._group is None:
                 self._begin(self._connection)
-                self._group = _Group()
+                self._group = _Group(full_in=self._group_seconds)
             else:
                 self._connection.exec_driver_sql("SAVEPOINT member")
         except BaseException as error:
@@ -163,9 +172,9 @@ class SqliteGate:
 class _Group:
     """Transactions that one commit makes durable."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, full_in: float) -> None:
         self.members = 0
-        self._full_at = time.monotonic() + _LONGEST_GROUP
+        self._full_at = time.monotonic() + full_in
         self._over = threading.Event()
         self._failure: Unavailable | None = None
 
