@@ -27,6 +27,12 @@ def rival(house: House) -> ModelRunner:
 
 
 @pytest.fixture(scope="session")
+def key(server: Server) -> str:
+    """A key of an account on the real server."""
+    return server.create_key()
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running_server(tmp_path_factory.mktemp("served") / "data", "--dev") as running:
         yield running
