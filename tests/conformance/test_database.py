@@ -759,7 +759,8 @@ def test_a_killed_writer_loses_nothing_it_was_told_is_there(database: SqlDatabas
 
     told = [writer.stdout.readline() for _ in range(50)]
     writer.kill()
-    told += writer.communicate(timeout=30)[0].splitlines(keepends=True)
+    told += writer.stdout.readlines()
+    writer.communicate(timeout=30)
 
     acknowledged = {line.strip() for line in told if line.endswith("\n")}
     uploads = _all_uploads(database, account_id)

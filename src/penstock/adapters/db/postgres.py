@@ -112,6 +112,8 @@ class PostgresChanges:
             while not self._closing.is_set():
                 if self._connection is None:
                     self._connection = self._listen()
+                    if self._closing.is_set():
+                        self._forget()
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
