@@ -178,9 +178,10 @@ def test_a_heartbeat_keeps_the_lease(database: SqlDatabase, queue: SqlJobQueue) 
         lambda fenced, job: fenced.checkpoint(job, "fetch", {"late": True}),
         lambda fenced, job: fenced.finish(job),
         lambda fenced, job: fenced.retry(job, run_at=NOW, error="late"),
+        lambda fenced, job: fenced.postpone(job, run_at=NOW, error="late"),
         lambda fenced, job: fenced.bury(job, error="late"),
     ],
-    ids=["checkpoint", "finish", "retry", "bury"],
+    ids=["checkpoint", "finish", "retry", "postpone", "bury"],
 )
 def test_a_worker_that_lost_its_lease_learns_it_and_can_write_nothing(  # F25
     database: SqlDatabase, queue: SqlJobQueue, write: Callable[[FencedJob, Job], object]
@@ -303,6 +304,18 @@ def test_a_failed_job_comes_back_when_it_is_told_to_from_its_last_step(
     assert (again.step, again.state, again.attempt, again.failures) == ("fetch", {"n": 1}, 2, 1)
     with pytest.raises(LeaseLostError), database.write() as tx:
         tx.fenced.finish(job)
+
+
+def test_a_postponed_job_comes_back_without_a_failure_of_its_own(database: SqlDatabase, queue: SqlJobQueue) -> None:
+    _enqueue(database, 1)
+    (job,) = _claim(queue)
+    with database.write() as tx:
+        tx.fenced.postpone(tx.fenced.checkpoint(job, "fetch", {"n": 1}), run_at=NOW + HOUR, error="no answer")
+
+    assert _claim(queue, now=NOW + HOUR - SECOND) == []
+    (again,) = _claim(queue, now=NOW + HOUR)
+
+    assert (again.step, again.state, again.attempt, again.failures) == ("fetch", {"n": 1}, 2, 0)
 
 
 def test_a_job_that_kills_its_workers_is_buried_and_can_be_driven_again(

@@ -270,6 +270,10 @@ class FencedJob(Protocol):
         """Failed; try again later from the last checkpoint."""
         ...
 
+    def postpone(self, job: Job, *, run_at: datetime, error: str) -> None:
+        """Something behind the job does not answer: like `retry`, but no failure of the job's own."""
+        ...
+
     def bury(self, job: Job, *, error: str) -> None:
         """Failed for good; parked for an operator."""
         ...

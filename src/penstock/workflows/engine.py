@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from penstock.telemetry import Log
 
 _IDLE_WAIT = timedelta(seconds=1)
-_MAX_UNAVAILABLE_FAILURES = 50
-"""An outage of the store or the database is not the job's fault: it gets more patience than an error of its own."""
+_MAX_OUTAGES = 50
+"""Attempts that met an outage of something behind them: not the job's fault, so it gets more patience, of hours."""
 
 
 class Flow(Protocol):
@@ -143,17 +143,16 @@ class Worker:
     def _act(self, schedule: Schedule) -> None:
         try:
             count = schedule.act()
-        except PenstockError as error:
-            self._log("worker.failed", error=error.code)
+        except Exception as error:  # noqa: BLE001 - nobody looks at this thread's result; the next turn tries again
+            self._log("worker.failed", error=_name(error))
             return
         if count:
             self._log("sweep.removed", what=schedule.name, count=count)
 
     def _execute(self, job: Job) -> None:
         try:
-            if job.attempt > MAX_ATTEMPTS + job.failures:
-                self._flows[job.kind].give_up(job, f"interrupted {job.attempt - 1} times")
-                self._log("job.buried", job_id=job.id, kind=job.kind, error="interrupted")
+            if job.failures >= MAX_ATTEMPTS:  # the last attempts did not live to say so: poison
+                self._give_up(job, f"interrupted in attempt {job.attempt - 1}")
             else:
                 self._flows[job.kind].run(job)
         except LeaseLostError:
@@ -166,22 +165,41 @@ class Worker:
             self._freed.set()
 
     def _failed(self, job: Job, error: Exception) -> None:
-        failures = job.failures + 1
         reason = error.message if isinstance(error, PenstockError) else f"internal error ({type(error).__name__})"
-        limit = _MAX_UNAVAILABLE_FAILURES if isinstance(error, Unavailable) else MAX_ATTEMPTS
         try:
-            if failures >= limit:
-                self._flows[job.kind].give_up(job, reason)
-                self._log("job.buried", job_id=job.id, kind=job.kind, error=reason)
-                return
-            delay = retry_delay(failures, jitter=self._entropy.random_bytes(1)[0] / 256)
-            with self._database.write() as tx:
-                tx.fenced.retry(job, run_at=self._clock.now() + delay, error=reason)
-            self._log("job.retried", job_id=job.id, kind=job.kind, failures=failures, error=reason)
+            if isinstance(error, Unavailable):
+                self._postpone(job, reason)
+            else:
+                self._retry(job, reason)
         except LeaseLostError:
             self._log("job.lost", job_id=job.id, kind=job.kind)
-        except PenstockError as unavailable:
-            self._log("worker.failed", error=unavailable.code)
+        except Exception as failure:  # noqa: BLE001 - the lease will run out, and the job comes back
+            self._log("worker.failed", error=_name(failure))
+
+    def _retry(self, job: Job, reason: str) -> None:
+        failures = job.failures + 1
+        if failures >= MAX_ATTEMPTS:
+            self._give_up(job, reason)
+            return
+        with self._database.write() as tx:
+            tx.fenced.retry(job, run_at=self._clock.now() + self._delay(failures), error=reason)
+        self._log("job.retried", job_id=job.id, kind=job.kind, failures=failures, error=reason)
+
+    def _postpone(self, job: Job, reason: str) -> None:
+        outages = job.attempt - job.failures
+        if outages >= _MAX_OUTAGES:
+            self._give_up(job, reason)
+            return
+        with self._database.write() as tx:
+            tx.fenced.postpone(job, run_at=self._clock.now() + self._delay(outages), error=reason)
+        self._log("job.retried", job_id=job.id, kind=job.kind, failures=job.failures, error=reason)
+
+    def _give_up(self, job: Job, reason: str) -> None:
+        self._flows[job.kind].give_up(job, reason)
+        self._log("job.buried", job_id=job.id, kind=job.kind, error=reason)
+
+    def _delay(self, tries: int) -> timedelta:
+        return retry_delay(tries, jitter=self._entropy.random_bytes(1)[0] / 256)
 
     def _keep_leases(self, stop: threading.Event) -> None:
         while not stop.wait(HEARTBEAT.total_seconds()):
@@ -190,5 +208,9 @@ class Worker:
             for job in jobs:
                 try:
                     self._queue.heartbeat(job, lease=LEASE, now=self._clock.now())
-                except PenstockError as error:
-                    self._log("worker.failed", error=error.code)
+                except Exception as error:  # noqa: BLE001 - without this thread every lease would run out
+                    self._log("worker.failed", error=_name(error))
+
+
+def _name(error: Exception) -> str:
+    return error.code if isinstance(error, PenstockError) else type(error).__name__

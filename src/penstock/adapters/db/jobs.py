@@ -31,7 +31,8 @@ _ADD = insert_missing(jobs)
 _HELD = (jobs.c.id == bindparam("its_id"), jobs.c.attempt == bindparam("token"), jobs.c.state == JobState.LEASED)
 _CHECKPOINT = update(jobs).where(*_HELD)
 _FINISH = delete(jobs).where(*_HELD)
-_RETRY = update(jobs).where(*_HELD).values(state=JobState.READY, failures=jobs.c.failures + 1, owner="")
+_POSTPONE = update(jobs).where(*_HELD).values(state=JobState.READY, owner="")
+_RETRY = _POSTPONE.values(failures=jobs.c.failures + 1)
 _BURY = update(jobs).where(*_HELD).values(state=JobState.DEAD, failures=jobs.c.failures + 1, owner="", due_at=null())
 
 
@@ -94,6 +95,10 @@ class SqlFencedJobs:
     def retry(self, job: Job, *, run_at: datetime, error: str) -> None:
         """Raises `LeaseLostError`."""
         self._write(job, _RETRY, {"due_at": run_at, "error": error[:_LONGEST_ERROR]})
+
+    def postpone(self, job: Job, *, run_at: datetime, error: str) -> None:
+        """Raises `LeaseLostError`."""
+        self._write(job, _POSTPONE, {"due_at": run_at, "error": error[:_LONGEST_ERROR]})
 
     def bury(self, job: Job, *, error: str) -> None:
         """Raises `LeaseLostError`."""
