@@ -6,7 +6,9 @@ nothing, and only the attempt that still holds the lease can commit.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import shutil
 import tempfile
 import threading
@@ -18,12 +20,13 @@ from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
 from penstock.domain.assets import Asset
-from penstock.domain.errors import RunnerFailed, RunNotFound
+from penstock.domain.errors import ObjectStoreUnavailable, RunnerFailed, RunNotFound
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
 from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
+from penstock.ports.database import LeaseLostError
 from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 from penstock.services.identity import new_media_key
@@ -44,6 +47,7 @@ _PROGRESS_EVERY_SECONDS = 0.5
 _CANCEL_LOOK_SECONDS = 0.1
 _MAX_LOG_LINE = 2000
 _MAX_LOG_LINES = 500
+_STARTED = "started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,18 +129,14 @@ class RunFlow:
             begun = rules.started(run, now=now)
             tx.runs.replace(begun, was=run.state)
             tx.events.add(run.account_id, run.id, EventKind.RUN_STARTED, {"attempt": job.attempt}, now=now)
-            tx.fenced.checkpoint(job, "started", {})
+            tx.fenced.checkpoint(job, _STARTED, {})
         self._log("run.started", run_id=run.id, model=run.model, attempt=job.attempt)
         return begun
 
     def _attempt(self, job: Job, run: Run, workdir: Path) -> None:
-        context = _Context(self, run, workdir, deadline=time.monotonic() + self._limits.timeout.total_seconds())
+        context = _Context(self, job, run, workdir, deadline=time.monotonic() + self._limits.timeout.total_seconds())
         try:
-            runner = self._runners.get(run.runner)
-            if runner is None:
-                msg = f"no runner named {run.runner} is configured for this model"
-                raise RunnerFailed(msg)
-            output = runner.run(run.runner_model, self._inputs(run, context), context)
+            output = self._runner(run).run(run.runner_model, self._inputs(run, context), context)
             context.close()
             stored, made = self._store_output(job, run, output)
         except RunCancelledError:
@@ -151,6 +151,12 @@ class RunFlow:
             context.close()
         ended = rules.succeeded(run, output=stored, cost=run.held, now=self._clock.now())
         self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=_mortal(made, job, ended))
+
+    def _runner(self, run: Run) -> Runner:
+        runner = self._runners.get(run.runner)
+        if runner is None:
+            raise RunnerFailed(f"no runner named {run.runner} is configured for this model")
+        return runner
 
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
         now = self._clock.now()
@@ -189,7 +195,9 @@ class RunFlow:
                 return {str(key): store(item) for key, item in value.items()}
             if isinstance(value, list | tuple):
                 return [store(item) for item in value]
-            return value
+            if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+                return value
+            raise RunnerFailed(f"the model returned a value that is not JSON: {type(value).__name__}")
 
         return store(output), made
 
@@ -223,11 +231,19 @@ class RunFlow:
     def _end(
         self, job: Job, ended: Run, kind: EventKind, data: Mapping[str, object], *, made: list[Asset] | None = None
     ) -> None:
-        with self._database.write() as tx:
-            if self._write_end(tx, ended, kind, data, was=RunState.RUNNING):
-                for asset in made or ():
-                    tx.assets.add(asset)
-            tx.fenced.finish(job)
+        try:
+            with self._database.write() as tx:
+                written = self._write_end(tx, ended, kind, data, was=RunState.RUNNING)
+                if written:
+                    for asset in made or ():
+                        tx.assets.add(asset)
+                tx.fenced.finish(job)
+        except LeaseLostError:
+            self._discard(made)
+            raise
+        if not written:
+            self._discard(made)
+            return
         seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
         self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
 
@@ -242,10 +258,16 @@ class RunFlow:
         tx.events.add(ended.account_id, ended.id, kind, data, now=now)
         return True
 
-    def tell(self, run: Run, kind: EventKind, data: Mapping[str, object]) -> None:
-        """Add an event of a running run; dropped when the run has ended meanwhile."""
+    def _discard(self, made: list[Asset] | None) -> None:
+        """Remove the outputs of an attempt that came too late; their keys are its own."""
+        with contextlib.suppress(ObjectStoreUnavailable):
+            self._objects.delete(asset.object_key for asset in made or ())
+
+    def tell(self, job: Job, run: Run, kind: EventKind, data: Mapping[str, object]) -> None:
+        """Add an event of a running run; dropped when the run has ended meanwhile. Raises `LeaseLostError`."""
         with self._database.write() as tx:
             if tx.runs.get(run.account_id, run.id).state is RunState.RUNNING:
+                tx.fenced.checkpoint(job, _STARTED, {})  # a late attempt does not speak for its successor (F25)
                 tx.events.add(run.account_id, run.id, kind, data, now=self._clock.now())
 
     def cancel_wanted(self, run: Run) -> bool:
@@ -266,8 +288,8 @@ class RunFlow:
         partial.replace(target)
 
     def signed_get(self, asset: Asset) -> str:
-        """A short-lived URL of an asset's bytes."""
-        return self._assets.signed_get(asset)
+        """A short-lived URL of an asset's bytes. The run holds a lease, so the asset's own expiry does not count."""
+        return self._assets.signed_get(replace(asset, expires_at=None))
 
     @staticmethod
     def _names(job: Job) -> tuple[AccountId, RunId]:
@@ -277,9 +299,10 @@ class RunFlow:
 class _Context:
     """One attempt's window (`ports.runners.RunContext`). Looks at the wish to cancel at most ten times a second."""
 
-    def __init__(self, flow: RunFlow, run: Run, workdir: Path, *, deadline: float) -> None:
+    def __init__(self, flow: RunFlow, job: Job, run: Run, workdir: Path, *, deadline: float) -> None:
         self.assets: Mapping[AssetId, Asset] = {}
         self._flow = flow
+        self._job = job
         self._run = run
         self._workdir = workdir
         self._deadline = deadline
@@ -309,11 +332,7 @@ class _Context:
             self._lines += 1
             if self._lines > _MAX_LOG_LINES:
                 return
-        self._flow.tell(
-            self._run,
-            EventKind.RUN_LOG,
-            {"message": message[:_MAX_LOG_LINE], "level": level, "source": self._run.runner},
-        )
+        self._tell(EventKind.RUN_LOG, {"message": message[:_MAX_LOG_LINE], "level": level, "source": self._run.runner})
 
     def progress(self, fraction: float) -> None:
         now = time.monotonic()
@@ -323,7 +342,7 @@ class _Context:
                 self._pending_progress = fraction
                 return
             self._last_progress, self._pending_progress = now, None
-        self._flow.tell(self._run, EventKind.RUN_PROGRESS, {"fraction": round(fraction, 3)})
+        self._tell(EventKind.RUN_PROGRESS, {"fraction": round(fraction, 3)})
 
     def cancelled(self) -> bool:
         now = time.monotonic()
@@ -341,7 +360,10 @@ class _Context:
         with self._lock:
             pending, self._pending_progress = self._pending_progress, None
         if pending is not None:
-            self._flow.tell(self._run, EventKind.RUN_PROGRESS, {"fraction": round(pending, 3)})
+            self._tell(EventKind.RUN_PROGRESS, {"fraction": round(pending, 3)})
+
+    def _tell(self, kind: EventKind, data: Mapping[str, object]) -> None:
+        self._flow.tell(self._job, self._run, kind, data)
 
 
 def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:
