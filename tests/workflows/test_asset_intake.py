@@ -1,0 +1,157 @@
+"""Intake: the hash of bytes that the store did not measure, whatever becomes of the asset meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.domain.errors import ObjectStoreUnavailable
+from penstock.domain.ids import UploadId
+from penstock.domain.jobs import LEASE
+from penstock.domain.uploads import UploadState
+from penstock.ports.database import LeaseLostError
+from tests.support.core import HOUR, PNG, at_once
+
+if TYPE_CHECKING:
+    from penstock.domain.assets import Asset
+    from penstock.domain.ids import AccountId
+    from tests.support.core import Core
+
+SHA256 = hashlib.sha256(PNG).hexdigest()
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+def admitted(core: Core) -> tuple[AccountId, Asset]:
+    """An asset of a store that tells no hashes, and its account."""
+    core.objects.tells_sha256 = False
+    acme = core.open_account()
+    return acme, core.upload(acme)
+
+
+def state_of(core: Core, account_id: AccountId, asset: Asset) -> UploadState:
+    return core.uploads.get(account_id, UploadId(asset.id)).state
+
+
+def test_an_asset_is_usable_at_once_and_measured_afterwards(core: Core) -> None:
+    acme, asset = admitted(core)
+    assert (asset.sha256, state_of(core, acme, asset)) == (None, UploadState.STORED)
+    assert core.assets.get(acme, asset.id) == asset
+
+    assert core.worker.drain() == 1
+
+    assert core.assets.get(acme, asset.id).sha256 == SHA256
+    assert state_of(core, acme, asset) is UploadState.READY
+    assert core.events(acme, asset.id)[-2:] == ["upload.stored", "upload.ready"]
+    assert not core.has_jobs()
+
+
+def test_twenty_completions_at_once_make_one_intake(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    core.objects.tells_sha256 = False
+    acme = core.open_account()
+    upload = core.begin(acme)
+    core.put(upload)
+
+    at_once(20, lambda: core.uploads.complete_upload(acme, upload.id))
+
+    assert core.worker.drain() == 1
+    assert core.events(acme, upload.id).count("upload.ready") == 1
+
+
+@pytest.mark.parametrize("gone", ["deleted", "swept", "lost"])
+def test_a_job_of_an_asset_that_is_gone_ends_quietly(core: Core, gone: str) -> None:
+    acme, asset = admitted(core)
+    if gone == "lost":
+        core.objects.delete([asset.object_key])
+    else:
+        core.assets.delete(acme, asset.id)
+    if gone == "swept":
+        core.clock.advance(HOUR)
+        assert core.assets.sweep_expired(limit=10) == 1
+
+    assert core.worker.drain() == 1
+
+    assert not core.has_jobs()
+    assert core.queue.dead(limit=10) == []
+
+
+def test_an_asset_that_is_deleted_while_it_is_measured_stays_deleted(core: Core) -> None:
+    acme, asset = admitted(core)
+    core.objects.before["read"] = lambda: core.assets.delete(acme, asset.id)
+
+    assert core.worker.drain() == 1
+
+    assert core.assets.many(acme, (asset.id,)) == {}
+    assert not core.has_jobs()
+
+
+def test_after_a_crash_it_goes_on_from_what_was_measured(core: Core) -> None:
+    def die() -> None:
+        raise Crash
+
+    acme, asset = admitted(core)
+    job = core.claim()
+    with core.database.write() as tx:
+        tx.fenced.checkpoint(job, "measured", {"sha256": "0" * 64})
+    core.clock.advance(LEASE)
+    core.objects.before["read"] = die  # reading again would crash
+
+    assert core.worker.drain() == 1
+
+    assert core.assets.get(acme, asset.id).sha256 == "0" * 64
+    assert state_of(core, acme, asset) is UploadState.READY
+
+
+def test_a_crash_before_anything_was_measured_repeats_the_measuring(core: Core) -> None:
+    def die() -> None:
+        core.objects.before.clear()
+        raise Crash
+
+    acme, asset = admitted(core)
+    core.objects.before["read"] = die
+
+    with pytest.raises(Crash):
+        core.worker.drain()
+    core.clock.advance(LEASE)
+    assert core.worker.drain() == 1
+
+    assert core.assets.get(acme, asset.id).sha256 == SHA256
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(core: Core) -> None:
+    acme, asset = admitted(core)
+    late = core.claim()
+    core.clock.advance(LEASE)
+    core.claim()
+
+    with pytest.raises(LeaseLostError):
+        core.intake.run(late)
+
+    assert core.assets.get(acme, asset.id).sha256 is None
+    assert state_of(core, acme, asset) is UploadState.STORED
+
+
+def test_a_store_that_is_away_is_waited_for_and_in_the_end_the_asset_stays_usable(core: Core) -> None:
+    def fail() -> None:
+        raise ObjectStoreUnavailable("the store does not answer")
+
+    acme, asset = admitted(core)
+    core.objects.before["read"] = fail
+
+    for _ in range(100):
+        core.worker.drain()
+        core.clock.advance(timedelta(minutes=16))
+
+    assert not core.has_jobs()
+    (dead,) = core.queue.dead(limit=10)
+    core.objects.before.clear()
+    assert core.assets.get(acme, asset.id) == asset
+    assert core.queue.redrive(dead.id, now=core.clock.now())
+    core.worker.drain()
+    assert core.assets.get(acme, asset.id).sha256 == SHA256

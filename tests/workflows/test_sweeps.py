@@ -1,0 +1,28 @@
+"""The periodic sweeps: all that is over goes, in batches, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.domain.uploads import UploadState
+from penstock.workflows.sweeps import sweep_schedules
+from tests.support.core import HOUR
+
+if TYPE_CHECKING:
+    from tests.support.core import Core
+
+
+def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
+    acme = core.open_account()
+    waiting = [core.begin(acme) for _ in range(205)]
+    done = [core.upload(acme, lifetime=HOUR) for _ in range(205)]
+    kept = core.upload(acme)
+    core.clock.advance(5 * HOUR)
+
+    counts = {schedule.name: schedule.act() for schedule in sweep_schedules(core.uploads, core.assets)}
+
+    assert counts == {"overdue-uploads": 205, "staging": 411, "expired-assets": 205}
+    assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
+    assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
+    assert core.keys() == [kept.object_key]
+    assert [schedule.act() for schedule in sweep_schedules(core.uploads, core.assets)] == [0, 0, 0]
