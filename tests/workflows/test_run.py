@@ -75,7 +75,8 @@ def assert_failed_with_the_money_back(core: Core, account_id: AccountId, run: Ru
 # --- success
 
 
-def test_a_run_that_succeeds_has_its_files_and_its_price(core: Core, tmp_path: Path) -> None:
+def test_a_run_that_succeeds_has_its_files_and_its_price(core_on_each_database: Core, tmp_path: Path) -> None:
+    core = core_on_each_database
     acme = core.open_account(credits_usd="1")
     asset = core.upload(acme, filename="photo.png")
     seen: dict[str, object] = {}
@@ -166,7 +167,9 @@ def test_an_input_that_is_deleted_or_expires_under_a_run_can_be_read_to_its_end(
 # --- failure
 
 
-def test_a_model_that_fails_ends_the_run_with_its_words_and_the_money_back(core: Core) -> None:
+def test_a_model_that_fails_ends_the_run_with_its_words_and_the_money_back(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+
     def model(_inputs: Mapping[str, JsonLike], _context: RunContext) -> JsonLike:
         raise RunnerFailed("no subject was found")
 
@@ -201,7 +204,9 @@ def test_an_output_that_is_no_json_fails_the_run_at_once(core: Core, output: obj
     assert_failed_with_the_money_back(core, acme, run, "not JSON")
 
 
-def test_an_unexpected_error_is_tried_again_and_in_the_end_given_up(core: Core) -> None:
+def test_an_unexpected_error_is_tried_again_and_in_the_end_given_up(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+
     def model(_inputs: Mapping[str, JsonLike], _context: RunContext) -> JsonLike:
         raise ZeroDivisionError("secret detail")
 
@@ -276,7 +281,9 @@ def test_a_run_that_was_cancelled_in_the_queue_never_starts(core: Core) -> None:
     assert not core.has_jobs()
 
 
-def test_a_running_model_that_notices_the_wish_ends_the_run_as_cancelled(core: Core) -> None:
+def test_a_running_model_that_notices_the_wish_ends_the_run_as_cancelled(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+
     def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
         core.runs.cancel(acme, run.id)
         assert context.cancelled()
@@ -428,7 +435,9 @@ def test_an_attempt_whose_lease_was_taken_over_writes_nothing_from_the_start(cor
     assert core.events(acme, run.id) == ["run.queued"]
 
 
-def test_an_attempt_whose_lease_is_taken_over_on_the_way_writes_nothing_any_more(core: Core) -> None:
+def test_an_attempt_whose_lease_is_taken_over_on_the_way_writes_nothing_any_more(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+
     def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
         attempts.append(1)
         if len(attempts) > 1:
