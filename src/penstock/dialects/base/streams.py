@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
+from penstock.domain.errors import Unavailable
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -55,13 +57,17 @@ async def follow(
 ) -> AsyncIterator[Event | None]:
     """A subject's events above `after`, as they come, up to and with a final one; None as a sign of life every 15 s.
 
-    It also ends when the process does: whoever follows comes back with the last number.
+    It also ends when the process does, or when the database is out of reach: whoever follows comes back with the last
+    number, and an answer that has begun can no longer say what is wrong.
     """
     number = after
     async with _woken(feed) as changed:
         while True:
             changed.clear()
-            events = await run_in_threadpool(feed.after, account_id, subject, number)
+            try:
+                events = await run_in_threadpool(feed.after, account_id, subject, number)
+            except Unavailable:
+                return
             for event in events:
                 number = event.number
                 yield event

@@ -27,7 +27,8 @@ def parse_strict(body: bytes) -> object:
         raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels") from None
     except json.JSONDecodeError as error:
         raise MalformedBody(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    if not _flat_enough(value, MAX_DEPTH):
+    # As a rule the text has not even that many brackets.
+    if text.count("{") + text.count("[") > MAX_DEPTH and not _flat_enough(value, MAX_DEPTH):
         raise MalformedBody(f"the body is nested deeper than {MAX_DEPTH} levels")
     if "\\u" in text:  # unescaped, a surrogate is no UTF-8
         try:
