@@ -68,6 +68,8 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
 
 def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Serve every dialect until `stop` is set, then finish what is in flight. Blocks."""
+    import gc
+
     import uvicorn
 
     from penstock.services.feed import Feed
@@ -100,6 +102,9 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 
     server = ReadyServer(config)
     threading.Thread(target=_end_when, args=(stop, server, feed), name="stop", daemon=True).start()
+    # What the libraries brought along stays; looking through it again and again would hold every request up.
+    gc.collect()
+    gc.freeze()
     try:
         server.run()
     finally:
