@@ -20,12 +20,12 @@ def _named(name: str, seen: list[tuple[str, str, str]]) -> ASGIApp:
     return app
 
 
-def _ask(path: str, *headers: tuple[bytes, bytes], version: str = "1.1", root: str = "") -> tuple[Any, list[Message]]:
+def _ask(path: str, *headers: tuple[bytes, bytes], version: str = "1.1") -> tuple[Any, list[Message]]:
     """Which app was asked with which path and root, and what was answered in their place."""
     seen: list[tuple[str, str, str]] = []
     sent: list[Message] = []
     apps = {mount: _named(mount, seen) for mount in ("/v1", "/acme", "/acme/v1")}
-    scope = {"type": "http", "path": path, "headers": [*headers], "http_version": version, "root_path": root}
+    scope = {"type": "http", "path": path, "headers": [*headers], "http_version": version}
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
@@ -60,12 +60,6 @@ def test_what_no_mount_fits_goes_elsewhere(path: str) -> None:
     asked, _ = _ask(path, HOST)
 
     assert asked == ("otherwise", path, "")
-
-
-def test_a_mount_below_a_root_keeps_it() -> None:
-    asked, _ = _ask("/v1/runs", HOST, root="/proxy")
-
-    assert asked == ("/v1", "/v1/runs", "/proxy/v1")
 
 
 @pytest.mark.parametrize(

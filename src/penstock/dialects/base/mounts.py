@@ -28,7 +28,7 @@ class Mounts:
         path: str = scope["path"]
         for prefix, mount, app in self._apps:
             if path.startswith(prefix) or path == mount:
-                await app({**scope, "root_path": scope.get("root_path", "") + mount}, receive, send)
+                await app({**scope, "root_path": mount}, receive, send)
                 return
         await self._otherwise(scope, receive, send)
 
