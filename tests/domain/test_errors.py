@@ -39,3 +39,10 @@ def test_wrong_fields_are_told_in_order() -> None:
 
 def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
     assert "request id" in InternalError().message
+
+
+def test_a_wrong_field_can_be_said_to_stand_inside_others() -> None:
+    inner = InvalidField(("seed",), "must be at least 0", rule="type").below("input", 3)
+
+    assert (inner.path, inner.reason, inner.rule) == (("input", 3, "seed"), "must be at least 0", "type")
+    assert inner.message == "input.3.seed: must be at least 0"

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from penstock.domain.errors import ReferenceInvalid
 from penstock.domain.media_types import is_media_type
-from penstock.domain.references import ForeignUrl, InlineData, parse_data_uri, parse_foreign_url
+from penstock.domain.references import (
+    ForeignUrl,
+    InlineData,
+    is_data_uri,
+    parse_data_uri,
+    parse_foreign_url,
+    shortened,
+)
 
 
 @given(st.binary(max_size=300), st.sampled_from(["image/png", "text/plain", "application/x-own+format"]))
@@ -92,3 +99,17 @@ def test_a_url_is_kept_as_it_was_written(text: str) -> None:
 )
 def test_what_is_no_http_url_is_left_to_others(text: str) -> None:
     assert parse_foreign_url(text) is None
+
+
+@pytest.mark.parametrize("text", ["data:,a", "DATA:image/png;base64,%%%", "data:"])
+def test_a_data_uri_is_known_by_its_scheme_also_when_it_is_broken(text: str) -> None:
+    assert is_data_uri(text)
+
+
+@given(st.text(max_size=400))
+def test_a_data_uri_alone_is_shortened_and_only_at_its_end(text: str) -> None:
+    inline = f"data:{text}"
+
+    assert shortened(text) == text or is_data_uri(text)
+    assert len(shortened(inline)) <= 101
+    assert inline.startswith(shortened(inline).removesuffix("…"))

@@ -91,6 +91,13 @@ def test_admission_names_the_asset_and_rejection_the_reason() -> None:
 
 
 @pytest.mark.parametrize("state", UploadState)
+def test_an_upload_is_over_when_no_event_leads_on(state: UploadState) -> None:
+    leads_on = any((state, event) in uploads.UPLOAD_TABLE for event in UploadEvent)
+
+    assert uploads.is_over(make_upload(state=state)) == (not leads_on)
+
+
+@pytest.mark.parametrize("state", UploadState)
 def test_only_an_upload_that_ended_without_an_asset_cannot_be_completed(state: UploadState) -> None:
     upload = an_upload(state=state, failure="why")
 

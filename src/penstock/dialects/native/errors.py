@@ -78,6 +78,8 @@ def render_error(error: PenstockError, request_id: str) -> Response:
 
 def _detail(error: PenstockError) -> str:
     """The error's sentence, with ids as this API spells them."""
+    if type(error) not in ERRORS:
+        return e.InternalError().message
     if isinstance(error, e.FileNotStored):
         return "the bytes of this upload have not arrived"
     return _NAMED.sub(
