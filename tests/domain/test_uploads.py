@@ -94,7 +94,7 @@ def test_admission_names_the_asset_and_rejection_the_reason() -> None:
 def test_an_upload_is_over_when_no_event_leads_on(state: UploadState) -> None:
     leads_on = any((state, event) in uploads.UPLOAD_TABLE for event in UploadEvent)
 
-    assert uploads.is_over(make_upload(state=state)) == (not leads_on)
+    assert uploads.is_over(an_upload(state=state)) == (not leads_on)
 
 
 @pytest.mark.parametrize("state", UploadState)
