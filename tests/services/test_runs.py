@@ -25,7 +25,7 @@ from penstock.domain.events import EventKind
 from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.ids import RunId
 from penstock.domain.runs import Run, RunState
-from penstock.services.runs import NewRun
+from penstock.services.runs import NewRun, end_money_and_leases
 from tests.support.core import HOUR, PNG, at_once
 from tests.support.records import uuid_text
 
@@ -167,6 +167,26 @@ def test_an_asset_that_is_over_cannot_be_used_any_more(core: Core) -> None:
     assert_nothing_happened(core, acme, balance="1")
 
 
+@pytest.mark.parametrize("end", ["expires", "is deleted"])
+def test_an_asset_that_goes_between_the_look_and_the_commit_is_not_used(core: Core, end: str) -> None:
+    def go() -> None:
+        core.objects.before.clear()
+        if end == "expires":
+            core.clock.advance(HOUR)
+        else:
+            core.assets.delete(acme, going.id)
+
+    acme = core.open_account(credits_usd="1")
+    going, arriving = core.upload(acme, lifetime=HOUR), core.begin(acme)
+    core.put(arriving)
+    core.objects.before["peek"] = go  # the second file is looked at after the first
+
+    with pytest.raises(AssetNotFound):
+        core.submit(acme, image=spelled(going), second=f"upload_{arriving.id.replace('-', '')}")
+
+    assert_nothing_happened(core, acme, balance="1")
+
+
 def test_a_run_may_keep_its_own_input_and_not_anothers(core: Core) -> None:
     acme, zenith = core.open_account("acme"), core.open_account("zenith")
     own, foreign = core.upload(acme, lifetime=HOUR), core.upload(zenith, lifetime=HOUR)
@@ -284,6 +304,18 @@ def test_a_queued_run_is_cancelled_at_once_and_its_money_comes_back_once(core_on
     assert [entry.kind.value for entry in core.ledger(acme)] == ["credit", "hold", "refund"]
     assert leased(core, run) == []
     assert core.events(acme, run.id) == ["run.queued", "run.cancelled"]
+
+
+def test_money_that_was_given_back_is_not_given_back_again(core: Core) -> None:
+    acme = core.open_account(credits_usd="1")
+    run = core.submit(acme)
+    ended = core.runs.cancel(acme, run.id)
+
+    with core.database.write() as tx:
+        end_money_and_leases(tx, ended, now=core.clock.now())
+
+    assert core.balance(acme) == Decimal(1)
+    assert len(core.ledger(acme)) == 3
 
 
 def test_a_foreign_run_reads_like_an_unknown_one(core: Core) -> None:
