@@ -45,7 +45,7 @@ __all__ = ["Administration", "PenstockError", "administration", "migrate", "serv
 
 _MAX_INLINE_BYTES = 10 * 2**20
 _INLINE_LIFETIME = timedelta(hours=24)
-_API_DRAIN_SECONDS = 20
+_API_DRAIN_SECONDS = 8
 _API_BACKLOG = 2048
 
 

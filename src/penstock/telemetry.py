@@ -1,4 +1,4 @@
-"""Log events: declared here, written as one line each, fields only. Never a secret, a signature, a presigned URL or file content.
+"""Log events: declared here, one line each, fields only. Never a secret, a signature, a presigned URL or a file.
 
 An undeclared event or a field that looks like a secret raises, so a test that reaches the line finds it.
 """
@@ -31,8 +31,8 @@ EVENTS: Mapping[str, str] = {
     "job.lost": "a job's lease was taken over; this worker's late write was refused (job_id, kind)",
     "sweep.removed": "a sweep removed things (what, count)",
     "worker.failed": "the worker could not do its rounds and will try again (error)",
-    "serve.part_started": "a part was started (part, pid)",
-    "serve.part_died": "a part died and will be restarted (part, code)",
+    "serve.part_started": "a part was started (name, pid)",
+    "serve.part_died": "a part died and will be restarted (name, code)",
     "serve.draining": "the server is stopping (signal)",
     "runner.isolation": "how model code is confined on this machine (network, limits)",
 }

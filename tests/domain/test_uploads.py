@@ -18,7 +18,7 @@ from penstock.domain.errors import (
     UploadNotCompletable,
 )
 from penstock.domain.ids import AccountId, AssetId
-from penstock.domain.media_types import Kind
+from penstock.domain.media_types import Kind, kind_of
 from penstock.domain.uploads import SizePolicy, TypePolicy, Upload, UploadEvent, UploadPolicy, UploadState, judge
 from tests.support.records import HOUR, make_upload
 
@@ -258,12 +258,14 @@ def test_the_type_that_counts_where_nothing_contradicts(
         ("application/json", b"PK\x03\x04" + bytes(26), "application/zip"),
     ],
 )
-def test_a_contradiction_is_refused_or_recorded_as_the_policy_says(declared: str, head: bytes, found: str) -> None:
+def test_a_contradiction_is_refused_or_only_decides_the_kind_as_the_policy_says(
+    declared: str, head: bytes, found: str
+) -> None:
     recorded = judge(an_upload(type_policy=TypePolicy.RECORD, declared_type=declared), size=len(head), head=head)
     with pytest.raises(FileTypeMismatch) as caught:
         judge(an_upload(type_policy=TypePolicy.REFUSE, declared_type=declared), size=len(head), head=head)
 
-    assert recorded.content_type == found
+    assert (recorded.content_type, recorded.kind) == (declared, kind_of(found))
     assert (caught.value.declared, caught.value.found) == (declared, found)
 
 

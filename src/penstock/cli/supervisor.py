@@ -213,7 +213,7 @@ class Supervisor:
         child = spawn(name, arguments, report_option="--ready-fd")
         self._children[name] = child
         self._selector.register(child.report, selectors.EVENT_READ, child)
-        self._log("serve.part_started", part=name, pid=child.process.pid)
+        self._log("serve.part_started", name=name, pid=child.process.pid)
 
     def _seconds_until_due(self, began: float) -> float | None:
         moments = list(self._due.values())
@@ -262,7 +262,7 @@ class Supervisor:
             if code != 0:
                 raise StartError("the database could not be brought up to date")
             return
-        self._log("serve.part_died", part=child.name, code=code)
+        self._log("serve.part_died", name=child.name, code=code)
         if not self._served and code >= 0:
             raise StartError(f"the {child.name} ended with status {code} instead of starting")
         lived = time.monotonic() - child.started

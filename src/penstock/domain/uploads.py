@@ -21,7 +21,15 @@ from penstock.domain.errors import (
     UploadNotCompletable,
 )
 from penstock.domain.lifecycles import advance
-from penstock.domain.media_types import OCTET_STREAM, contradicts, is_media_type, kind_of, sniff, type_that_counts
+from penstock.domain.media_types import (
+    OCTET_STREAM,
+    contradicts,
+    is_media_type,
+    kind_of,
+    says_nothing,
+    sniff,
+    type_that_counts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +74,11 @@ class SizePolicy(StrEnum):
 
 
 class TypePolicy(StrEnum):
-    """What a declared type that contradicts the bytes means: a refusal, or a fact that the asset records."""
+    """What a declared type that contradicts the bytes means: a refusal, or a fact.
+
+    Under `record` the file is served under the type that was declared of it, unless that said nothing, and the bytes
+    alone decide its kind: what models may take it, and whether it may ever be shown inline.
+    """
 
     REFUSE = "refuse"
     RECORD = "record"
@@ -155,8 +167,9 @@ def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
     found = sniff(head)
     if upload.type_policy is TypePolicy.REFUSE and contradicts(upload.declared_type, found):
         raise FileTypeMismatch(declared=upload.declared_type, found=found or OCTET_STREAM)
-    content_type = type_that_counts(upload.declared_type, found)
-    return Admission(content_type=content_type, kind=kind_of(content_type), size=size)
+    counts = type_that_counts(upload.declared_type, found)
+    recorded = upload.type_policy is TypePolicy.RECORD and not says_nothing(upload.declared_type)
+    return Admission(content_type=upload.declared_type if recorded else counts, kind=kind_of(counts), size=size)
 
 
 def admitted(upload: Upload, *, asset_id: AssetId) -> Upload:

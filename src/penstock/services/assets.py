@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from penstock.domain.assets import is_readable
 from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, UploadNotCompletable, UploadNotFound
 from penstock.domain.filenames import content_disposition
-from penstock.domain.media_types import OCTET_STREAM, is_shown_inline
+from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class Assets:
         What is not plain media is an attachment without its type (S10); stores that are not ours rely on that.
         """
         now = self._clock.now()
-        inline = is_shown_inline(asset.content_type)
+        # The kind is the bytes' own word: what only claims to be a picture is not shown as one.
+        inline = is_shown_inline(asset.content_type) and asset.kind is kind_of(asset.content_type)
         return self._presigner.get(
             asset.object_key,
             expires_in=_url_life(asset, now),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from penstock.domain.ids import AccountId
+    from penstock.domain.media_types import Kind
     from penstock.domain.references import Reference
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
@@ -93,7 +94,7 @@ class References:
             raise ReferenceInvalid(path, error.reason) from None
         except UploadNotFound as error:
             raise AssetNotFound(error.identifier) from None
-        _require_kind(asset.content_type, accepts)
+        _require_kind(asset.kind, asset.content_type, accepts)
         return asset
 
     def forget(self, account_id: AccountId, assets: Iterable[Asset]) -> None:
@@ -134,7 +135,7 @@ class References:
         if not inline.data:
             raise ReferenceInvalid((), "the data URI is empty")
         content_type = type_that_counts(inline.content_type, sniff(inline.data[:SNIFF_BYTES]))
-        _require_kind(content_type, accepts)
+        _require_kind(kind_of(content_type), content_type, accepts)
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
         info = self._objects.put(f"assets/{asset_id}", inline.data, size=len(inline.data), content_type=content_type)
@@ -160,6 +161,6 @@ class References:
         return asset
 
 
-def _require_kind(content_type: str, accepts: tuple[str, ...]) -> None:
-    if accepts and kind_of(content_type).value not in accepts:
+def _require_kind(kind: Kind, content_type: str, accepts: tuple[str, ...]) -> None:
+    if accepts and kind.value not in accepts:
         raise FileTypeRefused(content_type, accepted=accepts)

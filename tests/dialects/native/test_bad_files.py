@@ -124,10 +124,18 @@ def test_bytes_that_come_again_after_completion_change_nothing(alice: Native, ph
     assert exchange("GET", exchange("GET", asset["url"]).headers["location"]).body == photo
 
 
-def test_bytes_of_another_type_than_declared_count_as_what_they_are(alice: Native, photo: bytes) -> None:
-    asset = alice.upload(photo, "words.txt", "text/plain")
+@pytest.mark.parametrize("declared", ["text/plain", "image/jpeg", "video/mp4"])
+def test_bytes_of_another_type_than_declared_are_refused_and_not_kept(
+    alice: Native, photo: bytes, declared: str
+) -> None:
+    upload = alice.begin(photo, "words.txt", declared)
+    put(upload, photo).must(200)
 
-    assert (asset["content_type"], asset["kind"]) == ("image/png", "image")
+    said = alice.post(f"/uploads/{upload['id']}/complete").must(422)
+
+    assert (said["code"], alice.get(f"/uploads/{upload['id']}").must(200)["state"]) == ("file_type_mismatch", "failed")
+    assert "image/png" in said["detail"]
+    assert declared in said["detail"]
 
 
 @pytest.mark.parametrize(

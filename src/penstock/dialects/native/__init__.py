@@ -16,7 +16,7 @@ POLICY = UploadPolicy(
     max_bytes=5 * _GIB,
     url_ttl=timedelta(hours=1),
     size_policy=SizePolicy.EXACT,
-    type_policy=TypePolicy.RECORD,
+    type_policy=TypePolicy.REFUSE,
 )
 CAPABILITIES = Capabilities(confirms=True)
 DIALECT = Dialect(
