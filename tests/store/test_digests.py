@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.store.digests import Digests, HashThreads
+from penstock.store.digests import Digests, HashThreads, as_base64, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,3 +69,29 @@ def test_a_file_that_became_shorter_is_an_error_not_a_wrong_digest(tmp_path: Pat
     with pytest.raises(OSError, match="became shorter"):
         digests.finish()
     os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [("crc32", "cbf43926"), ("crc32c", "e3069283"), ("crc64nvme", "ae8b14860a799888")],
+)
+def test_cyclic_checksums_have_the_check_values_of_their_catalogue(name: str, digest: str) -> None:
+    assert digest_of(name, b"123456789").hex() == digest
+
+
+@pytest.mark.parametrize("name", ["crc32c", "crc64nvme"])
+def test_cyclic_checksums_of_a_large_file_do_not_depend_on_who_read_it(
+    tmp_path: Path, threads: HashThreads, name: str
+) -> None:
+    content = os.urandom(3_500_001)
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    digests = Digests([name], fd=fd, threads=threads)
+
+    for start in range(0, len(content), 700_000):
+        piece = memoryview(content)[start : start + 700_000]
+        os.write(fd, piece)
+        digests.update(piece)
+    found = digests.finish()
+    os.close(fd)
+
+    assert as_base64(found[name]) == as_base64(digest_of(name, content))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.store.digests import digest_of
 from penstock.store.layout import entry_name
 from tests.store.support import BUCKET, SIGNER, Store, store_in_thread
 
@@ -185,6 +186,8 @@ def test_sha256_is_returned_when_asked_for_also_for_a_range(shared_store: Store)
         ("x-amz-checksum-sha256", in_base64(SHA256)),
         ("x-amz-checksum-sha1", in_base64(hashlib.sha1(BODY).digest())),  # noqa: S324 - one of S3's checksums
         ("x-amz-checksum-crc32", in_base64(zlib.crc32(BODY).to_bytes(4, "big"))),
+        ("x-amz-checksum-crc32c", in_base64(digest_of("crc32c", BODY))),
+        ("x-amz-checksum-crc64nvme", in_base64(digest_of("crc64nvme", BODY))),
     ],
 )
 def test_declared_checksums_are_compared(shared_store: Store, header: str, right: str) -> None:

@@ -15,6 +15,8 @@ from hashlib import md5, sha1, sha256
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
+from awscrt import checksums as aws
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -30,25 +32,31 @@ class Digest(Protocol):
     def digest(self) -> bytes: ...
 
 
-class _Crc32:
-    def __init__(self) -> None:
+class _Crc:
+    """A cyclic checksum as a function of more bytes and the value so far; big-endian, as the S3 API shows it."""
+
+    def __init__(self, extend: Callable[[bytes | memoryview, int], int], size: int) -> None:
+        self._extend = extend
+        self._size = size
         self._value = 0
 
     def update(self, data: bytes | memoryview, /) -> None:
-        self._value = zlib.crc32(data, self._value)
+        self._value = self._extend(data, self._value)
 
     def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
+        return self._value.to_bytes(self._size, "big")
 
 
 _MAKERS: dict[str, Callable[[], Digest]] = {
-    "crc32": _Crc32,
+    "crc32": lambda: _Crc(zlib.crc32, 4),
+    "crc32c": lambda: _Crc(aws.crc32c, 4),
+    "crc64nvme": lambda: _Crc(aws.crc64nvme, 8),
     "md5": lambda: md5(usedforsecurity=False),
     "sha1": lambda: sha1(usedforsecurity=False),
     "sha256": sha256,
 }
 ALGORITHMS = frozenset(_MAKERS) - {"md5"}
-"""The checksums a client may ask for (`x-amz-checksum-…`), of the five that S3 has."""
+"""The checksums a client may ask for (`x-amz-checksum-…`): the five that the S3 API has."""
 
 
 class HashThreads:
