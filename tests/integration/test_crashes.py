@@ -15,7 +15,7 @@ import pytest
 
 from penstock.domain.jobs import MAX_ATTEMPTS
 from tests.support.exchange import exchange
-from tests.support.load import left_over, load_on, require_kept
+from tests.support.load import Promises, left_over, load_on, require_kept
 from tests.support.native import Native
 from tests.support.server import running_server, wait_until
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor finds its parts by Linux means")
 ROUNDS = 3
-MANY_ROUNDS = 25
+MANY_ROUNDS = 15
 PARTS = ("store", "api", "worker")
 DEATH = '"event": "serve.part_died"'
 BIG = {"prompt": "oil", "aspect_ratio": "custom", "width": 1024, "height": 1024}
@@ -124,18 +124,16 @@ def test_a_run_that_outlives_every_worker_is_given_up_and_paid_back(sturdy: Serv
 
 
 def _kill_all_under_load(data: Path, photo: bytes, rounds: int) -> None:
-    key, promises = "", []
+    key, promises = "", Promises()
     for _ in range(rounds):
         with running_server(data) as server:
             key = key or server.create_key()
-            with load_on(Native(url=server.url, key=key), photo) as load:
+            with load_on(Native(url=server.url, key=key), photo, promises) as load:
                 load.require_progress(20)
                 os.kill(server.process.pid, signal.SIGKILL)
                 load.server_is_gone = True
-            promises.append(load.promises)
     with running_server(data) as server:
-        for promised in promises:
-            require_kept(Native(url=server.url, key=key), promised)
+        require_kept(Native(url=server.url, key=key), promises)
         _all_is_settled(server)
 
 
