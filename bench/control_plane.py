@@ -1,7 +1,7 @@
 """Full upload cycles of 20 KB files: create, PUT, complete; durable, SQLite, one process per part.
 
-The peers stand for what the machine and the libraries can do at all, measured in the same rounds: the same API process answering
-requests that do no work, and bare durable SQLite commits.
+The peers stand for what the machine and the libraries can do at all, measured in the same rounds: the same API process
+answering requests that do no work, and bare durable SQLite commits.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def main() -> None:
         print(f"  the same, 1 connection       {middle['single']:8.0f} /s")
         for part in ("api", "store", "worker"):
             print(f"  CPU per cycle, {part:<6}        {middle[f'cpu {part}'] * 1000:8.2f} ms")
-        print(f"requests without work, same API{middle['bare']:8.0f} /s   a cycle's two calls at that rate: x{2 * middle['cycles'] / middle['bare']:.2f}")
-        print(f"bare durable SQLite commits    {middle['commits']:8.0f} /s   a cycle's two commits at that rate: x{2 * middle['cycles'] / middle['commits']:.2f}")
+        calls, commits = (2 * middle["cycles"] / middle[peer] for peer in ("bare", "commits"))
+        print(f"requests without work, same API{middle['bare']:8.0f} /s   of which our cycles need x{calls:.2f}")
+        print(f"bare durable SQLite commits    {middle['commits']:8.0f} /s   of which our cycles need x{commits:.2f}")
         total = 0.0
         for part, pid in server.parts.items():
             total += rss_mb(pid)
@@ -55,7 +56,8 @@ def _round(server: Running) -> dict[str, float]:
     cpu = {f"cpu {part}": (cpu_seconds(pid) - before[part]) / count for part, pid in server.parts.items()}
     single = _cycles(server, seconds=_SECONDS / 2, connections=1)[1]
     bare = _rate(lambda: _bare(server), connections=_CONNECTIONS, seconds=_SECONDS / 2)[1]
-    return {"cycles": rate, "single": single, "bare": bare, "commits": _commits(server.data / "peer.db", seconds=_SECONDS / 2), **cpu}
+    commits = _commits(server.data / "peer.db", seconds=_SECONDS / 2)
+    return {"cycles": rate, "single": single, "bare": bare, "commits": commits, **cpu}
 
 
 def _cycles(server: Running, *, seconds: float, connections: int = _CONNECTIONS) -> tuple[int, float]:

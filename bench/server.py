@@ -42,14 +42,19 @@ def running() -> Iterator[Running]:
         begun = time.perf_counter()
         with (data / "log").open("wb") as log:
             server = subprocess.Popen(
-                [*penstock, "serve", "--data", scratch, "--port", "0", "--store-port", "0"], stdout=subprocess.PIPE, stderr=log, text=True
+                [*penstock, "serve", "--data", scratch, "--port", "0", "--store-port", "0"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
             )
         try:
             url = _wait_until_ready(server)
             cold_start = time.perf_counter() - begun
-            subprocess.run([*penstock, "accounts", "create", "bench", "--credits", "100", "--data", scratch], check=True, stdout=subprocess.DEVNULL)
-            made = subprocess.run([*penstock, "keys", "create", "--account", "bench", "--data", scratch], check=True, stdout=subprocess.PIPE, text=True)
-            yield Running(url=url, key=made.stdout.strip(), parts=_parts(server.pid), cold_start=cold_start, data=data)
+            account = [*penstock, "accounts", "create", "bench", "--credits", "100", "--data", scratch]
+            subprocess.run(account, check=True, stdout=subprocess.DEVNULL)
+            key = [*penstock, "keys", "create", "--account", "bench", "--data", scratch]
+            made = subprocess.run(key, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+            yield Running(url=url, key=made, parts=_parts(server.pid), cold_start=cold_start, data=data)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)

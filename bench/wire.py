@@ -1,4 +1,4 @@
-"""The cheapest client that speaks HTTP/1.1 on a kept connection: load generators share the machine with what they measure."""
+"""The cheapest client that speaks HTTP/1.1 on a kept connection: it shares the machine with what it measures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ class Wire:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
 
-    def send(self, method: str, target: str, *, headers: dict[str, str] | None = None, body: bytes = b"") -> tuple[int, bytes]:
+    def send(
+        self, method: str, target: str, *, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> tuple[int, bytes]:
         """One exchange; the status and the body."""
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items() if name.lower() != "content-length"]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         return self._answer()
 
-    def json(self, method: str, target: str, *, key: str, body: object | None = None) -> Any:
+    def json(self, method: str, target: str, *, key: str, body: object | None = None) -> Any:  # noqa: ANN401 - JSON
         """One JSON exchange with an API key. Raises on anything but a 2xx."""
         sent = b"" if body is None else json.dumps(body).encode()
         status, received = self.send(method, target, headers={"Authorization": f"Bearer {key}"}, body=sent)
