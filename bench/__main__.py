@@ -1,23 +1,30 @@
-"""`python -m bench [NAME …]`: runs the named benchmarks, or all."""
+"""`python -m bench [NAME …]` runs the named benchmarks, or all; `python -m bench NAME --help` tells one's options."""
 
 from __future__ import annotations
 
 import sys
+from itertools import takewhile
+from typing import TYPE_CHECKING
 
-from bench import control_plane
+from bench import control_plane, store
 
-BENCHMARKS = {"control-plane": control_plane.main}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"control-plane": control_plane.main, "store": store.main}
 
 
-def main(names: list[str]) -> int:
-    """Run them in order; the exit status is 2 for an unknown name."""
+def main(arguments: list[str]) -> int:
+    """Run them in order; what follows the names are their options. The exit status is 2 for an unknown name."""
+    names = list(takewhile(lambda argument: not argument.startswith("-"), arguments))
+    options = arguments[len(names) :]
     unknown = [name for name in names if name not in BENCHMARKS]
-    if unknown:
-        print(f"unknown: {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}", file=sys.stderr)
+    if unknown or (options and not names):
+        print(f"unknown: {', '.join(unknown) or options[0]}; known: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     for name in names or list(BENCHMARKS):
-        print(f"== {name}")
-        BENCHMARKS[name]()
+        print(f"== {name}", flush=True)
+        BENCHMARKS[name](options)
     return 0
 
 
