@@ -32,7 +32,7 @@ from penstock.store.record import Record
 from penstock.store.request import split_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from penstock.store.config import Limits
     from penstock.store.health import Health
@@ -63,7 +63,7 @@ class ObjectRoutes:
             raise Refused(MISSING_LENGTH)
         claim = declared(request, object_bytes=self._limits.object_bytes)
         conditions = write_conditions(request.fields)
-        headers, user = _stored_metadata(request)
+        headers, user = stored_metadata(request.fields)
         self._health.require_writable()
         self._health.require_space(claim.length or 0)
         wanted = {"sha256", *claim.algorithms} | (set() if request.presigned else {"md5"})
@@ -73,9 +73,9 @@ class ObjectRoutes:
                 bucket=request.bucket,
                 key=request.key,
                 size=incoming.size,
-                etag=_etag(digests),
+                etag=etag_of(digests),
                 sha256=digests["sha256"].hex(),
-                content_type=_content_type(request),
+                content_type=content_type_of(request.fields),
                 modified_us=self._microseconds(),
                 headers=headers,
                 user=user,
@@ -116,8 +116,8 @@ class ObjectRoutes:
             on_source.check_copy(source.etag, source.modified)
             headers, user, content_type = source.headers, source.user, source.content_type
             if directive == "REPLACE":
-                headers, user = _stored_metadata(request)
-                content_type = _content_type(request)
+                headers, user = stored_metadata(request.fields)
+                content_type = content_type_of(request.fields)
             return Record(
                 bucket=request.bucket,
                 key=request.key,
@@ -189,25 +189,24 @@ def _verified(stored: Stored) -> bytes:
     return data
 
 
-def _etag(digests: dict[str, bytes]) -> str:
+def etag_of(digests: dict[str, bytes]) -> str:
     """MD5 where S3 clients compare it; else a strong tag that nobody can take for MD5 (design §6)."""
     return digests["md5"].hex() if "md5" in digests else f"sha256-{digests['sha256'].hex()}"
 
 
-def _content_type(request: S3Request) -> str:
-    return field_value(request.fields.get("content-type", "")) or OPAQUE_TYPE
+def content_type_of(fields: Mapping[str, str]) -> str:
+    """The media type that a write leaves with the object. Raises `Refused`."""
+    return field_value(fields.get("content-type", "")) or OPAQUE_TYPE
 
 
-def _stored_metadata(request: S3Request) -> tuple[dict[str, str], dict[str, str]]:
+def stored_metadata(fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The standard headers and the `x-amz-meta-…` values that a write leaves with the object."""
-    headers = {name: field_value(request.fields[name]) for name in _STORED_HEADERS if name in request.fields}
+    headers = {name: field_value(fields[name]) for name in _STORED_HEADERS if name in fields}
     if "content-encoding" in headers:
         codings = [coding.strip() for coding in headers.pop("content-encoding").split(",")]
         kept = ",".join(coding for coding in codings if coding and coding != "aws-chunked")
         headers |= {"content-encoding": kept} if kept else {}
-    user = {
-        name.removeprefix(_USER): field_value(value) for name, value in request.fields.items() if name.startswith(_USER)
-    }
+    user = {name.removeprefix(_USER): field_value(value) for name, value in fields.items() if name.startswith(_USER)}
     if sum(len(name) + len(value) for name, value in user.items()) > _MOST_USER_BYTES:
         raise Refused(INVALID_REQUEST, "Your metadata headers exceed the maximum allowed metadata size.")
     return headers, user

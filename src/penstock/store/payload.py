@@ -61,13 +61,7 @@ class Declared:
 
 def declared(request: S3Request, *, object_bytes: int) -> Declared:
     """The declarations of an upload, checked as far as that goes before its first byte. Raises `Refused`."""
-    digests = {}
-    if "content-md5" in request.fields:
-        digests["md5"] = _decoded(request.fields["content-md5"], "md5")
-    for name, value in request.parameters.items():
-        if name.startswith(_CHECKSUM) and name not in _NOT_VALUES:
-            algorithm = _algorithm(name)
-            digests[algorithm] = _decoded(value, algorithm)
+    digests = declared_digests(request.fields, request.parameters)
     promised = trailing_checksum(request)
     trailing = _algorithm(promised) if promised else None
     if len(digests.keys() - {"md5"}) + (trailing is not None) > 1:
@@ -83,6 +77,18 @@ def declared(request: S3Request, *, object_bytes: int) -> Declared:
         length=length,
         trailing=trailing,
     )
+
+
+def declared_digests(fields: Mapping[str, str], parameters: Mapping[str, str]) -> dict[str, bytes]:
+    """Content-MD5 of `fields` and `x-amz-checksum-…` of `parameters`, by algorithm. Raises `Refused`."""
+    digests = {}
+    if "content-md5" in fields:
+        digests["md5"] = _decoded(fields["content-md5"], "md5")
+    for name, value in parameters.items():
+        if name.startswith(_CHECKSUM) and name not in _NOT_VALUES:
+            algorithm = _algorithm(name)
+            digests[algorithm] = _decoded(value, algorithm)
+    return digests
 
 
 async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from penstock.store.bucket_routes import BucketRoutes
 from penstock.store.connection import Connection
 from penstock.store.digests import HashThreads
 from penstock.store.faults import SLOW_DOWN, Refused
+from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
 from penstock.store.object_routes import ObjectRoutes
 from penstock.store.objects import Objects
@@ -93,10 +94,12 @@ class _Server:
             BucketRoutes(objects, self._health, limits=config.limits, region=config.region),
             ObjectRoutes(objects, self._health, limits=config.limits, now=now),
         )
+        verifier = Verifier(lookup=config.credentials.get, region=config.region)
         self._sessions = Sessions(
             config,
-            verifier=Verifier(lookup=config.credentials.get, region=config.region),
+            verifier=verifier,
             routes=routes,
+            forms=FormRoutes(objects, self._health, verifier=verifier, limits=config.limits),
             health=self._health,
             now=now,
             log=log,

@@ -12,6 +12,7 @@ from penstock.store import cors
 from penstock.store.answers import Answer, refusal, render_head
 from penstock.store.body import Body
 from penstock.store.faults import INTERNAL_ERROR, Disconnected, Refused
+from penstock.store.form_routes import is_form
 from penstock.store.head import Head, parse_head
 from penstock.store.reactor import READABLE, DeadlinePassed, ShuttingDown, ready
 from penstock.store.request import authorise
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from penstock.sigv4 import Verifier
     from penstock.store.config import StoreConfig
     from penstock.store.connection import Connection
+    from penstock.store.form_routes import FormRoutes
     from penstock.store.health import Health
     from penstock.store.routes import Routes
 
@@ -37,6 +39,7 @@ class Sessions:
         *,
         verifier: Verifier,
         routes: Routes,
+        forms: FormRoutes,
         health: Health,
         now: Callable[[], float],
         log: Callable[..., None],
@@ -46,6 +49,7 @@ class Sessions:
         self._limits = config.limits
         self._verifier = verifier
         self._routes = routes
+        self._forms = forms
         self._health = health
         self._now = now
         self._log = log
@@ -90,9 +94,11 @@ class Sessions:
             return self._health_answer()
         if head.method == "OPTIONS":
             return cors.preflight(head.fields, self._config.cors_origins)
-        request = authorise(head, body, verifier=self._verifier, now=datetime.fromtimestamp(self._now(), UTC))
+        now = datetime.fromtimestamp(self._now(), UTC)
         try:
-            return await self._routes.answer(request)
+            if is_form(head):
+                return await self._forms.post(head, body, now=now)
+            return await self._routes.answer(authorise(head, body, verifier=self._verifier, now=now))
         except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
             raise
         except OSError as error:  # of the disk: a socket's errors are `Disconnected`

@@ -34,6 +34,11 @@ def root(name: str, content: str | Iterable[str]) -> str:
     return f'{_DECLARATION}<{name} xmlns="{_NAMESPACE}">{"".join(content)}</{name}>'
 
 
+def plain(name: str, content: Iterable[str]) -> str:
+    """A whole document without a namespace, which a few of S3's have not."""
+    return f"{_DECLARATION}<{name}>{''.join(content)}</{name}>"
+
+
 def error(code: str, message: str, *, resource: str, request_id: str) -> str:
     """An error document (S3 API, Error responses), which has no namespace."""
     content = tag("Code", code) + tag("Message", message) + tag("Resource", resource) + tag("RequestId", request_id)
