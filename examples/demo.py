@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from penstock.client import Penstock, PenstockClientError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from penstock.client import Asset, Event, Run
 
@@ -91,8 +92,7 @@ def show(console: Console, photograph: Path, data: Path, url: str) -> None:
     say("\nThe same by curl:\n")
     say(curl_commands(url, key, photograph, asset.content_type), markup=False)
     if sys.stdin.isatty() and sys.stdout.isatty():
-        say(f"\nThe server stays up: interactive documentation at {url}/v1/docs. Ctrl-C stops it.")
-        wait_for_interrupt()
+        wait_for_interrupt(lambda: say(f"\nThe server stays up: documentation at {url}/v1/docs. Ctrl-C stops it."))
     else:
         say("\nThe server stops now. On a terminal the demo leaves it up.")
 
@@ -206,11 +206,14 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def wait_for_interrupt() -> None:
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        print()
+def wait_for_interrupt(announce: Callable[[], None]) -> None:
+    """Announce it, and wait. Ctrl-C is awaited from before the message on, and only noted: none can fall between."""
+    asked = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: asked.set())
+    announce()
+    asked.wait()
+    signal.signal(signal.SIGINT, before)
+    print()
 
 
 def tail(log: Path) -> str:

@@ -144,7 +144,7 @@ def test_a_store_that_is_away_is_waited_for_and_in_the_end_the_asset_stays_usabl
     acme, asset = admitted(core)
     core.objects.before["read"] = fail
 
-    for _ in range(100):
+    for _ in range(300):
         core.worker.drain()
         core.clock.advance(timedelta(minutes=16))
 

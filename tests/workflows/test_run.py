@@ -258,7 +258,7 @@ def test_an_outage_without_end_ends_the_run_and_gives_the_money_back(core: Core)
     core.models.behaviours["model"] = model
     run = core.submit(acme)
 
-    for _ in range(200):
+    for _ in range(300):
         core.worker.drain()
         core.clock.advance(LATER)
     assert not core.has_jobs()

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from penstock.telemetry import Log
 
 _IDLE_WAIT = timedelta(seconds=1)
-_MAX_OUTAGES = 50
-"""Attempts that met an outage of something behind them: not the job's fault, so it gets more patience, of hours."""
+_MAX_OUTAGES = 240
+"""Attempts that met an outage of something behind them: not the job's fault, so it gets an hour."""
+_OUTAGE_DELAY = timedelta(seconds=15)
+"""The longest pause between looks whether an outage is over: nobody shall wait long for what works again."""
 
 
 class Flow(Protocol):
@@ -191,7 +193,7 @@ class Worker:
             self._give_up(job, reason)
             return
         with self._database.write() as tx:
-            tx.fenced.postpone(job, run_at=self._clock.now() + self._delay(outages), error=reason)
+            tx.fenced.postpone(job, run_at=self._clock.now() + min(self._delay(outages), _OUTAGE_DELAY), error=reason)
         self._log("job.retried", job_id=job.id, kind=job.kind, failures=job.failures, error=reason)
 
     def _give_up(self, job: Job, reason: str) -> None:
