@@ -107,6 +107,10 @@ class Loads:
         self._rates: dict[tuple[str, str], float] = {}
         self._ready: set[tuple[str, str]] = set()
 
+    def warm_up(self, server: Server) -> None:
+        """A store's first object may cost it what no later one does."""
+        self._small_targets(server)
+
     # --- large
 
     def put(self, server: Server, turn: int) -> Outcome:

@@ -74,8 +74,7 @@ def swift(directory: Path) -> Iterator[Server]:
     directory.mkdir(parents=True)
     with swift_bucket(directory, bucket="bench") as bucket:
         roots = set(children(os.getpid())) - before
-        version = _output(program, "--version").split()[-1]
-        yield _ready("Swift", version, bucket.origin, roots, credentials=bucket.credentials)
+        yield _ready("Swift", _package_version(program, "swift"), bucket.origin, roots, credentials=bucket.credentials)
 
 
 @contextlib.contextmanager
@@ -204,6 +203,13 @@ def _program(name: str, how: str) -> str:
 def _output(*command: str) -> str:
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
     return run.stdout
+
+
+def _package_version(program: str, package: str) -> str:
+    """Of the Python package that brought a program; the program's first line names its interpreter."""
+    with Path(program).open(encoding="utf-8") as script:
+        interpreter = script.readline().removeprefix("#!").strip()
+    return _output(interpreter, "-c", f"import importlib.metadata as m; print(m.version('{package}'))").strip()
 
 
 def _commit(tree: Path) -> str:

@@ -81,7 +81,7 @@ def _multipart(loads: Loads, limits: Limits, sizes: Sizes) -> Row:
     return Row(
         heading=Heading(
             name="multipart",
-            title=f"multipart {sizes.total / 1e9:.1f} GB in parts of {_mib(sizes.part)} on {ways}",
+            title=f"multipart {_gb(sizes.total)} in parts of {_mib(sizes.part)} on {ways}",
             unit=BANDWIDTH,
         ),
         load=loads.multipart,
@@ -133,7 +133,7 @@ def _idle(loads: Loads, sizes: Sizes) -> Row:
 
 def _complete(loads: Loads, sizes: Sizes) -> Row:
     total = sizes.part * sizes.parts_to_complete
-    title = f"complete alone, of {total / 1e9:.1f} GB in {sizes.parts_to_complete} parts"
+    title = f"complete alone, of {_gb(total)} in {sizes.parts_to_complete} parts"
     return Row(
         heading=Heading(name="complete", title=title, unit=DURATION, most=50),
         load=loads.complete,
@@ -143,7 +143,7 @@ def _complete(loads: Loads, sizes: Sizes) -> Row:
 
 
 def _put_huge(loads: Loads, sizes: Sizes) -> Row:
-    title = f"peak RSS during PUT {sizes.huge / 1e9:.1f} GB"
+    title = f"peak RSS during PUT {_gb(sizes.huge)}"
     return Row(
         heading=Heading(name="put-huge", title=title, unit=MEMORY, most=80),
         load=loads.put_huge,
@@ -165,6 +165,10 @@ def _kb(size: int) -> str:
 
 def _mb(size: int) -> str:
     return f"{size / 1e6:.0f} MB"
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2g} GB"
 
 
 def _mib(size: int) -> str:

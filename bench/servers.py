@@ -98,7 +98,7 @@ class Server:
         """Whether the server is up and has the bucket. Its first answers may be errors."""
         if self.credentials is None:
             return self.call("GET", "nothing").status == http.HTTPStatus.NOT_FOUND
-        return self.call("PUT").status // 100 == _SUCCESS
+        return self.call("PUT").status in {http.HTTPStatus.OK, http.HTTPStatus.CONFLICT}  # new, or there already
 
     def require_size(self, key: str, size: int) -> None:
         """The server says that the object has so many bytes. Raises RuntimeError."""

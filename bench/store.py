@@ -44,8 +44,11 @@ def main(arguments: list[str]) -> None:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-bench-", dir=options.dir)))
         blocks = -(-max(sizes.large, sizes.total // sizes.lanes) // BLOCK_BYTES)
         source = stack.enter_context(contextlib.closing(Source(blocks * BLOCK_BYTES, scratch=scratch)))
-        rows = [row for row in all_rows(Loads(source, sizes), Limits(source, scratch), sizes) if _wanted(row, options)]
+        loads = Loads(source, sizes)
+        rows = [row for row in all_rows(loads, Limits(source, scratch), sizes) if _wanted(row, options)]
         servers = list(_start(options, scratch, stack))
+        for server in servers:
+            loads.warm_up(server)
         sheet = _run(rows, servers, rounds=options.rounds, scratch=scratch)
         print(_describe(options, scratch, servers))
         print()
