@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from penstock.adapters.system import SystemClock, SystemEntropy
-from penstock.domain.errors import DatabaseUnavailable, InvalidField, PenstockError
+from penstock.domain.errors import DatabaseUnavailable, InvalidField, ObjectStoreUnavailable, PenstockError
 from penstock.store.config import StoreConfig, load_or_create_credentials
 from penstock.telemetry import Log
 
@@ -40,8 +40,18 @@ if TYPE_CHECKING:
     from penstock.services.health import Health
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
+    from penstock.store.fsck import Check
 
-__all__ = ["Administration", "PenstockError", "administration", "migrate", "serve_api", "serve_store", "serve_worker"]
+__all__ = [
+    "Administration",
+    "PenstockError",
+    "administration",
+    "check_store",
+    "migrate",
+    "serve_api",
+    "serve_store",
+    "serve_worker",
+]
 
 _MAX_INLINE_BYTES = 10 * 2**20
 _INLINE_LIFETIME = timedelta(hours=24)
@@ -54,7 +64,7 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
     from penstock.store.server import serve
 
     config = StoreConfig(
-        directory=settings.data.absolute() / "objects",
+        directory=_objects_directory(settings),
         credentials=load_or_create_credentials(_credentials_file(settings)),
         host=settings.host,
         port=settings.store_port,
@@ -171,6 +181,22 @@ def migrate(settings: Settings) -> str:
     except SchemaNewerError as error:
         raise DatabaseUnavailable(str(error)) from error
     return REVISIONS[-1]
+
+
+@contextmanager
+def check_store(settings: Settings, *, progress: Callable[[float], None]) -> Iterator[tuple[Check, Callable[[], int]]]:
+    """A check of the embedded store's files, and what rebuilds its index; the store cannot run meanwhile.
+
+    Raises `ObjectStoreUnavailable` while it runs, and `OSError` when the data directory holds no store.
+    """
+    from penstock.store.fsck import Check, InUseError, exclusive, rebuild_index
+
+    directory = _objects_directory(settings)
+    try:
+        with exclusive(directory):
+            yield Check(directory, progress=progress), lambda: rebuild_index(directory)
+    except InUseError as error:
+        raise ObjectStoreUnavailable(str(error)) from error
 
 
 class Administration:
@@ -356,6 +382,10 @@ def _catalog(settings: Settings) -> Catalog:
         return parse_catalog(tomllib.loads(text))
     except (OSError, tomllib.TOMLDecodeError, CatalogError) as error:
         raise InvalidField(("catalog",), str(error)) from error
+
+
+def _objects_directory(settings: Settings) -> Path:
+    return settings.data.absolute() / "objects"
 
 
 def _credentials_file(settings: Settings) -> Path:

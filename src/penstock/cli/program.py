@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, runs, serve, uploads
+from penstock.cli import administration, fsck, runs, serve, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -28,6 +28,7 @@ keys.command("create")(administration.create_key)
 keys.command("list")(administration.list_keys)
 keys.command("revoke")(administration.revoke_key)
 program.command("migrate")(administration.migrate)
+program.command("fsck")(fsck.fsck)
 
 
 @program.command()

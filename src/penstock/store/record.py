@@ -24,6 +24,10 @@ class DamagedError(Exception):
     """A file of the store that does not end in a whole record, or that is shorter or longer than it says."""
 
 
+class FlippedError(DamagedError):
+    """A whole record with other bytes than were written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One object. `etag` is without quotes, `sha256` in hex, `modified_us` microseconds since the epoch (UTC).
@@ -74,5 +78,5 @@ def read_record(fd: int) -> Record:
     if text_size + _TRAILER.size > len(tail):
         text = os.pread(fd, text_size, data_size)
     if zlib.crc32(text) != checksum:
-        raise DamagedError("the record's checksum is wrong")
+        raise FlippedError("the record's checksum is wrong")
     return Record(**json.loads(text))

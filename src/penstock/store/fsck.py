@@ -1,0 +1,254 @@
+"""Compares everything in a data directory with what it says of itself. It reads; only `rebuild_index` changes anything.
+
+The store must not be running: what it is writing would look like damage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.store.digests import HashThreads
+from penstock.store.index import KeyIndex
+from penstock.store.layout import SHARDS, Layout, entry_name, open_to_read, opened
+from penstock.store.objects import Objects
+from penstock.store.record import DamagedError, FlippedError, Record, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_STEP = 1024 * 1024
+_NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class InUseError(Exception):
+    """A store process serves the directory."""
+
+
+class Kind(StrEnum):
+    """What is wrong with a file."""
+
+    MISSING = "missing"
+    STRAY = "stray"
+    TRUNCATED = "truncated"
+    FLIPPED = "flipped"
+    UNREADABLE = "unreadable"
+    TEMPORARY = "temporary"
+    INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be. `path` is relative to the data directory."""
+
+    kind: Kind
+    path: str
+    detail: str
+
+
+class Check:
+    """One pass over a data directory. `objects` and `bytes` grow while `findings` runs; memory does not.
+
+    `progress` is called after every shard with the share that is done, and after every MiB that was hashed.
+    """
+
+    def __init__(self, directory: Path, *, progress: Callable[[float], None]) -> None:
+        self.objects = 0
+        self.bytes = 0
+        self._root = directory
+        self._layout = Layout(directory)
+        self._progress = progress
+        self._share = 0.0
+        self._buffer = bytearray(_STEP)
+        self._buckets: set[str] = set()
+
+    def findings(self) -> Iterator[Finding]:
+        """Everything that is wrong. Raises `OSError` when the directory is no store's."""
+        self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
+        for file in _sorted(self._layout.temporary):
+            yield self._finding(
+                Kind.TEMPORARY, file.path, "left by a write that did not end; the next start removes it"
+            )
+        for file in _sorted(self._layout.objects):
+            if file.name not in SHARDS or not file.is_dir(follow_symlinks=False):
+                yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+        with _index_copy(self._layout.index) as index:
+            if index is None:
+                yield Finding(
+                    kind=Kind.INDEX, path=self._layout.index.name, detail="cannot be read; the next start rebuilds it"
+                )
+            for number, shard in enumerate(SHARDS):
+                yield from self._shard(shard, index)
+                self._share = (number + 1) / len(SHARDS)
+                self._progress(self._share)
+
+    def _shard(self, shard: str, index: KeyIndex | None) -> Iterator[Finding]:
+        known = index.files(shard) if index else {}
+        directory = f"{self._layout.objects}/{shard}"
+        if not Path(directory).is_dir():
+            yield self._finding(Kind.MISSING, directory, "a directory of the store")
+        else:
+            for file in _sorted(directory):
+                name, dot, _ = file.name.partition(".")
+                if not _NAME.fullmatch(name) or name[:2] != shard or not file.is_file(follow_symlinks=False):
+                    yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+                elif dot:
+                    yield from self._linked(file.path, name)
+                else:
+                    yield from self._entry(file, known.pop(file.name, None), indexed=index is not None)
+        for name in known:
+            yield self._finding(Kind.MISSING, self._layout.entry(name), "an object that the index knows has no file")
+
+    def _linked(self, path: str, name: str) -> Iterator[Finding]:
+        """Data of a copy must be named by the record of its key; the record is checked where it stands."""
+        try:
+            with opened(self._layout.entry(name)) as fd:
+                named = read_record(fd).linked == Path(path).name
+        except DamagedError:
+            return  # whose data this is, nobody can say while the record is damaged
+        except FileNotFoundError:
+            named = False
+        except OSError as error:
+            yield self._finding(Kind.UNREADABLE, path, _reason(error))
+            return
+        if not named:
+            yield self._finding(Kind.STRAY, path, "data that no record names")
+
+    def _entry(self, file: os.DirEntry[str], indexed_as: tuple[int, int] | None, *, indexed: bool) -> Iterator[Finding]:
+        self.objects += 1
+        try:
+            with opened(file.path) as fd:
+                record = read_record(fd)
+                found = self._wrong_place(record, file.name) or self._wrong_data(record, fd)
+            stat = file.stat(follow_symlinks=False)
+        except FlippedError as error:
+            found = Kind.FLIPPED, str(error)
+        except DamagedError as error:
+            found = Kind.TRUNCATED, f"{error}: it was cut off, or its end was overwritten"
+        except OSError as error:
+            found = Kind.UNREADABLE, _reason(error)
+        else:
+            if indexed and indexed_as != (stat.st_ino, stat.st_mtime_ns):
+                detail = "the index knows another version" if indexed_as else "not in the index"
+                yield self._finding(Kind.INDEX, file.path, f"{detail}: {record.bucket}/{record.key}")
+            if found:
+                found = found[0], f"{found[1]}: {record.bucket}/{record.key}"
+        if found:
+            yield self._finding(found[0], file.path, found[1])
+
+    def _wrong_place(self, record: Record, name: str) -> tuple[Kind, str] | None:
+        if entry_name(record.bucket, record.key) != name:
+            return Kind.STRAY, "the object of another key"
+        if record.bucket not in self._buckets:
+            return Kind.STRAY, "an object in a bucket that does not exist"
+        return None
+
+    def _wrong_data(self, record: Record, fd: int) -> tuple[Kind, str] | None:
+        if record.linked is None:
+            return self._wrong_bytes(record, fd)
+        try:
+            data = open_to_read(self._layout.entry(record.linked))
+        except FileNotFoundError:
+            return Kind.MISSING, f"the data {record.linked} that the record names"
+        try:
+            return self._wrong_bytes(record, data)
+        finally:
+            os.close(data)
+
+    def _wrong_bytes(self, record: Record, fd: int) -> tuple[Kind, str] | None:
+        digest, position, view = hashlib.sha256(), 0, memoryview(self._buffer)
+        while position < record.size:
+            count = os.preadv(fd, [view[: record.size - position]], position)
+            if not count:
+                return Kind.TRUNCATED, f"{position} bytes of {record.size}"
+            digest.update(view[:count])
+            position += count
+            self.bytes += count
+            if count == _STEP:
+                self._progress(self._share)
+        if digest.hexdigest() != record.sha256:
+            return Kind.FLIPPED, "the data does not have the SHA-256 of the record"
+        return None
+
+    def _finding(self, kind: Kind, path: str, detail: str) -> Finding:
+        return Finding(kind=kind, path=str(Path(path).relative_to(self._root)), detail=detail)
+
+
+def rebuild_index(directory: Path) -> int:
+    """Throw the index away and make it anew from the files. Returns how many objects it lists."""
+    index = Layout(directory).index
+    for suffix in ("", "-wal", "-shm"):
+        index.with_name(index.name + suffix).unlink(missing_ok=True)
+    threads = HashThreads(0)
+    objects = Objects(directory, threads=threads)
+    try:
+        return objects.reconcile()
+    finally:
+        objects.close()
+        threads.close()
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep store processes away, without writing. Raises `InUseError`, and `OSError` when this is no data directory."""
+    descriptor = os.open(directory / "store.lock", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUseError(f"a store process serves {directory}; stop it first") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _index_copy(path: Path) -> Iterator[KeyIndex | None]:
+    """A copy of the index, because SQLite writes beside a database even to read it; None when it cannot be read."""
+    with tempfile.TemporaryDirectory(prefix="penstock-fsck-") as place:
+        copy = Path(place) / path.name
+        for suffix in ("", "-wal"):
+            original = path.with_name(path.name + suffix)
+            if original.exists():
+                shutil.copyfile(original, copy.with_name(copy.name + suffix))
+        if not _is_sound(copy):
+            yield None
+            return
+        index = KeyIndex(copy)
+        try:
+            yield index
+        finally:
+            index.close()
+
+
+def _is_sound(path: Path) -> bool:
+    if not path.exists():
+        return False
+    db = sqlite3.connect(path)
+    try:
+        sound: bool = db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+        db.execute("SELECT name, inode, mtime_ns FROM entry LIMIT 1")
+    except sqlite3.DatabaseError:
+        return False
+    else:
+        return sound
+    finally:
+        db.close()
+
+
+def _sorted(directory: str) -> list[os.DirEntry[str]]:
+    return sorted(os.scandir(directory), key=lambda file: file.name)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or "cannot be read"
