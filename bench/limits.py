@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from bench.source import Source
 
-_STEP = 1024 * 1024
+_STEP = 64 * 1024
+"""Larger writes make larger folios, which some virtual machines have to ask their host for."""
 _PATIENCE_SECONDS = 120
 
 

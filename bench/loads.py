@@ -43,6 +43,8 @@ class Sizes:
     first_small: int = 400
     seconds: float = 3.0
     idle: int = 5000
+    settled: bool = True
+    """Whether each measurement begins with nothing left to write, so that nobody pays for what another has written."""
 
     @property
     def total(self) -> int:
@@ -60,6 +62,7 @@ QUICK = Sizes(
     first_small=32,
     seconds=0.05,
     idle=30,
+    settled=False,
 )
 
 
@@ -82,19 +85,6 @@ class _Reading:
         return Outcome(
             figure=count / self.seconds, cpu=self.cpu * 1000 / count, peak_mb=self.peak_mb, busy=self.busy
         )  # fmt: skip
-
-
-@contextmanager
-def _measuring(server: Server) -> Iterator[_Reading]:
-    reading = _Reading()
-    os.sync()  # nobody pays for what another has written
-    meter = Meter(server.roots)
-    own, begun = time.process_time(), time.perf_counter()
-    yield reading
-    reading.seconds = time.perf_counter() - begun
-    cost = meter.read()
-    reading.cpu, reading.peak_mb = cost.cpu, cost.peak_mb
-    reading.busy = (time.process_time() - own) / reading.seconds
 
 
 class Loads:
@@ -141,7 +131,7 @@ class Loads:
             self._require_content(server, key, size)
             self._ready.add((key, server.name))
         target = server.target("GET", key)
-        with closing(Wire(server.origin)) as wire, _measuring(server) as reading:
+        with closing(Wire(server.origin)) as wire, self._measuring(server) as reading:
             answer = wire.discard(target)
         if answer.status != _OK or answer.length != size:
             raise RuntimeError(f"{server.name}: GET: {answer.status}, {answer.length} bytes")
@@ -153,7 +143,7 @@ class Loads:
             return self._put_in_parallel(server, turn)
         key, total = f"multipart-{turn}", self._sizes.total
         upload_id = server.begin_multipart(key)
-        with _measuring(server) as reading:
+        with self._measuring(server) as reading:
             etags = self._send_parts(server, key, upload_id, self._sizes.parts)
             server.complete_multipart(key, upload_id, etags)
         server.require_size(key, total)
@@ -168,7 +158,7 @@ class Loads:
         key, parts = f"complete-{turn}", self._sizes.parts_to_complete
         upload_id = server.begin_multipart(key)
         etags = self._send_parts(server, key, upload_id, parts)
-        with _measuring(server) as reading:
+        with self._measuring(server) as reading:
             server.complete_multipart(key, upload_id, etags)
         server.require_size(key, self._sizes.part * parts)
         server.must("DELETE", key)
@@ -213,12 +203,24 @@ class Loads:
 
     # --- inside
 
+    @contextmanager
+    def _measuring(self, server: Server) -> Iterator[_Reading]:
+        if self._sizes.settled:
+            os.sync()
+        reading, meter = _Reading(), Meter(server.roots)
+        own, begun = time.process_time(), time.perf_counter()
+        yield reading
+        reading.seconds = time.perf_counter() - begun
+        cost = meter.read()
+        reading.cpu, reading.peak_mb = cost.cpu, cost.peak_mb
+        reading.busy = (time.process_time() - own) / reading.seconds
+
     def _put(
         self, server: Server, key: str, size: int, *, headers: dict[str, str] | None = None, keep: bool = False
     ) -> Outcome:
         target = server.target("PUT", key, headers=tuple((headers or {}).items()))
         slices = self._source.slices(size)
-        with closing(Wire(server.origin)) as wire, _measuring(server) as reading:
+        with closing(Wire(server.origin)) as wire, self._measuring(server) as reading:
             answer = wire.send_files("PUT", target, slices, headers=headers)
         require_success(server, f"PUT {key}", answer.status, answer.body)
         server.require_size(key, size)
@@ -272,7 +274,7 @@ class Loads:
                 answer = wire.send_files("PUT", server.target("PUT", key), self._source.slices(size))
             require_success(server, f"PUT {key}", answer.status, answer.body)
 
-        with _measuring(server) as reading:
+        with self._measuring(server) as reading:
             _together(len(keys), lane)
         for key in keys:
             server.require_size(key, size)
@@ -283,14 +285,14 @@ class Loads:
         body = self._source.small(self._sizes.small)
         targets = server.targets("PUT", [f"{prefix}/{number}" for number in range(count)])
         heads = prepare(server.origin, "PUT", targets, length=len(body))
-        with closing(Swarm(server.origin, connections)) as swarm, _measuring(server) as reading:
+        with closing(Swarm(server.origin, connections)) as swarm, self._measuring(server) as reading:
             swarm.run(heads, body=body)
         return reading.small(count)
 
     def _get_many(self, server: Server, targets: list[str], count: int, *, connections: int) -> Outcome:
         heads = prepare(server.origin, "GET", targets, length=None)
         heads = [heads[number % len(heads)] for number in range(count)]
-        with closing(Swarm(server.origin, connections)) as swarm, _measuring(server) as reading:
+        with closing(Swarm(server.origin, connections)) as swarm, self._measuring(server) as reading:
             swarm.run(heads, answer_bytes=self._sizes.small)
         return reading.small(count)
 
