@@ -25,9 +25,10 @@ def test_open_streams_and_long_polls_end_in_good_order(tmp_path: Path) -> None:
         stream = _open(native, f"/v1/uploads/{upload['id']}/events")
         poll = _open(native, f"/v1/runs/{runs[2]['id']}?wait=60")
         answers: list[bytes] = []
+        begun = stream.getresponse()
         readers = [
-            threading.Thread(target=lambda c=connection: answers.append(c.getresponse().read()))
-            for connection in (stream, poll)
+            threading.Thread(target=lambda: answers.append(begun.read())),
+            threading.Thread(target=lambda: answers.append(poll.getresponse().read())),
         ]
         for reader in readers:
             reader.start()
