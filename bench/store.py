@@ -45,14 +45,21 @@ def main(arguments: list[str]) -> None:
         blocks = -(-max(sizes.large, sizes.total // sizes.lanes) // BLOCK_BYTES)
         source = stack.enter_context(contextlib.closing(Source(blocks * BLOCK_BYTES, scratch=scratch)))
         loads = Loads(source, sizes)
-        rows = [row for row in all_rows(loads, Limits(source, scratch), sizes) if _wanted(row, options)]
+        rows = [
+            row
+            for row in all_rows(loads, Limits(source, scratch, settled=sizes.settled), sizes)
+            if _wanted(row, options)
+        ]
         servers = list(_start(options, scratch, stack))
         for server in servers:
             loads.warm_up(server)
-        sheet = _run(rows, servers, rounds=options.rounds, scratch=scratch)
-        print(_describe(options, scratch, servers))
-        print()
-        print(sheet.render([row.heading for row in rows], ours=_OURS))
+        sheet = Sheet()
+        try:
+            _run(sheet, rows, servers, rounds=options.rounds, scratch=scratch)
+        finally:  # what was measured before an end that came early is worth having
+            print(_describe(options, scratch, servers))
+            print()
+            print(sheet.render([row.heading for row in rows], ours=_OURS), flush=True)
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -94,8 +101,7 @@ def _start(options: argparse.Namespace, scratch: Path, stack: contextlib.ExitSta
             _tell(f"  left out; it takes: {how}")
 
 
-def _run(rows: Sequence[Row], servers: Sequence[Server], *, rounds: int, scratch: Path) -> Sheet:
-    sheet = Sheet()
+def _run(sheet: Sheet, rows: Sequence[Row], servers: Sequence[Server], *, rounds: int, scratch: Path) -> None:
     for row in rows:
         name = row.heading.name
         for turn in range(min(rounds, row.most_rounds)):
@@ -104,7 +110,6 @@ def _run(rows: Sequence[Row], servers: Sequence[Server], *, rounds: int, scratch
                     _measure(sheet, row, server, turn, scratch=scratch)
             for limit, measure in row.limits.items():
                 sheet.add(name, limit, measure())
-    return sheet
 
 
 def _measure(sheet: Sheet, row: Row, server: Server, turn: int, *, scratch: Path) -> None:
