@@ -272,6 +272,11 @@ class StoreProcess:
         assert line.startswith("store ready http://127.0.0.1:"), line
         return Store(port=int(line.rpartition(":")[2]), directory=self.directory)
 
+    def end(self) -> None:
+        """Let it come to an orderly end."""
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE_SECONDS) == 0
+
     def kill(self) -> None:
         """End it as a power cut would end a process."""
         self.process.send_signal(signal.SIGKILL)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import random
 import shutil
 import subprocess
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -25,54 +23,6 @@ OLD, NEW = b"old version", b"new version"
 
 def sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
-
-
-def test_acknowledged_objects_survive_kill_9_and_nothing_partial_shows(tmp_path: Path) -> None:
-    acknowledged: dict[str, str] = {}
-    attempted: dict[str, set[str]] = {}
-    for round_number in range(3):
-        with StoreProcess(tmp_path, "--no-log") as process:
-            store = process.ready()
-            writers = [
-                threading.Thread(target=write_until_it_dies, args=(store, seed, acknowledged, attempted))
-                for seed in range(round_number * 10, round_number * 10 + 4)
-            ]
-            already = len(acknowledged)
-            for writer in writers:
-                writer.start()
-            deadline = time.monotonic() + 20
-            while len(acknowledged) < already + 40:
-                assert time.monotonic() < deadline
-                time.sleep(0.001)
-            process.kill()
-            for writer in writers:
-                writer.join()
-
-    with store_in_thread(tmp_path) as store:
-        listing = store.call("GET", "", query={"list-type": "2"}).body
-        for key, digest in acknowledged.items():
-            assert sha256(store.get(key).body) == digest
-            assert f"<Key>{key}</Key>".encode() in listing
-        for key, digests in attempted.items():
-            response = store.get(key)
-            assert response.status == 404 or sha256(response.body) in digests
-        assert not list((tmp_path / "tmp").iterdir())
-
-
-def write_until_it_dies(store: Store, seed: int, acknowledged: dict[str, str], attempted: dict[str, set[str]]) -> None:
-    """PUT keys that no other writer uses; note what was acknowledged, and what might have been."""
-    chance = random.Random(seed)  # noqa: S311 - sizes and bytes, not secrets
-    number = 0
-    while True:
-        key, body = f"{seed}-{number}", chance.randbytes(chance.choice([10, 20_000, 400_000]))
-        attempted.setdefault(key, set()).add(sha256(body))
-        number += 1
-        try:
-            response = store.put(key, body)
-        except (OSError, EOFError):
-            return
-        assert response.status == 200
-        acknowledged[key] = sha256(body)
 
 
 @pytest.mark.parametrize(

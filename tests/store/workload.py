@@ -1,0 +1,208 @@
+"""Clients that change a store in every way it knows until it dies, and a look at what is left of it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+from penstock.sigv4 import Form, sign_form
+from penstock.store.fsck import Check, Kind, exclusive
+from tests.store.support import BUCKET, PATIENCE_SECONDS, SIGNER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.store.journal import Attempt, Journal
+    from tests.store.support import Response, Store
+
+_SIZES = (0, 10, 5_000, 20_000, 20_000, 70_000, 300_000, 1_200_000)
+CLIENTS = 4
+MOST_AT_ONCE = 2
+"""Keys that one request of a client changes."""
+_OWN_KEYS = 8
+_SHARED_KEYS = 4
+_READ = 64
+_BOUNDARY = "boundary"
+
+
+def sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+class Client:
+    """One client, with keys that only it changes and some that all change."""
+
+    def __init__(self, store: Store, journal: Journal, *, number: int, seed: int) -> None:
+        self._store = store
+        self._journal = journal
+        self._chance = random.Random(seed)  # noqa: S311 - sizes and bytes, not secrets
+        self._own = [f"{number}/key {one}" for one in range(_OWN_KEYS)]
+        self._shared = [f"shared/{one}" for one in range(_SHARED_KEYS)]
+        self._ways = (self.put, self.put, self.post_form, self.copy, self.delete, self.delete_many, self.read)
+
+    def step(self) -> None:
+        """One request; raises `OSError` or `EOFError` when the store does not answer."""
+        self._chance.choice(self._ways)()
+
+    def put(self) -> None:
+        key, body = self._chance.choice(self._own + self._shared), self._body()
+        attempt = self._journal.begin(key, sha256(body))
+        self._done(self._store.put(key, body), 200, attempt)
+
+    def post_form(self) -> None:
+        key, body = self._chance.choice(self._own), self._body()
+        attempt = self._journal.begin(key, sha256(body))
+        self._done(post_form(self._store, key, body), 204, attempt)
+
+    def copy(self) -> None:
+        """Copy an own object, which may be a copy itself."""
+        source, key = self._chance.sample(self._own, 2)
+        value = self._value(source)
+        if value is None:
+            return
+        attempt = self._journal.begin(key, value)
+        self._done(copy_object(self._store, source, key), 200, attempt)
+
+    def delete(self) -> None:
+        key = self._chance.choice(self._own + self._shared)
+        attempt = self._journal.begin(key, None)
+        self._done(self._store.call("DELETE", key), 204, attempt)
+
+    def delete_many(self) -> None:
+        keys = self._chance.sample(self._own, MOST_AT_ONCE)
+        attempts = [self._journal.begin(key, None) for key in keys]
+        self._done(delete_objects(self._store, keys), 200, *attempts)
+
+    def read(self) -> None:
+        """What others and we do is seen whole or not at all, also while it happens."""
+        keys = self._journal.known()
+        if keys:
+            key, since = self._chance.choice(keys), self._journal.now()
+            seen = value_of(self._store.get(key))
+            assert seen in self._journal.possible(key, since=since), key
+
+    def _body(self) -> bytes:
+        return self._chance.randbytes(self._chance.choice(_SIZES))
+
+    def _value(self, key: str) -> str | None:
+        """What an own key holds: nobody else changes it, and every request of ours was answered."""
+        if key not in self._journal.known():
+            return None
+        (value,) = self._journal.possible(key)
+        return value
+
+    def _done(self, response: Response, status: int, *attempts: Attempt) -> None:
+        assert response.status == status, (response.status, response.body)
+        self._journal.acknowledge(attempts)
+
+
+@contextmanager
+def clients_at_work(store: Store, journal: Journal, *, seed: int, clients: int = CLIENTS) -> Iterator[threading.Event]:
+    """Clients that go on until the store is gone; raises what one of them met.
+
+    The event must be set before the store is killed: an answer that fails to come earlier is an error.
+    """
+    dying = threading.Event()
+
+    def work(number: int) -> None:
+        client = Client(store, journal, number=number, seed=seed * 100 + number)
+        try:
+            while True:
+                client.step()
+        except (OSError, EOFError):
+            assert dying.wait(PATIENCE_SECONDS), "a request that nothing disturbed was not answered"
+
+    with ThreadPoolExecutor(clients) as pool:
+        working = [pool.submit(work, number) for number in range(clients)]
+        yield dying
+        for one in working:
+            one.result(timeout=PATIENCE_SECONDS)
+
+
+def require_promises(store: Store, journal: Journal) -> None:
+    """Every key shows what was acknowledged last, whole; so does the listing. From then on nothing else may show."""
+    listed = listing(store)
+    for key in journal.known():
+        response = store.get(key)
+        seen = value_of(response)
+        assert seen in journal.possible(key), f"{key} shows {seen}"
+        assert listed.pop(key, None) == (None if seen is None else len(response.body)), key
+        journal.settle(key, seen)
+    assert not listed, "keys that nobody wrote"
+    assert not list((store.directory / "tmp").iterdir())
+
+
+def require_sound(directory: Path, *, index_is_behind: bool = False) -> int:
+    """A check of the store, which must not run, finds nothing wrong. Returns how many strays: they cost space only.
+
+    A store that was killed leaves what it was writing, and an index without the last changes.
+    """
+    with exclusive(directory):
+        found = list(Check(directory, progress=lambda _share: None).findings())
+    stray = [one for one in found if one.kind is Kind.STRAY and one.detail == "data that no record names"]
+    lagging = [
+        one
+        for one in found
+        if one.kind in {Kind.TEMPORARY, Kind.INDEX}
+        or (one.kind is Kind.MISSING and one.detail == "an object that the index knows has no file")
+    ]
+    assert [one for one in found if one not in stray and not (index_is_behind and one in lagging)] == []
+    return len(stray)
+
+
+def value_of(response: Response) -> str | None:
+    """What a GET shows, as the journal notes it."""
+    if response.status == 404:
+        return None
+    assert response.status == 200, (response.status, response.body)
+    assert int(response.headers["content-length"]) == len(response.body)
+    return sha256(response.body)
+
+
+def listing(store: Store) -> dict[str, int]:
+    """Size by key, from all pages of a listing."""
+    sizes: dict[str, int] = {}
+    query = {"list-type": "2", "max-keys": str(_READ)}
+    while True:
+        page = store.call("GET", "", query=query).body.decode()
+        for key, size in re.findall(r"<Contents><Key>(.*?)</Key>.*?<Size>(\d+)</Size>", page):
+            assert key not in sizes
+            sizes[key] = int(size)
+        token = re.search(r"<NextContinuationToken>(.*?)</NextContinuationToken>", page)
+        if not token:
+            return sizes
+        query["continuation-token"] = token[1]
+
+
+def copy_object(store: Store, source: str, key: str) -> Response:
+    """CopyObject within the bucket."""
+    return store.call("PUT", key, headers={"x-amz-copy-source": f"{BUCKET}/{quote(source)}"})
+
+
+def delete_objects(store: Store, keys: list[str]) -> Response:
+    """DeleteObjects."""
+    objects = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+    return store.call("POST", "", query={"delete": ""}, body=f"<Delete>{objects}</Delete>".encode())
+
+
+def post_form(store: Store, key: str, body: bytes) -> Response:
+    """POST Object, as a browser sends it."""
+    form = Form(bucket=BUCKET, key=key, min_bytes=0, max_bytes=10_000_000)
+    fields = sign_form(SIGNER, form, now=datetime.now(UTC), expires_in=timedelta(hours=1))
+    parts = "".join(
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    head = f'{parts}--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    content = head.encode() + body + f"\r\n--{_BOUNDARY}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}", "Content-Length": str(len(content))}
+    return store.exchange(store.plain_head("POST", f"/{BUCKET}", headers) + content)
