@@ -266,11 +266,17 @@ class StoreProcess:
             stream.close()
 
     def ready(self) -> Store:
-        """The store, as soon as it says that it serves."""
+        """The store, as soon as it says that it serves. Raises `EOFError` when it ends before that."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        if not line:
+            raise EOFError("the store ended before it was ready")
         assert line.startswith("store ready http://127.0.0.1:"), line
         return Store(port=int(line.rpartition(":")[2]), directory=self.directory)
+
+    def exit_status(self) -> int:
+        """How it ended, or will end by itself."""
+        return self.process.wait(PATIENCE_SECONDS)
 
     def end(self) -> None:
         """Let it come to an orderly end."""

@@ -24,6 +24,7 @@ class Incoming:
     def __init__(self, path: str, *, digests: Iterable[str], threads: HashThreads) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        failpoint("incoming.begun")
         self.digests = Digests(digests, fd=self.fd, threads=threads)
         self.size = 0
         self._held: bytes | memoryview = b""

@@ -85,6 +85,7 @@ class Objects:
             created = True
         except FileExistsError:
             created = False
+        failpoint("bucket.created")
         sync_directory(self._layout.buckets)
         self._buckets.add(bucket)
         return created
@@ -99,6 +100,7 @@ class Objects:
                 raise Refused(BUCKET_NOT_EMPTY)
             remove(self._layout.bucket(bucket))
             self._buckets.remove(bucket)
+        failpoint("bucket.removed")
         sync_directory(self._layout.buckets)
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -143,6 +145,7 @@ class Objects:
                 name = entry_name(record.bucket, record.key)
                 linked = f"{name}.{secrets.token_hex(8)}"
                 if self._link_data(source, self._layout.entry(linked)):
+                    failpoint("copy.begun")
                     record = replace(record, linked=linked)
                     self._publish_link(name, record, check)
                     return record
