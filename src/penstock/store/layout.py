@@ -6,6 +6,7 @@
     buckets/<bucket>         one empty file per bucket
     index.sqlite3            the ordered keys, for listings; can be rebuilt
     store.lock               held by the process that serves the directory
+    shards.lock              one byte per shard, when several processes serve it together; its content means nothing
 
 `name` is the SHA-256 of bucket and key, `ab` its first two digits: no text of a client ever becomes a file name. Paths
 are plain strings, because every request makes several.
@@ -47,6 +48,7 @@ class Layout:
         self.buckets = str(root / "buckets")
         self.objects = str(root / "objects")
         self.index = root / "index.sqlite3"
+        self.locks = str(root / "shards.lock")
 
     def prepare(self) -> None:
         """Create what is missing, durably."""

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import secrets
-import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from penstock.store.layout import (
     shard_of,
     sync_directory,
 )
+from penstock.store.locks import ShardLocks
 from penstock.store.record import DamagedError, Record, read_record
 
 if TYPE_CHECKING:
@@ -56,19 +56,20 @@ class Stored:
 
 
 class Objects:
-    """All objects of one data directory. Safe to use from several threads of one process."""
+    """All objects of one data directory, for several threads; with `shared` locks also beside other processes."""
 
-    def __init__(self, directory: Path, *, threads: HashThreads) -> None:
+    def __init__(self, directory: Path, *, threads: HashThreads, shared: bool = False) -> None:
         self._threads = threads
         self._layout = Layout(directory)
         self._layout.prepare()
         # Whoever changes what a name stands for holds its shard's lock.
-        self._locks = {shard: threading.Lock() for shard in SHARDS}
+        self._locks = ShardLocks(self._layout.locks if shared else None)
         self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
         self.index = KeyIndex(self._layout.index)
 
     def close(self) -> None:
         self.index.close()
+        self._locks.close()
 
     # --- buckets
 
@@ -92,9 +93,7 @@ class Objects:
 
     def delete_bucket(self, bucket: str) -> None:
         """Raises `Refused` when it does not exist or is not empty."""
-        with contextlib.ExitStack() as stack:
-            for lock in self._locks.values():  # no object can come while all are held
-                stack.enter_context(lock)
+        with self._locks.all():  # no object can come meanwhile
             self.require_bucket(bucket)
             if not self.index.is_empty(bucket):
                 raise Refused(BUCKET_NOT_EMPTY)
