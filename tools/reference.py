@@ -26,7 +26,8 @@ from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
 from penstock.settings import Settings
-from penstock.telemetry import EVENTS, Log
+from penstock.store.metering import OPERATIONS
+from penstock.telemetry import EVENTS, METRICS, Log, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -150,6 +151,27 @@ def events() -> str:
 def log_events() -> str:
     """What is written to standard error."""
     return _table(("event", "meaning (fields)"), [(f"`{name}`", meaning) for name, meaning in EVENTS.items()])
+
+
+# --- metrics ----------------------------------------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    """What can be scraped, by the names of the samples."""
+    rows = [
+        (f"`{_sample(name, metric)}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.meaning)
+        for name, metric in METRICS.items()
+    ]
+    return _table(("metric", "kind", "labels", "meaning"), rows)
+
+
+def _sample(name: str, metric: Metric) -> str:
+    return f"{name}_total" if metric.kind == "counter" else name
+
+
+def store_operations() -> str:
+    """The values of the label `operation`."""
+    return ", ".join(f"`{name}`" for name in OPERATIONS)
 
 
 # --- life cycles ------------------------------------------------------------------------------------------------------
@@ -366,6 +388,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "errors": errors,
     "events": events,
     "log-events": log_events,
+    "metrics": metrics,
+    "store-operations": store_operations,
     "upload-states": upload_states,
     "run-states": run_states,
     "rooms": rooms,

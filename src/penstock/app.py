@@ -74,6 +74,8 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
         region=settings.store_region,
         buckets=(settings.store_bucket,),
         cors_origins=settings.cors_origin_list,
+        metrics_host=settings.store_metrics_host,
+        metrics_port=settings.store_metrics_port,
     )
     clock = SystemClock()
     serve(config, ready=lambda _port: ready(), stop=stop, log=Log("store"), now=lambda: clock.now().timestamp())

@@ -52,6 +52,15 @@ class Settings(BaseSettings):
         default=False,
         description="Whether a remote store's own SHA-256 may be believed instead of reading the object back.",
     )
+    store_metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the embedded store's metrics, for Prometheus; 0: a free one; empty: they are not served.",
+    )
+    store_metrics_host: str = Field(
+        default="127.0.0.1", description="Address that the metrics are served on, apart from all public listeners."
+    )
     catalog: Path | None = Field(default=None, description="TOML file of runnable models; empty: the demo catalog.")
     allow_private_networks: str = Field(
         default="", description="CIDR list that callbacks and downloads may reach although it is private."

@@ -14,6 +14,7 @@ def plan(*, port: int = 0, store_port: int = 0, embedded_store: bool = True, hos
         host=host,
         port=port,
         store_port=store_port,
+        metrics_port=None,
         embedded_store=embedded_store,
         private_networks="",
         dev=False,

@@ -21,7 +21,7 @@ from penstock.telemetry import Log
 from tests.support.server import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 BUCKET = "penstock"
@@ -192,9 +192,14 @@ class Store:
 
 @contextmanager
 def store_in_thread(
-    directory: Path, *, limits: Limits | None = None, cors_origins: tuple[str, ...] = ()
+    directory: Path,
+    *,
+    limits: Limits | None = None,
+    cors_origins: tuple[str, ...] = (),
+    metrics_port: int | None = None,
+    log: Callable[..., None] | None = None,
 ) -> Iterator[Store]:
-    """A store of this process, on a free port; drained at the end."""
+    """A store of this process, on a free port; drained at the end. `log` gets its events."""
     config = StoreConfig(
         directory=directory,
         credentials={SIGNER.credentials.access_key: SIGNER.credentials.secret_key},
@@ -202,6 +207,7 @@ def store_in_thread(
         buckets=(BUCKET,),
         cors_origins=cors_origins,
         limits=limits or Limits(reserve_bytes=0),
+        metrics_port=metrics_port,
     )
     stop, started = threading.Event(), threading.Event()
     ports: list[int] = []
@@ -213,7 +219,7 @@ def store_in_thread(
 
     def run() -> None:
         try:
-            serve(config, ready=ready, stop=stop, log=Log("store", None), now=time.time)
+            serve(config, ready=ready, stop=stop, log=log or Log("store", None), now=time.time)
         except BaseException as error:  # noqa: BLE001 - raised below, in the test's thread
             failures.append(error)
         finally:

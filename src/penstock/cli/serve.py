@@ -27,6 +27,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one per option; typer calls it
     host: Annotated[str | None, typer.Option(metavar="HOST", help="Address to listen on. [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, _port_option("Port of the API; 0: a free one. [default: 8000]")] = None,
     store_port: Annotated[int | None, _port_option("Port of the object store; 0: a free one. [default: 9000]")] = None,
+    metrics_port: Annotated[
+        int | None, _port_option("Port of the store's metrics, on 127.0.0.1; 0: a free one. [default: none]")
+    ] = None,
     only: Annotated[Part | None, typer.Option(help="Serve this part alone, in this process.")] = None,
     dev: Annotated[
         bool, typer.Option("--dev", help="Let callbacks and downloads reach this machine (loopback).")
@@ -34,7 +37,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one per option; typer calls it
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the API, the object store and the worker. Stops on SIGTERM or Ctrl-C."""
-    settings = load_settings(data=data, host=host, port=port, store_port=store_port, dev=dev)
+    settings = load_settings(
+        data=data, host=host, port=port, store_port=store_port, store_metrics_port=metrics_port, dev=dev
+    )
     if only is not None:
         from penstock.cli.parts import serve_part
 
@@ -49,6 +54,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one per option; typer calls it
             host=settings.host,
             port=settings.port,
             store_port=settings.store_port,
+            metrics_port=settings.store_metrics_port,
             embedded_store=settings.embedded_store,
             private_networks=settings.allow_private_networks,
             dev=dev,

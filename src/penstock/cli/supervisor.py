@@ -42,6 +42,7 @@ class Plan:
     host: str
     port: int
     store_port: int
+    metrics_port: int | None
     embedded_store: bool
     private_networks: str
     dev: bool
@@ -209,6 +210,8 @@ class Supervisor:
     def _start(self, name: str) -> None:
         arguments = ["serve", "--only", name, "--data", self._plan.data, "--host", self._plan.host]
         arguments += ["--port", str(self._ports.api), "--store-port", str(self._ports.store)]
+        if self._plan.metrics_port is not None:
+            arguments += ["--metrics-port", str(self._plan.metrics_port)]
         arguments += ["--dev"] if self._plan.dev else []
         child = spawn(name, arguments, report_option="--ready-fd")
         self._children[name] = child

@@ -32,6 +32,8 @@ def main() -> int:
         region=options.region,
         buckets=tuple(options.bucket),
         cors_origins=tuple(options.cors_origin),
+        metrics_host=options.metrics_host,
+        metrics_port=options.metrics_port,
     )
 
     def announce(port: int) -> None:
@@ -55,6 +57,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--bucket", action="append", default=[], help="create this bucket at start")
     parser.add_argument("--cors-origin", action="append", default=[], help="origin that browsers may call from")
+    parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port; 0: any free port")
+    parser.add_argument("--metrics-host", default="127.0.0.1", help="address of the metrics alone")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     parser.add_argument("--no-log", dest="log", action="store_false", help="write no request log to standard error")
     return parser.parse_args()

@@ -52,6 +52,9 @@ class StoreConfig:
     cors_origins: tuple[str, ...] = ()
     """Origins that browsers may call from; `*` for any (no credentials are involved: the URL is the permission)."""
     limits: Limits = field(default_factory=Limits)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Port of the admin listener, 0: any free one; None: metrics are counted and not served."""
 
 
 def load_credentials(path: Path) -> dict[str, str]:

@@ -70,6 +70,8 @@ class Connection:
         self._socket = sock
         self._limits = limits
         self._received = b""
+        self.sent = 0
+        """Bytes that the socket took, of all answers so far."""
         self._pace = _Pace(limits)
 
     def fileno(self) -> int:
@@ -136,7 +138,9 @@ class Connection:
         view = memoryview(data)
         while view:
             try:
-                view = view[self._socket.send(view, flags) :]
+                count = self._socket.send(view, flags)
+                self.sent += count
+                view = view[count:]
             except BlockingIOError:
                 await self._pace.wait(WRITABLE)
             except OSError:
@@ -156,6 +160,7 @@ class Connection:
             if not sent:
                 raise Disconnected
             offset += sent
+            self.sent += sent
             self._pace.moved(sent)
             if self._pace.turn_is_over:
                 await self._pace.wait(WRITABLE)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from penstock.telemetry import Meter
+
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _PROBE_EVERY_SECONDS = 1.0
@@ -24,10 +26,11 @@ _LOOK_EVERY_SECONDS = 0.25
 class Health:
     """Degraded after a failed write; every second another trial write may end that, without a restart."""
 
-    def __init__(self, directory: Path, *, reserve_bytes: int, log: Callable[..., None]) -> None:
+    def __init__(self, directory: Path, *, reserve_bytes: int, log: Callable[..., None], meter: Meter) -> None:
         self._directory = directory
         self._reserve = reserve_bytes
         self._log = log
+        self._meter = meter
         self._lock = threading.Lock()
         self._reason = ""
         self._probed_at = 0.0
@@ -67,6 +70,7 @@ class Health:
                 self._reason = errno.errorcode.get(error.errno or 0, "unknown")
                 self._probed_at = time.monotonic()
                 self._log("store.degraded", reason=self._reason)
+                self._meter.set(1, "penstock_store_degraded")
         return Refused(INSUFFICIENT_STORAGE if error.errno in _FULL else INTERNAL_ERROR)
 
     def _probe(self) -> None:
@@ -83,4 +87,5 @@ class Health:
         except OSError:
             return
         self._reason = ""
+        self._meter.set(0, "penstock_store_degraded")
         self._log("store.recovered")

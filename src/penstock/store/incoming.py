@@ -9,6 +9,7 @@ from penstock.store.digests import Digests, HashThreads
 from penstock.store.failpoints import failpoint
 from penstock.store.layout import remove
 from penstock.store.record import Record, encode
+from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,7 +49,7 @@ class Incoming:
         """Append the record and make the file durable. Raises `OSError`: then the file must not be used."""
         write_all(self.fd, b"".join((self._held, encode(record))))
         failpoint("seal.written")
-        os.fsync(self.fd)
+        sync(self.fd, "file")
         failpoint("seal.synced")
         return os.fstat(self.fd)
 

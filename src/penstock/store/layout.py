@@ -21,6 +21,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from penstock.store.syncs import sync
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -79,7 +81,7 @@ def sync_directory(path: str) -> None:
     """Make what happened to a directory's names durable. A new descriptor each time never hides an earlier error."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync(fd, "directory")
     finally:
         os.close(fd)
 

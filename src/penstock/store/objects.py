@@ -29,6 +29,7 @@ from penstock.store.layout import (
 )
 from penstock.store.locks import ShardLocks
 from penstock.store.record import DamagedError, Record, read_record
+from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -302,7 +303,7 @@ def _copy_data(source: Stored, target: str) -> None:
         while piece := os.pread(source.fd, min(_COPY_STEP, source.record.size - position), position):
             write_all(fd, piece)
             position += len(piece)
-        os.fsync(fd)
+        sync(fd, "file")
     except BaseException:
         remove(target)
         raise

@@ -20,12 +20,14 @@ from penstock.store.digests import HashThreads
 from penstock.store.faults import SLOW_DOWN, Refused
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
+from penstock.store.metering import count_refusal, store_meters
 from penstock.store.object_routes import ObjectRoutes
 from penstock.store.objects import Objects
 from penstock.store.reactor import READABLE, Reactor, ShuttingDown
 from penstock.store.reactor import ready as until_ready
 from penstock.store.routes import Routes
 from penstock.store.session import Sessions, raised_at
+from penstock.store.syncs import observed
 
 if TYPE_CHECKING:
     import threading
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.store.config import StoreConfig
+    from penstock.telemetry import Meter, Meters
 
 _BACKLOG = 1024
 _FILES_BESIDE_CONNECTIONS = 40
@@ -62,6 +65,13 @@ def serve(
         listener = stack.enter_context(_listening(config.host, config.port))
         threads = HashThreads(os.cpu_count() or 1)
         stack.callback(threads.close)
+        meters = store_meters()
+        meter = meters.of(0)
+        stack.enter_context(observed(lambda seconds, of: meter.observe(seconds, "penstock_store_fsync_seconds", of)))
+        if config.metrics_port is not None:
+            admin = stack.enter_context(_listening(config.metrics_host, config.metrics_port))
+            stack.enter_context(_serving_metrics(admin, meters, config.directory))
+            log("store.metrics", host=config.metrics_host, port=admin.getsockname()[1])
         objects = Objects(config.directory, threads=threads)
         stack.callback(objects.close)
         if removed := objects.sweep():
@@ -69,7 +79,7 @@ def serve(
         objects.reconcile()
         for bucket in config.buckets:
             objects.create_bucket(bucket)
-        _Server(config, objects, listener=listener, log=log, now=now).run(ready, stop)
+        _Server(config, objects, listener=listener, meter=meter, log=log, now=now).run(ready, stop)
 
 
 class _Server:
@@ -81,6 +91,7 @@ class _Server:
         objects: Objects,
         *,
         listener: socket.socket,
+        meter: Meter,
         log: Callable[..., None],
         now: Callable[[], float],
     ) -> None:
@@ -89,7 +100,8 @@ class _Server:
         self._now = now
         self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
         self._objects = objects
-        self._health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log)
+        self._meter = meter
+        self._health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log, meter=meter)
         routes = Routes(
             BucketRoutes(objects, self._health, limits=config.limits, region=config.region),
             ObjectRoutes(objects, self._health, limits=config.limits, now=now),
@@ -103,6 +115,7 @@ class _Server:
             health=self._health,
             now=now,
             log=log,
+            meter=meter,
             draining=lambda: self._reactor.draining,
         )
         # An upload has two files open, its socket and what it writes.
@@ -151,10 +164,20 @@ class _Server:
         self._reactor.spawn(self._sessions.run(connection), client.fileno())
 
     def _turn_away(self, client: socket.socket) -> None:
+        count_refusal(self._meter, SLOW_DOWN.code)
         request_id = secrets.token_hex(8).upper()
         answer = refusal(Refused(SLOW_DOWN), resource="", request_id=request_id)
         with client, contextlib.suppress(OSError):
             client.send(render_head(answer, request_id=request_id, now=self._now(), keep_alive=False) + answer.body)
+
+
+@contextlib.contextmanager
+def _serving_metrics(listener: socket.socket, meters: Meters, directory: Path) -> Iterator[None]:
+    # A web server of the library costs memory, which only those pay who want metrics.
+    from penstock.store.admin import serving_metrics  # noqa: PLC0415 - see above
+
+    with serving_metrics(listener, meters, directory):
+        yield
 
 
 async def _for_clients() -> None:

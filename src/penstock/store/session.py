@@ -14,6 +14,7 @@ from penstock.store.body import Body
 from penstock.store.faults import INTERNAL_ERROR, Disconnected, Refused
 from penstock.store.form_routes import is_form
 from penstock.store.head import Head, parse_head
+from penstock.store.metering import NO_OPERATION, POST_OBJECT, count_request, operation_of
 from penstock.store.reactor import READABLE, DeadlinePassed, ShuttingDown, ready
 from penstock.store.request import authorise
 
@@ -26,8 +27,29 @@ if TYPE_CHECKING:
     from penstock.store.form_routes import FormRoutes
     from penstock.store.health import Health
     from penstock.store.routes import Routes
+    from penstock.telemetry import Meter
 
 HEALTH_PATH = "/healthz"
+
+
+class _Exchange:
+    """What becomes known of one request on its way, for those who count and log it."""
+
+    __slots__ = ("body", "code", "head", "id", "operation", "started", "unseen")
+
+    def __init__(self, sent: int) -> None:
+        self.id = secrets.token_hex(8).upper()
+        self.started = time.monotonic()
+        self.head: Head | None = None
+        self.body: Body | None = None
+        self.operation = NO_OPERATION
+        self.code = ""
+        self.unseen = sent
+        """What the connection had sent, with this answer's head, before the answer's body."""
+
+    @property
+    def path(self) -> str:
+        return self.head.path if self.head else ""
 
 
 class Sessions:
@@ -43,6 +65,7 @@ class Sessions:
         health: Health,
         now: Callable[[], float],
         log: Callable[..., None],
+        meter: Meter,
         draining: Callable[[], bool],
     ) -> None:
         self._config = config
@@ -53,10 +76,12 @@ class Sessions:
         self._health = health
         self._now = now
         self._log = log
+        self._meter = meter
         self._draining = draining
 
     async def run(self, connection: Connection) -> None:
         """Serve one connection until it ends."""
+        self._meter.add(1, "penstock_store_connections")
         try:
             # Whoever accepted the connection runs this far; the first request is another thread's.
             await ready(READABLE, time.monotonic() + self._limits.idle_seconds, idle=True)
@@ -66,30 +91,35 @@ class Sessions:
             pass  # there is nobody to answer any more, or nobody who takes the answer
         finally:
             connection.close()
+            self._meter.add(-1, "penstock_store_connections")
 
     async def _serve_one(self, connection: Connection) -> bool:
         """One request. Whether the connection may carry another."""
-        request_id = secrets.token_hex(8).upper()
-        started = time.monotonic()
-        head, body = None, None
+        exchange = _Exchange(connection.sent)
         try:
-            raw = await connection.read_head()
-            if raw is None:
-                return False
-            started = time.monotonic()
-            head = parse_head(raw, max_headers=self._limits.head_count)
-            body = Body(connection, head)
-            answer = await self._answer(head, body)
-        except Refused as refused:
-            answer = refusal(refused, resource=head.path if head else "", request_id=request_id)
-        keep_alive = await self._may_continue(head, body)
-        await self._send(connection, head, answer, request_id=request_id, keep_alive=keep_alive)
-        self._report(head, body, answer, request_id=request_id, started=started)
+            try:
+                raw = await connection.read_head()
+                if raw is None:
+                    return False
+                exchange.started = time.monotonic()
+                exchange.head = head = parse_head(raw, max_headers=self._limits.head_count)
+                exchange.body = Body(connection, head)
+                answer = await self._answer(head, exchange.body, exchange)
+            except Refused as refused:
+                exchange.code = refused.fault.code
+                answer = refusal(refused, resource=exchange.path, request_id=exchange.id)
+            keep_alive = await self._may_continue(exchange.head, exchange.body)
+            await self._send(connection, exchange, answer, keep_alive=keep_alive)
+        except (Refused, Disconnected, DeadlinePassed):
+            if exchange.head is not None:
+                self._report(exchange, None, sent=connection.sent)
+            raise
+        self._report(exchange, answer.status, sent=connection.sent)
         if not keep_alive:
             await connection.part()
         return keep_alive
 
-    async def _answer(self, head: Head, body: Body) -> Answer:
+    async def _answer(self, head: Head, body: Body, exchange: _Exchange) -> Answer:
         if head.path == HEALTH_PATH:
             return self._health_answer()
         if head.method == "OPTIONS":
@@ -97,8 +127,11 @@ class Sessions:
         now = datetime.fromtimestamp(self._now(), UTC)
         try:
             if is_form(head):
+                exchange.operation = POST_OBJECT
                 return await self._forms.post(head, body, now=now)
-            return await self._routes.answer(authorise(head, body, verifier=self._verifier, now=now))
+            request = authorise(head, body, verifier=self._verifier, now=now)
+            exchange.operation = operation_of(request)
+            return await self._routes.answer(request)
         except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
             raise
         except OSError as error:  # of the disk: a socket's errors are `Disconnected`
@@ -113,12 +146,11 @@ class Sessions:
             return False
         try:
             return await body.skip(self._limits.drain_bytes)
-        except Refused:
+        except (Refused, Disconnected):
             return False
 
-    async def _send(
-        self, connection: Connection, head: Head | None, answer: Answer, *, request_id: str, keep_alive: bool
-    ) -> None:
+    async def _send(self, connection: Connection, exchange: _Exchange, answer: Answer, *, keep_alive: bool) -> None:
+        head = exchange.head
         extra = cors.response_headers(head.fields.get("origin"), self._config.cors_origins) if head else ()
         bodiless = head is not None and head.method == "HEAD"
         if bodiless and answer.length is None:
@@ -126,7 +158,8 @@ class Sessions:
         file = answer.file
         connection.begin_transfer()
         try:
-            rendered = render_head(answer, request_id=request_id, now=self._now(), keep_alive=keep_alive, extra=extra)
+            rendered = render_head(answer, request_id=exchange.id, now=self._now(), keep_alive=keep_alive, extra=extra)
+            exchange.unseen = connection.sent + len(rendered)
             if not bodiless:
                 rendered += answer.body
             await connection.send(rendered, more=file is not None)
@@ -141,18 +174,32 @@ class Sessions:
             return Answer(status=503, headers=(("Content-Type", "text/plain"),), body=b"degraded\n")
         return Answer(status=200, headers=(("Content-Type", "text/plain"),), body=b"ok\n")
 
-    def _report(self, head: Head | None, body: Body | None, answer: Answer, *, request_id: str, started: float) -> None:
-        if head is not None and head.path == HEALTH_PATH:
+    def _report(self, exchange: _Exchange, status: int | None, *, sent: int) -> None:
+        """Count and log a request; `status` is None when its client has gone."""
+        if exchange.path == HEALTH_PATH:
             return
-        sent = answer.file.count if answer.file else len(answer.body)
+        seconds = time.monotonic() - exchange.started
+        received, sent = exchange.body.received if exchange.body else 0, max(0, sent - exchange.unseen)
+        count_request(
+            self._meter,
+            operation=exchange.operation,
+            status=status,
+            code=exchange.code,
+            received=received,
+            sent=sent,
+            seconds=seconds,
+        )
+        outcome: dict[str, object] = {} if status is None else {"status": status}
+        if exchange.code:
+            outcome["code"] = exchange.code
         self._log(
-            "store.request",
-            method=head.method if head else "",
-            path=head.path if head else "",
-            status=answer.status,
-            bytes=max(body.received if body else 0, sent),
-            ms=round((time.monotonic() - started) * 1000, 1),
-            request_id=request_id,
+            "store.abandoned" if status is None else "store.request",
+            method=exchange.head.method if exchange.head else "",
+            path=exchange.path,
+            **outcome,
+            bytes=max(received, sent),
+            ms=round(seconds * 1000, 1),
+            request_id=exchange.id,
         )
 
 
