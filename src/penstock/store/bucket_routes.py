@@ -8,7 +8,7 @@ from penstock.store import xml
 from penstock.store.answers import Answer, document
 from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, Refused
 from penstock.store.layout import BUCKET_NAME
-from penstock.store.listing import list_objects_v1, list_objects_v2
+from penstock.store.listing import list_object_versions, list_objects_v1, list_objects_v2
 from penstock.store.payload import read_document
 
 if TYPE_CHECKING:
@@ -75,3 +75,8 @@ class BucketRoutes:
         """ListObjects."""
         self._objects.require_bucket(request.bucket)
         return document(list_objects_v1(self._objects.index, request))
+
+    def list_versions(self, request: S3Request) -> Answer:
+        """ListObjectVersions: every object is the one version of its key."""
+        self._objects.require_bucket(request.bucket)
+        return document(list_object_versions(self._objects.index, request))

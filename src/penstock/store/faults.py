@@ -46,6 +46,7 @@ NOT_IMPLEMENTED = Fault("NotImplemented", 501, "A parameter or header you provid
 NOT_A_FORM = Fault("PreconditionFailed", 412, "Bucket POST must be of the enclosure-type multipart/form-data.")
 NO_SUCH_BUCKET = Fault("NoSuchBucket", 404, "The specified bucket does not exist.")
 NO_SUCH_KEY = Fault("NoSuchKey", 404, "The specified key does not exist.")
+NO_SUCH_VERSION = Fault("NoSuchVersion", 404, "There is no such version: the only one that a key has is null.")
 NO_SUCH_UPLOAD = Fault("NoSuchUpload", 404, "The specified multipart upload does not exist.")
 PRECONDITION_FAILED = Fault("PreconditionFailed", 412, "At least one of the preconditions you specified did not hold.")
 REQUEST_TIMEOUT = Fault("RequestTimeout", 400, "The client sent too slowly; the connection is closed.")

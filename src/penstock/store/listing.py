@@ -1,4 +1,4 @@
-"""ListObjectsV2 and V1: one page of keys and common prefixes, in the order of the keys' UTF-8 bytes (S3 API)."""
+"""ListObjectsV2, V1 and ListObjectVersions: a page of keys and common prefixes, in UTF-8 order (S3 API)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import quote
 from penstock.store import xml
 from penstock.store.faults import INVALID_ARGUMENT, Refused
 from penstock.store.index import beyond_prefix
+from penstock.store.request import ONLY_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,26 @@ def list_objects_v1(index: KeyIndex, request: S3Request) -> str:
     return xml.root("ListBucketResult", _common(request, page, limit) + content + _contents(page, shown, owned=True))
 
 
+def list_object_versions(index: KeyIndex, request: S3Request) -> str:
+    """The document of `GET /bucket?versions`. Raises `Refused`."""
+    query = request.query
+    marker, version_marker = query.get("key-marker", ""), query.get("version-id-marker")
+    if version_marker is not None and not marker:
+        raise Refused(INVALID_ARGUMENT, "A version-id marker cannot be specified without a key marker.")
+    if version_marker not in {None, "", ONLY_VERSION}:
+        raise Refused(INVALID_ARGUMENT, "Invalid version id specified.")
+    page, limit = _page(index, request, marker)
+    shown = _encoder(request)
+    ends_in_key = bool(page.entries) and page.entries[-1].key == page.last
+    content = [
+        xml.tag("KeyMarker", shown(marker)),
+        xml.tag("VersionIdMarker", version_marker or ""),
+        xml.tag("NextKeyMarker", shown(page.last)) if page.truncated else "",
+        xml.tag("NextVersionIdMarker", ONLY_VERSION) if page.truncated and ends_in_key else "",
+    ]
+    return xml.root("ListVersionsResult", _common(request, page, limit) + content + _versions(page, shown))
+
+
 def _page(index: KeyIndex, request: S3Request, after: str) -> tuple[Page, int]:
     limit = request.number("max-keys", _MOST_KEYS, most=_MOST_KEYS)
     prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
@@ -111,14 +132,25 @@ def _common(request: S3Request, page: Page, limit: int) -> list[str]:
 
 
 def _contents(page: Page, shown: Callable[[str], str], *, owned: bool) -> list[str]:
-    keys = [
-        f"<Contents>{xml.tag('Key', shown(entry.key))}{xml.tag('LastModified', xml.timestamp(entry.modified_us))}"
-        f"<ETag>&quot;{entry.etag}&quot;</ETag>{xml.tag('Size', entry.size)}"
-        f"{_OWNER if owned else ''}<StorageClass>STANDARD</StorageClass></Contents>"
-        for entry in page.entries
-    ]
-    prefixes = [f"<CommonPrefixes>{xml.tag('Prefix', shown(prefix))}</CommonPrefixes>" for prefix in page.prefixes]
-    return keys + prefixes
+    keys = [f"<Contents>{_facts(entry, shown)}{_OWNER if owned else ''}</Contents>" for entry in page.entries]
+    return keys + _common_prefixes(page, shown)
+
+
+def _versions(page: Page, shown: Callable[[str], str]) -> list[str]:
+    version = f"{xml.tag('VersionId', ONLY_VERSION)}{xml.tag('IsLatest', 'true')}{_OWNER}"
+    versions = [f"<Version>{_facts(entry, shown)}{version}</Version>" for entry in page.entries]
+    return versions + _common_prefixes(page, shown)
+
+
+def _facts(entry: Entry, shown: Callable[[str], str]) -> str:
+    return (
+        f"{xml.tag('Key', shown(entry.key))}{xml.tag('LastModified', xml.timestamp(entry.modified_us))}"
+        f"<ETag>&quot;{entry.etag}&quot;</ETag>{xml.tag('Size', entry.size)}<StorageClass>STANDARD</StorageClass>"
+    )
+
+
+def _common_prefixes(page: Page, shown: Callable[[str], str]) -> list[str]:
+    return [f"<CommonPrefixes>{xml.tag('Prefix', shown(prefix))}</CommonPrefixes>" for prefix in page.prefixes]
 
 
 def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:

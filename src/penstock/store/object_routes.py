@@ -22,14 +22,14 @@ from penstock.store.faults import (
     INVALID_REQUEST,
     MALFORMED_XML,
     MISSING_LENGTH,
-    NO_SUCH_KEY,
+    NO_SUCH_VERSION,
     NotModified,
     Refused,
 )
 from penstock.store.payload import checksum_headers, declared, read_document, store_body
 from penstock.store.ranges import parse_range
 from penstock.store.record import Record
-from penstock.store.request import split_path
+from penstock.store.request import ONLY_VERSION, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -145,13 +145,12 @@ class ObjectRoutes:
         """DeleteObjects: up to 1000 keys, each with its own result."""
         self._objects.require_bucket(request.bucket)
         tree = xml.parse(await read_document(request, limit=self._limits.small_body_bytes), "Delete")
-        keys = [node.findtext("Key") or "" for node in tree.iter("Object")]
-        if not 1 <= len(keys) <= _MOST_DELETIONS or not all(keys):
+        named = [(node.findtext("Key") or "", node.findtext("VersionId") or "") for node in tree.iter("Object")]
+        if not 1 <= len(named) <= _MOST_DELETIONS or not all(key for key, _ in named):
             raise Refused(MALFORMED_XML)
-        self._objects.delete(request.bucket, keys)
+        self._objects.delete(request.bucket, [key for key, version in named if version in {"", ONLY_VERSION}])
         quiet = (tree.findtext("Quiet") or "").lower() == "true"
-        deleted = [] if quiet else [f"<Deleted>{xml.tag('Key', key)}</Deleted>" for key in keys]
-        return document(xml.root("DeleteResult", deleted))
+        return document(xml.root("DeleteResult", [_deletion(*one, quiet=quiet) for one in named]))
 
     def _view(self, request: S3Request, stored: Stored) -> Answer:
         record = stored.record
@@ -221,9 +220,18 @@ def _copy_source(request: S3Request) -> tuple[str, str]:
         raise Refused(INVALID_ARGUMENT, "x-amz-copy-source is not UTF-8.") from None
     if not bucket or not key:
         raise Refused(INVALID_ARGUMENT, "x-amz-copy-source must name a bucket and a key.")
-    if version not in {"", "null"}:
-        raise Refused(NO_SUCH_KEY)
+    if version not in {"", ONLY_VERSION}:
+        raise Refused(NO_SUCH_VERSION)
     return bucket, key
+
+
+def _deletion(key: str, version: str, *, quiet: bool) -> str:
+    """One key of DeleteObjects in the answer; a quiet one shows only what failed."""
+    content = xml.tag("Key", key) + (xml.tag("VersionId", version) if version else "")
+    if version not in {"", ONLY_VERSION}:
+        fault = NO_SUCH_VERSION
+        return f"<Error>{content}{xml.tag('Code', fault.code)}{xml.tag('Message', fault.message)}</Error>"
+    return "" if quiet else f"<Deleted>{content}</Deleted>"
 
 
 def _validators(record: Record) -> Headers:

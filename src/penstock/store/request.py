@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from penstock.store.body import Body
     from penstock.store.head import Head
 
+ONLY_VERSION = "null"
+"""The version id of every object: that of a bucket without versioning (S3 API)."""
+
 _LONGEST_KEY = 1024
 # Query parameters that name another operation or view; one we do not serve must not be mistaken for the plain one.
 _SUBRESOURCES = frozenset(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from penstock.store.faults import METHOD_NOT_ALLOWED, NOT_IMPLEMENTED, Refused
+from penstock.store.faults import METHOD_NOT_ALLOWED, NO_SUCH_VERSION, NOT_IMPLEMENTED, Refused
+from penstock.store.request import ONLY_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Handler = Callable[[S3Request], Answer | Awaitable[Answer]]
 
 _NONE: frozenset[str] = frozenset()
+_VERSION = frozenset({"versionId"})
 
 
 class Routes:
@@ -33,6 +35,7 @@ class Routes:
             ("GET", frozenset({"list-type"})): buckets.list_v2,
             ("GET", frozenset({"location"})): buckets.location,
             ("GET", frozenset({"versioning"})): buckets.versioning,
+            ("GET", frozenset({"versions"})): buckets.list_versions,
             ("POST", frozenset({"delete"})): objects.delete_many,
         }
         self._object: Mapping[tuple[str, frozenset[str]], Handler] = {
@@ -40,6 +43,9 @@ class Routes:
             ("GET", _NONE): objects.get,
             ("HEAD", _NONE): objects.get,
             ("DELETE", _NONE): objects.delete,
+            ("GET", _VERSION): of_the_only_version(objects.get),
+            ("HEAD", _VERSION): of_the_only_version(objects.get),
+            ("DELETE", _VERSION): of_the_only_version(objects.delete),
         }
         self._copy = objects.copy
 
@@ -59,3 +65,14 @@ class Routes:
         if handler == table.get(("PUT", _NONE)) and request.key and "x-amz-copy-source" in request.fields:
             return self._copy
         return handler
+
+
+def of_the_only_version(handler: Handler) -> Handler:
+    """The operation on a named version: keys have the one version of an unversioned bucket (S3 API, `null`)."""
+
+    def checked(request: S3Request) -> Answer | Awaitable[Answer]:
+        if request.query["versionId"] != ONLY_VERSION:
+            raise Refused(NO_SUCH_VERSION)
+        return handler(request)
+
+    return checked
