@@ -12,7 +12,7 @@ from penstock.store import xml
 
 if TYPE_CHECKING:
     from penstock.store.faults import Refused
-    from penstock.store.objects import Stored
+    from penstock.store.stored import Stored
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -1,7 +1,7 @@
 """Where everything stands in the data directory, and how a change of a directory is made durable.
 
     objects/ab/<name>        the object of one key: data and record, or the record alone when the data is linked
-    objects/ab/<name>.<id>   data that such a record names: a hard link of the copied file
+    objects/ab/<name>.<id>   data that such a record names: a hard link of the copied file, or a directory of parts
     tmp/<id>                 what is being written; swept at start
     buckets/<bucket>         one empty file per bucket
     index.sqlite3            the ordered keys, for listings; can be rebuilt
@@ -102,6 +102,16 @@ def opened(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def open_to_read(path: str) -> int:
-    """A descriptor to read an entry, to be closed by the caller."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def open_to_read(path: str, *, directory: int | None = None) -> int:
+    """A descriptor to read an entry, to be closed by the caller. `directory` is where a relative path begins."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+
+
+def open_directory(path: str) -> int:
+    """A descriptor of a directory, to be closed by the caller."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def part_name(number: int) -> str:
+    """The file name of a part in its directory: five digits, so that names sort as numbers do."""
+    return f"{number:05}"

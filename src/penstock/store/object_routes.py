@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -28,7 +27,7 @@ from penstock.store.faults import (
 )
 from penstock.store.payload import checksum_headers, declared, read_document, store_body
 from penstock.store.ranges import parse_range
-from penstock.store.record import Record
+from penstock.store.record import DamagedError, Record
 from penstock.store.request import ONLY_VERSION, split_path
 
 if TYPE_CHECKING:
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 
     from penstock.store.config import Limits
     from penstock.store.health import Health
-    from penstock.store.objects import Objects, Stored
+    from penstock.store.objects import Objects
     from penstock.store.request import S3Request
+    from penstock.store.stored import Stored
 
 _STORED_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 _OVERRIDES = ("cache-control", "content-encoding", "content-language", "expires")
@@ -166,7 +166,7 @@ class ObjectRoutes:
         headers = (*_validators(record), *_shown_headers(request, record))
         if request.parameters.get("x-amz-checksum-mode", "").upper() == "ENABLED":
             # SHA-256 we always have; beside it stands what the client itself declared.
-            headers += checksum_headers({"sha256": as_base64(bytes.fromhex(record.sha256))} | record.checksums)
+            headers += checksum_headers(_sha256_of(record) | record.checksums)
         if part:
             headers += (("Content-Range", part.content_range),)
         status = 206 if part else 200
@@ -182,10 +182,18 @@ class ObjectRoutes:
 
 def _verified(stored: Stored) -> bytes:
     """The data of a small object, compared with its hash: what is flipped on the disk is not served (F6)."""
-    data = os.pread(stored.fd, stored.record.size, 0)
-    if digest_of("sha256", data).hex() != stored.record.sha256:
+    expected = stored.record.sha256
+    try:
+        data = stored.read(0, stored.record.size)
+    except DamagedError:
+        raise Refused(INTERNAL_ERROR, "The stored object is damaged.") from None
+    if expected is not None and digest_of("sha256", data).hex() != expected:
         raise Refused(INTERNAL_ERROR, "The stored object is damaged.")
     return data
+
+
+def _sha256_of(record: Record) -> dict[str, str]:
+    return {} if record.sha256 is None else {"sha256": as_base64(bytes.fromhex(record.sha256))}
 
 
 def etag_of(digests: dict[str, bytes]) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.store.failpoints import failpoint
@@ -29,6 +29,7 @@ from penstock.store.layout import (
 )
 from penstock.store.locks import ShardLocks
 from penstock.store.record import DamagedError, Record, read_record
+from penstock.store.stored import Stored, open_segments
 from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
@@ -43,17 +44,6 @@ if TYPE_CHECKING:
 _CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV})
 _ATTEMPTS = 100
 _COPY_STEP = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An open object: its record and a descriptor of its data, to be closed by whoever opened it."""
-
-    record: Record
-    fd: int
-
-    def close(self) -> None:
-        os.close(self.fd)
 
 
 class Objects:
@@ -209,7 +199,8 @@ class Objects:
             record = read_record(fd)
             if record.linked is None:
                 return Stored(record, fd)
-            data = open_to_read(self._layout.entry(record.linked))
+            path = self._layout.entry(record.linked)
+            data = open_segments(path) if record.segments else open_to_read(path)
         except BaseException:
             os.close(fd)
             raise

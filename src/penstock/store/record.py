@@ -4,7 +4,8 @@ A file is `data | record | trailer`: the record is JSON, the trailer says how lo
 CRC-32. The data comes first, so that it can be moved by the kernel and written before anything is known of it; the
 record shares the data's file, so that one fsync and one rename commit both.
 
-A record with `linked` stands in a file without data: the data is that of the file named there (a copy, see `objects`).
+A record with `linked` stands in a file without data: the data is that of the file named there (a copy, see `objects`),
+or, with `segments`, that of the part files in the directory named there (a multipart upload, see `multipart`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.store.segments import Run
 
 _TRAILER = struct.Struct("<QII8s")
 _MAGIC = b"PNSTK\x00\x00\x01"
@@ -33,20 +38,22 @@ class Record:
     """One object. `etag` is without quotes, `sha256` in hex, `modified_us` microseconds since the epoch (UTC).
 
     `headers` are the stored response headers (`cache-control`, …), `user` the `x-amz-meta-…` values, `checksums` the
-    further checksums that the client asked for, by algorithm, in base64.
+    further checksums that the client asked for, by algorithm, in base64. `sha256` is None where
+    only that of each part is known.
     """
 
     bucket: str
     key: str
     size: int
     etag: str
-    sha256: str
+    sha256: str | None
     content_type: str
     modified_us: int
     headers: dict[str, str] = field(default_factory=dict)
     user: dict[str, str] = field(default_factory=dict)
     checksums: dict[str, str] = field(default_factory=dict)
     linked: str | None = None
+    segments: tuple[Run, ...] = ()
 
     @property
     def modified(self) -> int:
@@ -59,7 +66,7 @@ _FIELDS = tuple([one.name for one in fields(Record)])
 
 def encode(record: Record) -> bytes:
     """The bytes that follow the data."""
-    values = {name: value for name in _FIELDS if (value := getattr(record, name)) not in (None, {})}
+    values = {name: value for name in _FIELDS if (value := getattr(record, name)) not in (None, {}, ())}
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
     data_size = 0 if record.linked else record.size
     return text + _TRAILER.pack(data_size, len(text), zlib.crc32(text), _MAGIC)
@@ -79,4 +86,7 @@ def read_record(fd: int) -> Record:
         text = os.pread(fd, text_size, data_size)
     if zlib.crc32(text) != checksum:
         raise FlippedError("the record's checksum is wrong")
-    return Record(**json.loads(text))
+    values = json.loads(text)
+    if "segments" in values:
+        values["segments"] = tuple([(first, count, size) for first, count, size in values["segments"]])
+    return Record(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import replace
@@ -16,12 +17,15 @@ from penstock.store.form_routes import is_form
 from penstock.store.head import Head, parse_head
 from penstock.store.metering import NO_OPERATION, POST_OBJECT, count_request, operation_of
 from penstock.store.reactor import READABLE, DeadlinePassed, ShuttingDown, ready
+from penstock.store.record import DamagedError
 from penstock.store.request import authorise
+from penstock.store.stored import FileSpan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from penstock.sigv4 import Verifier
+    from penstock.store.answers import FileSlice
     from penstock.store.config import StoreConfig
     from penstock.store.connection import Connection
     from penstock.store.form_routes import FormRoutes
@@ -164,7 +168,7 @@ class Sessions:
                 rendered += answer.body
             await connection.send(rendered, more=file is not None)
             if file is not None:
-                await connection.send_file(file.stored.fd, file.offset, file.count)
+                await _send_pieces(connection, file)
         finally:
             if file is not None:
                 file.stored.close()
@@ -201,6 +205,19 @@ class Sessions:
             ms=round(seconds * 1000, 1),
             request_id=exchange.id,
         )
+
+
+async def _send_pieces(connection: Connection, file: FileSlice) -> None:
+    """Raises `Disconnected` for a disk error, too: what was announced cannot be sent any more (F6)."""
+    try:
+        with contextlib.closing(file.stored.pieces(file.offset, file.count)) as pieces:
+            for piece in pieces:
+                if isinstance(piece, FileSpan):
+                    await connection.send_file(piece.fd, piece.offset, piece.count)
+                else:
+                    await connection.send(piece)
+    except (OSError, DamagedError):
+        raise Disconnected from None
 
 
 def raised_at(error: BaseException) -> str:

@@ -1,0 +1,84 @@
+"""An open object: its record, and its bytes as pieces of files, wherever they stand.
+
+The data is one file, or a directory of segments (`segments`). Of a directory, only the segment that is being read is
+open; a shared flock on it keeps whoever drops it away until the reader is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.store.layout import open_directory, open_to_read, part_name
+from penstock.store.record import DamagedError, Record
+from penstock.store.segments import covering
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpan:
+    """`count` bytes of a file from `offset` on. The descriptor is good until the next piece is asked for."""
+
+    fd: int
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One version of an object, to be closed by whoever opened it. `fd` is of its data: a file or a directory."""
+
+    record: Record
+    fd: int
+
+    def pieces(self, offset: int, count: int) -> Generator[FileSpan | bytes]:
+        """The object's bytes in order. Close the iterator when you leave it early. Raises `OSError`.
+
+        A file may turn out to be shorter than its span; whoever reads it must notice (F6).
+        """
+        if not self.record.segments:
+            yield FileSpan(self.fd, offset, count)
+            return
+        for number, inside, length in covering(self.record.segments, offset, count):
+            fd = open_to_read(part_name(number), directory=self.fd)
+            try:
+                yield FileSpan(fd, inside, length)
+            finally:
+                os.close(fd)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """A few bytes, in memory. Raises `OSError`, and `DamagedError` when there are fewer."""
+        data = b"".join(
+            piece if isinstance(piece, bytes) else os.pread(piece.fd, piece.count, piece.offset)
+            for piece in self.pieces(offset, count)
+        )
+        if len(data) != count:
+            raise DamagedError("the data is shorter than its record says")
+        return data
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def open_segments(path: str) -> int:
+    """A descriptor of a directory of segments that nobody drops while it is open.
+
+    Raises `FileNotFoundError` when it is gone or going.
+    """
+    fd = open_directory(path)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        linked = os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116 - the layout's paths are strings
+    except BlockingIOError:
+        linked = False
+    except BaseException:
+        os.close(fd)
+        raise
+    if not linked:
+        os.close(fd)
+        raise FileNotFoundError(path)
+    return fd
