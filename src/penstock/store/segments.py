@@ -53,7 +53,7 @@ def covering(runs: Iterable[Run], offset: int, count: int) -> Iterator[tuple[int
         begin, start = start, start + parts * size
         if begin >= end:
             return
-        if start <= offset:
+        if not size or start <= offset:
             continue
         skipped = max(0, offset - begin) // size
         for index in range(skipped, min(parts, (end - begin - 1) // size + 1)):
