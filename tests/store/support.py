@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -28,6 +29,9 @@ BUCKET = "penstock"
 SIGNER = Signer(credentials=Credentials("TESTKEY", "a secret for tests"), region="us-east-1")
 HOUR = timedelta(hours=1)
 PATIENCE_SECONDS = 20.0
+_WITHOUT_FSYNC = """import os, runpy
+os.fsync = os.fdatasync = lambda fd: None
+runpy.run_module("penstock.store", run_name="__main__")"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,18 +243,28 @@ def store_in_thread(
         raise failures[0]
 
 
+def sync(path: Path) -> None:
+    """Make a file, or the names in a directory, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+
+
 class StoreProcess:
     """`python -m penstock.store` as a child: for what only a process can show, such as dying."""
 
-    def __init__(self, directory: Path, *options: str, failpoint: str = "") -> None:
+    def __init__(self, directory: Path, *options: str, failpoint: str = "", without_fsync: bool = False) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         credentials = directory / "credentials.json"
         if not credentials.exists():
             credentials.touch(mode=0o600)
             pair = SIGNER.credentials
             credentials.write_text(json.dumps({pair.access_key: pair.secret_key}))
+            for path in (credentials, directory):  # a test may cut the power
+                sync(path)
         environment = clean_environment(**({"PENSTOCK_STORE_FAILPOINT": failpoint} if failpoint else {}))
-        command = (sys.executable, "-m", "penstock.store", "--data", str(directory), "--port", "0", "--bucket", BUCKET)
+        program = ("-c", _WITHOUT_FSYNC) if without_fsync else ("-m", "penstock.store")
+        command = (sys.executable, *program, "--data", str(directory), "--port", "0", "--bucket", BUCKET)
         self.process = subprocess.Popen(
             [*command, "--exit-with-stdin", *options],
             env=environment,
@@ -288,6 +302,15 @@ class StoreProcess:
         """Let it come to an orderly end."""
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE_SECONDS) == 0
+
+    def freeze(self) -> None:
+        """Let it do nothing more; returns when it does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it as a power cut would end a process."""
