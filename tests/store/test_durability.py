@@ -5,18 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
-import pytest
-
 from penstock.store.config import Limits
-from tests.store.support import BUCKET, Store, StoreProcess, store_in_thread
+from tests.store.support import Store, store_in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 OLD, NEW = b"old version", b"new version"
 
@@ -110,41 +108,3 @@ def wait_until_writable(store: Store) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     store.call("DELETE", "probe")
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to see the order of system calls")
-def test_the_file_is_synced_before_the_rename_and_the_directory_before_the_answer(tmp_path: Path) -> None:
-    trace = tmp_path / "trace"
-    with StoreProcess(tmp_path / "data", "--no-log") as process:
-        store = process.ready()
-        tracer = subprocess.Popen(
-            [
-                *("strace", "-f", "-y", "-o", str(trace), "-p", str(process.process.pid)),
-                *("-e", "trace=fsync,fdatasync,/rename,/link,sendto"),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert tracer.stderr is not None
-        assert "attached" in tracer.stderr.readline()
-
-        assert store.put("key", NEW).status == 200
-        assert store.call("PUT", "copy", headers={"x-amz-copy-source": f"{BUCKET}/key"}).status == 200
-        tracer.terminate()
-        tracer.communicate(timeout=10)
-
-    steps = [step for line in trace.read_text().splitlines() if (step := durable_step(line))]
-    assert steps == [
-        *("sync file", "rename", "sync directory", "answer"),
-        *("link", "sync file", "sync directory", "rename", "sync directory", "answer"),
-    ]
-
-
-def durable_step(line: str) -> str | None:
-    """The step that a traced system call is, if it is one that durability rests on; `-y` shows descriptors' paths."""
-    if "sync(" in line:
-        return "sync file" if "/data/tmp" in line else "sync directory"
-    for call, step in (("rename", "rename"), ("link(", "link"), ("HTTP/1.1 200", "answer")):
-        if call in line:
-            return step
-    return None
