@@ -2,6 +2,8 @@
 
     objects/ab/<name>        the object of one key: data and record, or the record alone when the data is linked
     objects/ab/<name>.<id>   data that such a record names: a hard link of the copied file, or a directory of parts
+    uploads/<id>             an open multipart upload; its parts are in objects/ab/<name>.<id>/
+    uploads/<id>.done        what a completed one was answered, for whoever asks again
     tmp/<id>                 what is being written; swept at start
     buckets/<bucket>         one empty file per bucket
     index.sqlite3            the ordered keys, for listings; can be rebuilt
@@ -49,13 +51,14 @@ class Layout:
         self.temporary = str(root / "tmp")
         self.buckets = str(root / "buckets")
         self.objects = str(root / "objects")
+        self.uploads = str(root / "uploads")
         self.index = root / "index.sqlite3"
         self.locks = str(root / "shards.lock")
 
     def prepare(self) -> None:
         """Create what is missing, durably."""
         shards = [f"{self.objects}/{shard}" for shard in SHARDS]
-        for directory in (self.root, self.temporary, self.buckets, self.objects, *shards):
+        for directory in (self.root, self.temporary, self.buckets, self.uploads, self.objects, *shards):
             os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - the layout's paths are strings
         for directory in (self.objects, self.root, f"{self.root}/.."):
             sync_directory(directory)

@@ -7,7 +7,6 @@ something returns after the change is durable (P1); an `OSError` means that noth
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 from dataclasses import replace
@@ -28,12 +27,15 @@ from penstock.store.layout import (
     sync_directory,
 )
 from penstock.store.locks import ShardLocks
+from penstock.store.partfiles import CANNOT_LINK, drop_parts, link_parts, open_parts
 from penstock.store.record import DamagedError, Record, read_record
-from penstock.store.stored import Stored, open_segments
+from penstock.store.segments import segments_of
+from penstock.store.stored import Stored
 from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from penstock.store.digests import HashThreads
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     Check = Callable[[str | None], None]
     """Gets the current ETag of the key (None when it is free) and raises when the write must not happen."""
 
-_CANNOT_LINK = frozenset({errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV})
 _ATTEMPTS = 100
 _COPY_STEP = 1024 * 1024
 
@@ -57,6 +58,7 @@ class Objects:
         self._locks = ShardLocks(self._layout.locks if shared else None)
         self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
         self.index = KeyIndex(self._layout.index)
+        self._undropped: set[str] = set()
 
     def close(self) -> None:
         self.index.close()
@@ -136,7 +138,7 @@ class Objects:
                 linked = f"{name}.{secrets.token_hex(8)}"
                 if self._link_data(source, self._layout.entry(linked)):
                     failpoint("copy.begun")
-                    record = replace(record, linked=linked)
+                    record = replace(record, linked=linked, segments=source.record.segments)
                     self._publish_link(name, record, check)
                     return record
             finally:
@@ -150,7 +152,7 @@ class Objects:
         for key in keys:
             name = entry_name(bucket, key)
             with self._locks[shard_of(name)]:
-                removed.append(self._current(name))
+                removed.append(self.current(name))
                 remove(self._layout.entry(name))
                 failpoint("delete.unlinked")
                 self.index.remove(name)
@@ -159,7 +161,64 @@ class Objects:
             sync_directory(shard)
         failpoint("delete.synced")
         for old in removed:
-            self._drop_data(old)
+            self.drop_data(old)
+
+    # --- for writes that take several steps
+
+    @property
+    def layout(self) -> Layout:
+        return self._layout
+
+    def alone(self, name: str) -> AbstractContextManager[object]:
+        """Hold the lock of a name's shard: nobody else changes what stands under the name. Not re-entrant."""
+        return self._locks[shard_of(name)]
+
+    def replace_entry(self, temporary: str, record: Record, stat: os.stat_result, check: Check) -> Record | None:
+        """Rename a sealed file to its key's entry. Returns the record it replaced. To be called `alone`."""
+        name = entry_name(record.bucket, record.key)
+        self.require_bucket(record.bucket)
+        old = self.current(name)
+        check(old.etag if old else None)
+        os.rename(temporary, self._layout.entry(name))  # noqa: PTH104 - the layout's paths are strings
+        failpoint("publish.renamed")
+        self.index.put(_entry(name, record, stat))
+        return old
+
+    def retract(self, name: str, stat: os.stat_result) -> None:
+        """Take back a new object that could not be made durable, so that the key stays absent (F5). `alone`."""
+        path = self._layout.entry(name)
+        with contextlib.suppress(OSError), opened(path) as fd:
+            if os.fstat(fd).st_ino == stat.st_ino:
+                remove(path)
+                self.index.remove(name)
+
+    def current(self, name: str) -> Record | None:
+        """The record that now stands under a name; None when there is none, or none that can be read."""
+        try:
+            with opened(self._layout.entry(name)) as fd:
+                return read_record(fd)
+        except (FileNotFoundError, DamagedError):
+            return None
+
+    def drop_data(self, old: Record | None) -> None:
+        """Remove the data of a record that is gone for good. A crash before this leaves a stray for the janitor."""
+        if old is None or old.linked is None:
+            return
+        if old.segments:
+            self.drop_parts(old.linked)
+        else:
+            remove(self._layout.entry(old.linked))
+
+    def drop_parts(self, directory: str) -> None:
+        """Remove a directory of parts that nothing names any more, or note it for `drop_again`."""
+        if not drop_parts(self._layout.entry(directory)):
+            self._undropped.add(directory)
+
+    def drop_again(self) -> None:
+        """Remove the directories that somebody was reading when they should have gone. Raises `OSError`."""
+        for directory in list(self._undropped):
+            self._undropped.discard(directory)
+            self.drop_parts(directory)
 
     # --- recovery, before the first request
 
@@ -200,46 +259,26 @@ class Objects:
             if record.linked is None:
                 return Stored(record, fd)
             path = self._layout.entry(record.linked)
-            data = open_segments(path) if record.segments else open_to_read(path)
+            data = open_parts(path) if record.segments else open_to_read(path)
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
         return Stored(record, data)
 
-    def _current(self, name: str) -> Record | None:
-        """The record that now stands under a name; None when there is none, or none that can be read."""
-        try:
-            with opened(self._layout.entry(name)) as fd:
-                return read_record(fd)
-        except (FileNotFoundError, DamagedError):
-            return None
-
     def _publish(self, temporary: str, record: Record, stat: os.stat_result, check: Check) -> None:
         name = entry_name(record.bucket, record.key)
-        with self._locks[shard_of(name)]:
-            self.require_bucket(record.bucket)
-            old = self._current(name)
-            check(old.etag if old else None)
-            os.rename(temporary, self._layout.entry(name))  # noqa: PTH104 - the layout's paths are strings
-            failpoint("publish.renamed")
-            self.index.put(_entry(name, record, stat))
+        with self.alone(name):
+            old = self.replace_entry(temporary, record, stat, check)
         try:
             sync_directory(self._layout.shard(name))
         except OSError:
             if old is None:
-                self._retract(name, stat)
+                with self.alone(name):
+                    self.retract(name, stat)
             raise
         failpoint("publish.synced")
-        self._drop_data(old)
-
-    def _retract(self, name: str, stat: os.stat_result) -> None:
-        """Take back a new object that could not be made durable, so that the key stays absent (F5)."""
-        path = self._layout.entry(name)
-        with self._locks[shard_of(name)], contextlib.suppress(OSError), opened(path) as fd:
-            if os.fstat(fd).st_ino == stat.st_ino:
-                remove(path)
-                self.index.remove(name)
+        self.drop_data(old)
 
     def _publish_link(self, name: str, record: Record, check: Check) -> None:
         try:
@@ -250,20 +289,23 @@ class Objects:
                 failpoint("copy.linked")
                 self._publish(incoming.path, record, stat, check)
         except BaseException:
-            current = self._current(name)
+            current = self.current(name)
             if current is None or current.linked != record.linked:
-                self._drop_data(record)
+                self.drop_data(record)
             raise
 
     def _link_data(self, source: Stored, target: str) -> bool:
         """A second name for the data that `source` has open; False when its key has another version by now."""
+        if source.record.segments:
+            link_parts(source.fd, target, (segment.number for segment in segments_of(source.record.segments)))
+            return True
         origin = source.record.linked or entry_name(source.record.bucket, source.record.key)
         try:
             os.link(self._layout.entry(origin), target)
         except FileNotFoundError:
             return False
         except OSError as error:
-            if error.errno not in _CANNOT_LINK:
+            if error.errno not in CANNOT_LINK:
                 raise
             _copy_data(source, target)
             return True
@@ -273,14 +315,9 @@ class Objects:
         remove(target)
         return False
 
-    def _drop_data(self, old: Record | None) -> None:
-        """Remove the data of a record that is gone for good. A crash before this leaves a stray file for fsck."""
-        if old is not None and old.linked is not None:
-            remove(self._layout.entry(old.linked))
-
     def _index_file(self, name: str, stat: os.stat_result) -> None:
         """Index one file; one that cannot be read is not listed."""
-        record = self._current(name)
+        record = self.current(name)
         if record is None:
             self.index.remove(name)
         else:

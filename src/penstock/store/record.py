@@ -15,9 +15,11 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.store.segments import Run
 
 _TRAILER = struct.Struct("<QII8s")
@@ -67,13 +69,25 @@ _FIELDS = tuple([one.name for one in fields(Record)])
 def encode(record: Record) -> bytes:
     """The bytes that follow the data."""
     values = {name: value for name in _FIELDS if (value := getattr(record, name)) not in (None, {}, ())}
+    return encode_values(values, data_size=0 if record.linked else record.size)
+
+
+def encode_values(values: Mapping[str, object], *, data_size: int = 0) -> bytes:
+    """JSON values and their trailer: the bytes that follow `data_size` bytes of data."""
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
-    data_size = 0 if record.linked else record.size
     return text + _TRAILER.pack(data_size, len(text), zlib.crc32(text), _MAGIC)
 
 
 def read_record(fd: int) -> Record:
     """The record of an open file. Raises `DamagedError`."""
+    values = read_values(fd)
+    if "segments" in values:
+        values["segments"] = tuple([(first, count, size) for first, count, size in values["segments"]])
+    return Record(**values)
+
+
+def read_values(fd: int) -> dict[str, Any]:
+    """What `encode_values` wrote at the end of an open file. Raises `DamagedError`."""
     total = os.fstat(fd).st_size
     tail = os.pread(fd, _USUAL_TAIL, max(0, total - _USUAL_TAIL))
     if len(tail) < _TRAILER.size:
@@ -86,7 +100,5 @@ def read_record(fd: int) -> Record:
         text = os.pread(fd, text_size, data_size)
     if zlib.crc32(text) != checksum:
         raise FlippedError("the record's checksum is wrong")
-    values = json.loads(text)
-    if "segments" in values:
-        values["segments"] = tuple([(first, count, size) for first, count, size in values["segments"]])
-    return Record(**values)
+    values: dict[str, Any] = json.loads(text)
+    return values

@@ -6,12 +6,11 @@ open; a shared flock on it keeps whoever drops it away until the reader is done.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.store.layout import open_directory, open_to_read, part_name
+from penstock.store.layout import open_to_read, part_name
 from penstock.store.record import DamagedError, Record
 from penstock.store.segments import covering
 
@@ -62,23 +61,3 @@ class Stored:
 
     def close(self) -> None:
         os.close(self.fd)
-
-
-def open_segments(path: str) -> int:
-    """A descriptor of a directory of segments that nobody drops while it is open.
-
-    Raises `FileNotFoundError` when it is gone or going.
-    """
-    fd = open_directory(path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        linked = os.path.samestat(os.fstat(fd), os.stat(path))  # noqa: PTH116 - the layout's paths are strings
-    except BlockingIOError:
-        linked = False
-    except BaseException:
-        os.close(fd)
-        raise
-    if not linked:
-        os.close(fd)
-        raise FileNotFoundError(path)
-    return fd
