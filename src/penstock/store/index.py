@@ -157,15 +157,20 @@ def _prepared(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA journal_size_limit=16777216")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        _require_usable(db)
         db.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
     except sqlite3.DatabaseError:
         db.close()
         raise
-    if version not in {0, _VERSION}:
-        db.close()
-        raise sqlite3.DatabaseError("an index of another version")
     return db
+
+
+def _require_usable(db: sqlite3.Connection) -> None:
+    """Look at every page: a damaged one would otherwise be met when half of the files have been compared."""
+    if db.execute("PRAGMA user_version").fetchone()[0] not in {0, _VERSION}:
+        raise sqlite3.DatabaseError("an index of another version")
+    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+        raise sqlite3.DatabaseError("a damaged index")
 
 
 def _row(entry: Entry) -> tuple[str, str, str, int, str, int, int, int]:
