@@ -28,6 +28,7 @@ EVENTS: Mapping[str, str] = {
     "store.abandoned": "a client went away before it had its answer (method, path without query, code, bytes, ms, "
     "request_id)",
     "store.metrics": "metrics are served on the admin listener (host, port)",
+    "store.unreadable": "an object could not be read as it was written (path, request_id); `penstock fsck` tells more",
     "store.degraded": "the store refuses writes (reason)",
     "store.failed": "an object request failed inside; `error` is the exception's type, `where` the line that raised it",
     "store.recovered": "the store takes writes again",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING
 
-from penstock.store.faults import HEAD_TOO_LARGE, MALFORMED_HTTP, REQUEST_TIMEOUT, Disconnected, Refused
+from penstock.store.faults import HEAD_TOO_LARGE, MALFORMED_HTTP, REQUEST_TIMEOUT, DataLost, Disconnected, Refused
 from penstock.store.head import TERMINATOR
 from penstock.store.reactor import READABLE, WRITABLE, DeadlinePassed, ready
 
@@ -147,7 +148,7 @@ class Connection:
                 raise Disconnected from None
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
-        """`count` bytes of a file. Raises `Disconnected` when the file is shorter: the client must see that (F6)."""
+        """`count` bytes of a file. Raises `DataLost` when they cannot be read: the client must see that (F6)."""
         end = offset + count
         while offset < end:
             try:
@@ -155,10 +156,10 @@ class Connection:
             except BlockingIOError:
                 await self._pace.wait(WRITABLE)
                 continue
-            except OSError:  # of the socket or of the file: what was announced cannot be sent any more
-                raise Disconnected from None
+            except OSError as error:  # of the file or of the socket: what was announced cannot be sent any more
+                raise (DataLost if error.errno == errno.EIO else Disconnected) from None
             if not sent:
-                raise Disconnected
+                raise DataLost
             offset += sent
             self.sent += sent
             self._pace.moved(sent)

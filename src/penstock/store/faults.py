@@ -19,6 +19,7 @@ BAD_DIGEST = Fault("BadDigest", 400, "The checksum you specified did not match w
 BUCKET_ALREADY_OWNED = Fault("BucketAlreadyOwnedByYou", 409, "The bucket exists already and you own it.")
 BUCKET_NOT_EMPTY = Fault("BucketNotEmpty", 409, "The bucket you tried to delete is not empty.")
 CORS_FORBIDDEN = Fault("AccessForbidden", 403, "This origin may not make cross-origin requests here.")
+DAMAGED = Fault("InternalError", 500, "The stored object is damaged.")
 ENTITY_TOO_LARGE = Fault("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size.")
 ENTITY_TOO_SMALL = Fault("EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size.")
 FIELDS_TOO_LARGE = Fault("MaxPostPreDataLengthExceeded", 400, "The fields of the form before its file are too large.")
@@ -74,3 +75,7 @@ class NotModified(Exception):
 
 class Disconnected(Exception):
     """The client is gone, or sent less than it announced: there is nobody to answer, nothing is stored (F7)."""
+
+
+class DataLost(Disconnected):
+    """A file broke off while it was being sent: the connection ends, so that the client notices (F6)."""

@@ -105,7 +105,10 @@ class KeyIndex:
             self._pending[name] = entry
             full = len(self._pending) >= _MOST_PENDING
         if full:
-            self.flush()
+            # What cannot be written now stays gathered; whoever flushes every second hears of it. The object that is
+            # being published must not fail for the sake of a cache.
+            with contextlib.suppress(OSError):
+                self.flush()
 
     @contextlib.contextmanager
     def _flushed(self) -> Iterator[sqlite3.Connection]:
@@ -117,7 +120,8 @@ class KeyIndex:
                     self._pending.clear()
                 yield self._db
             except sqlite3.Error as error:
-                raise OSError(errno.EIO, "the index of keys cannot be used") from error
+                full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+                raise OSError(errno.ENOSPC if full else errno.EIO, "the index of keys cannot be used") from error
 
 
 def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None]) -> None:

@@ -16,7 +16,7 @@ from penstock.store.conditions import (
 from penstock.store.digests import as_base64, digest_of
 from penstock.store.exposure import OPAQUE_TYPE, field_value, shown_as
 from penstock.store.faults import (
-    INTERNAL_ERROR,
+    DAMAGED,
     INVALID_ARGUMENT,
     INVALID_REQUEST,
     MALFORMED_XML,
@@ -186,9 +186,9 @@ def _verified(stored: Stored) -> bytes:
     try:
         data = stored.read(0, stored.record.size)
     except DamagedError:
-        raise Refused(INTERNAL_ERROR, "The stored object is damaged.") from None
+        raise Refused(DAMAGED) from None
     if expected is not None and digest_of("sha256", data).hex() != expected:
-        raise Refused(INTERNAL_ERROR, "The stored object is damaged.")
+        raise Refused(DAMAGED)
     return data
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.store.failpoints import failpoint
-from penstock.store.faults import BUCKET_NOT_EMPTY, INTERNAL_ERROR, NO_SUCH_BUCKET, NO_SUCH_KEY, Refused
+from penstock.store.faults import BUCKET_NOT_EMPTY, DAMAGED, NO_SUCH_BUCKET, NO_SUCH_KEY, Refused
 from penstock.store.incoming import Incoming, write_all
 from penstock.store.index import Entry, KeyIndex
 from penstock.store.layout import (
@@ -113,7 +113,7 @@ class Objects:
                     raise Refused(NO_SUCH_KEY) from None
             except DamagedError:
                 break
-        raise Refused(INTERNAL_ERROR, "The stored object is damaged.")
+        raise Refused(DAMAGED)
 
     def begin(self, digests: Iterable[str]) -> Incoming:
         """A new file to write an object into."""

@@ -9,6 +9,7 @@ import os
 import resource
 import secrets
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,6 @@ from penstock.store.session import Sessions, raised_at
 from penstock.store.syncs import observed
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -101,7 +101,13 @@ class _Server:
         self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
         self._objects = objects
         self._meter = meter
-        self._health = Health(config.directory, reserve_bytes=config.limits.reserve_bytes, log=log, meter=meter)
+        self._health = Health(
+            config.directory,
+            reserve_bytes=config.limits.reserve_bytes,
+            trial=objects.index.flush,
+            log=log,
+            meter=meter,
+        )
         routes = Routes(
             BucketRoutes(objects, self._health, limits=config.limits, region=config.region),
             ObjectRoutes(objects, self._health, limits=config.limits, now=now),
@@ -124,20 +130,26 @@ class _Server:
     def run(self, ready: Callable[[int], None], stop: threading.Event) -> None:
         self._reactor.start()
         self._reactor.spawn(self._accept(), self._listener.fileno())
+        upkeep = threading.Thread(target=self._keep_up, args=(stop,), name="upkeep")
+        upkeep.start()
         try:
             ready(self._listener.getsockname()[1])
             while not stop.wait(1.0):
                 self._reactor.expire()
-                self._write_index()
             self._reactor.drain(seconds=self._limits.shutdown_seconds)
         finally:
+            stop.set()
             self._reactor.close()
+            upkeep.join()
 
-    def _write_index(self) -> None:
-        try:
-            self._objects.index.flush()
-        except OSError as error:
-            self._health.failed(error)
+    def _keep_up(self, stop: threading.Event) -> None:
+        """What waits for the disk is kept apart from what keeps deadlines: a disk may hang."""
+        while not stop.wait(1.0):
+            self._health.look_again()
+            try:
+                self._objects.index.flush()
+            except OSError as error:
+                self._health.failed(error)
 
     async def _accept(self) -> None:
         with contextlib.suppress(ShuttingDown), self._listener:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from penstock.store import cors
 from penstock.store.answers import Answer, refusal, render_head
 from penstock.store.body import Body
-from penstock.store.faults import INTERNAL_ERROR, Disconnected, Refused
+from penstock.store.faults import DAMAGED, INTERNAL_ERROR, DataLost, Disconnected, Refused
 from penstock.store.form_routes import is_form
 from penstock.store.head import Head, parse_head
 from penstock.store.metering import NO_OPERATION, POST_OBJECT, count_request, operation_of
@@ -111,10 +111,15 @@ class Sessions:
                 answer = await self._answer(head, exchange.body, exchange)
             except Refused as refused:
                 exchange.code = refused.fault.code
+                if refused.fault is DAMAGED:
+                    self._log("store.unreadable", path=exchange.path, request_id=exchange.id)
                 answer = refusal(refused, resource=exchange.path, request_id=exchange.id)
             keep_alive = await self._may_continue(exchange.head, exchange.body)
             await self._send(connection, exchange, answer, keep_alive=keep_alive)
-        except (Refused, Disconnected, DeadlinePassed):
+        except (Refused, Disconnected, DeadlinePassed) as error:
+            if isinstance(error, DataLost):
+                exchange.code = DAMAGED.code
+                self._log("store.unreadable", path=exchange.path, request_id=exchange.id)
             if exchange.head is not None:
                 self._report(exchange, None, sent=connection.sent)
             raise
@@ -139,6 +144,9 @@ class Sessions:
         except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
             raise
         except OSError as error:  # of the disk: a socket's errors are `Disconnected`
+            if head.method in {"GET", "HEAD"}:
+                self._log("store.unreadable", path=head.path, request_id=exchange.id)
+                raise self._health.unreadable(error) from error
             raise self._health.failed(error) from error
         except Exception as error:
             self._log("store.failed", error=type(error).__name__, where=raised_at(error))
