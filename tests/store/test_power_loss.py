@@ -141,3 +141,34 @@ def test_nothing_is_lost_however_often_the_power_fails(file_system: str, tmp_pat
     journal = cut_again_and_again(image, file_system, snapshots=MANY_SNAPSHOTS, seed=1_000)
 
     assert journal.acknowledged >= MANY_SNAPSHOTS
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("put", "publish.renamed"),
+        ("copy", "publish.renamed"),
+        ("delete", "delete.unlinked"),
+        ("create a bucket", "bucket.created:2"),
+        ("delete a bucket", "bucket.removed"),
+    ],
+)
+def test_what_a_start_shows_after_a_crash_is_not_lost_later(
+    filled: Path, file_system: str, tmp_path: Path, name: str, point: str
+) -> None:
+    """The one who died had told nobody; the one who came after tells everybody (P6: a client may look with HEAD)."""
+    image, cut = copy_image(filled, tmp_path / "image"), tmp_path / "cut"
+    with mounted(image, file_system) as disk:
+        directory = disk.root / "data"
+        with StoreProcess(directory, "--no-log", failpoint=point) as process, pytest.raises((OSError, EOFError)):
+            CHANGES[name].ask(process.ready())
+        assert process.exit_status() == 9
+        with StoreProcess(directory, "--no-log") as process:
+            shown = state_of(process.ready())
+            process.freeze()
+            disk.after_power_loss(cut)
+            process.kill()
+    with mounted(cut, file_system) as disk:
+        left = state_left(disk.root / "data")
+
+    assert left == shown

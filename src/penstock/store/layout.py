@@ -56,11 +56,15 @@ class Layout:
         self.locks = str(root / "shards.lock")
 
     def prepare(self) -> None:
-        """Create what is missing, durably."""
+        """Create what is missing, and make every name that is there durable.
+
+        Names may be left from a process that died before it could do that, and had told nobody; but whoever looks
+        from now on must not see them come and go (P6). 0.05 ms for each directory that has not changed.
+        """
         shards = [f"{self.objects}/{shard}" for shard in SHARDS]
         for directory in (self.root, self.temporary, self.buckets, self.uploads, self.objects, *shards):
             os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103 - the layout's paths are strings
-        for directory in (self.objects, self.root, f"{self.root}/.."):
+        for directory in (*shards, self.objects, self.uploads, self.buckets, self.root, f"{self.root}/.."):
             sync_directory(directory)
 
     def shard(self, name: str) -> str:
