@@ -29,6 +29,11 @@ class Limits:
     connections: int = 10_000
     threads: int = 16
     object_bytes: int = 5 * GB
+    """Largest single PUT, form or part."""
+    least_part_bytes: int = 5 * MB
+    """Smallest part of a multipart upload, but for the last."""
+    multipart_bytes: int = 50_000 * GB
+    """Largest object that is uploaded in parts."""
     small_body_bytes: int = 2 * MB
     """Largest XML request body."""
     reserve_bytes: int = 256 * MB

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from awscrt import checksums as aws
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _INLINE_LIMIT = 512 * 1024
 _STEP = 512 * 1024
@@ -184,6 +184,23 @@ def digest_of(name: str, data: bytes) -> bytes:
     digest = _MAKERS[name]()
     digest.update(data)
     return digest.digest()
+
+
+_COMBINERS: dict[str, Callable[[int, int, int], int]] = {
+    "crc32": aws.combine_crc32,
+    "crc32c": aws.combine_crc32c,
+    "crc64nvme": aws.combine_crc64nvme,
+}
+COMBINABLE = frozenset(_COMBINERS)
+"""The checksums of a whole that can be told from those of its parts."""
+
+
+def combined(name: str, digests: Sequence[bytes], sizes: Sequence[int]) -> bytes:
+    """The checksum of the parts' bytes one after another; `name` must be in `COMBINABLE`, sizes are in bytes."""
+    value = 0
+    for digest, size in zip(digests, sizes, strict=True):
+        value = _COMBINERS[name](value, int.from_bytes(digest, "big"), size)
+    return value.to_bytes(len(digests[0]), "big")
 
 
 def as_base64(digest: bytes) -> str:

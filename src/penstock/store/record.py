@@ -80,7 +80,7 @@ def encode_values(values: Mapping[str, object], *, data_size: int = 0) -> bytes:
 
 def read_record(fd: int) -> Record:
     """The record of an open file. Raises `DamagedError`."""
-    values = read_values(fd)
+    values = {"sha256": None} | read_values(fd)
     if "segments" in values:
         values["segments"] = tuple([(first, count, size) for first, count, size in values["segments"]])
     return Record(**values)
