@@ -281,6 +281,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     """Every dialect under its mount, and what the operator asks at the root."""
     from penstock.dialects.base import Services
     from penstock.dialects.base.mounts import Mounts
+    from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
     from penstock.services.health import Health
     from penstock.services.references import References
@@ -303,7 +304,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         uploads=core.uploads,
         assets=core.assets,
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
-        feed=feed,
+        streams=Streams(feed, most_per_account=settings.streams_per_account),
         catalog=core.catalog,
         log=core.log,
     )

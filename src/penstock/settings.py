@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         default="", description="Comma-separated origins whose pages may call the API and the store; `*` for any."
     )
+    streams_per_account: int = Field(
+        default=200,
+        ge=1,
+        description="Event streams and long polls that one account may have open at a time in one API process.",
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 

@@ -603,6 +603,19 @@ def test_events_are_numbered_within_their_subject(database: SqlDatabase) -> None
         assert tx.events.after(account_id, "run-1", 0, limit=1) == [first]
 
 
+def test_of_many_subjects_those_that_went_on_are_told_with_their_last_number(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    with database.write() as tx:
+        for subject in ("one", "two", "two", "three", 'o"dd'):
+            tx.events.add(account_id, subject, EventKind.RUN_LOG, {}, now=NOW)
+
+    with database.read() as tx:
+        known = {"one": 0, "two": 1, "three": 1, "four": 0, 'o"dd': 0, "": -1}
+        assert tx.events.last_above(known) == {"one": 1, "two": 2, 'o"dd': 1}
+        assert tx.events.last_above({"one": 10**30}) == {}
+        assert tx.events.last_above({}) == {}
+
+
 def test_concurrent_writers_of_one_subject_leave_no_gap_and_no_reader_sees_one(database: SqlDatabase) -> None:
     account_id = open_account(database)
 

@@ -20,6 +20,7 @@ from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3
 from penstock.adapters.system import SystemEntropy
 from penstock.dialects.base import Services
 from penstock.dialects.base.mounts import Mounts
+from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
 from penstock.domain.catalog import parse_catalog
 from penstock.services.accounts import Accounts
@@ -53,6 +54,7 @@ _BUCKET = "penstock"
 _CREDENTIALS = Credentials("HOUSEKEY", "a secret for tests")
 _SILENT = Log("test", None)
 _TIMEOUT = timedelta(seconds=60)
+_MOST_STREAMS = 3
 _TICK = timedelta(microseconds=1)
 _NOON = datetime(2026, 11, 21, 12, 0, 0, 900_000, tzinfo=UTC)
 
@@ -149,7 +151,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             uploads=uploads,
             assets=assets,
             runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
-            feed=feed,
+            streams=Streams(feed, most_per_account=_MOST_STREAMS),
             catalog=models_of_the_test,
             log=_SILENT,
         )

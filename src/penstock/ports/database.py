@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
@@ -218,6 +218,10 @@ class EventRepository(Protocol):
 
     def after(self, account_id: AccountId, subject: str, number: int, *, limit: int) -> Sequence[Event]:
         """Events of a subject above `number`, ascending."""
+        ...
+
+    def last_above(self, known: Mapping[str, int]) -> Mapping[str, int]:
+        """Of many subjects, whoever's they are, those with events above the number given, and their last number."""
         ...
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import http.client
 import json
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.native import problem, put
+from tests.support.native import Native, problem, put
+from tests.support.server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.support.exchange import Answer
-    from tests.support.native import Native
+    from tests.support.house import House
 
     Ended = tuple[Native, str, list[dict[str, Any]]]
 
 PAINT = "builtin/stylize"
+MOST_STREAMS = 3
+"""What one account may have open in a house (`tests.support.house`)."""
 
 
 def _events(answer: Answer) -> list[dict[str, Any]]:
@@ -136,3 +140,43 @@ def test_an_event_comes_while_the_stream_is_open(alice: Native, photo: bytes) ->
     told = stream.read().decode()
     connection.close()
     assert told.index("event: upload.stored\n") < told.index("event: upload.ready\n")
+
+
+def test_an_account_that_waits_too_often_at_once_is_told_so_and_nobody_else(house: House) -> None:
+    acme = Native(url=house.url, key=house.create_key("acme"))
+    zenith = Native(url=house.url, key=house.create_key("zenith"))
+    with ExitStack() as stack:
+        streams = [stack.enter_context(opened_stream(acme)) for _ in range(MOST_STREAMS)]
+        assert {stream.status for stream in streams} == {200}
+
+        refused = acme.get(f"/uploads/{acme.begin(b'a')['id']}/events")
+        problem(refused, 429, "rate_limited")
+        assert int(refused.headers["retry-after"]) > 0
+        run = acme.start("acme/model", {})
+        problem(acme.get(f"/runs/{run['id']}?wait=60"), 429, "rate_limited")
+        acme.get(f"/runs/{run['id']}").must(200)
+        with opened_stream(zenith) as another:
+            assert another.status == 200
+
+
+def test_a_stream_that_its_reader_has_left_makes_room_for_another(house: House) -> None:
+    acme = Native(url=house.url, key=house.create_key())
+    with ExitStack() as stack:
+        for _ in range(MOST_STREAMS):
+            stack.enter_context(opened_stream(acme))
+
+    def opens() -> bool:
+        with opened_stream(acme) as stream:
+            return stream.status == 200
+
+    wait_until(opens, "a place to become free")
+
+
+@contextmanager
+def opened_stream(native: Native) -> Iterator[http.client.HTTPResponse]:
+    """The stream of a new upload, which has nothing to tell."""
+    parts = urlsplit(native.url)
+    path = f"/v1/uploads/{native.begin(b'a')['id']}/events"
+    with closing(http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)) as connection:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {native.key}"})
+        yield connection.getresponse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Integer, bindparam, text
@@ -13,7 +14,7 @@ from penstock.domain.errors import DatabaseUnavailable
 from penstock.domain.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -44,6 +45,20 @@ _AFTER = (
     .limit(bindparam("limit", type_=Integer))
 )
 
+# A subject costs one search in the primary key, in whatever state it is; only those that went on come back.
+_LAST_ABOVE = {
+    "sqlite": text(
+        "SELECT subject, number FROM (SELECT known.key AS subject, known.value AS known,"
+        " (SELECT max(events.number) FROM events WHERE events.subject = known.key) AS number"
+        " FROM json_each(:known) AS known) WHERE number > known"
+    ),
+    "postgresql": text(
+        "SELECT subject, number FROM (SELECT known.key AS subject, CAST(known.value AS bigint) AS known,"
+        " (SELECT max(events.number) FROM events WHERE events.subject = known.key) AS number"
+        " FROM json_each_text(CAST(:known AS json)) AS known) AS told WHERE number > known"
+    ),
+}
+
 
 class SqlEvents:
     """Implements `EventRepository`."""
@@ -72,3 +87,9 @@ class SqlEvents:
             "limit": limit,
         }
         return _ROWS.all(self._connection, _AFTER, parameters)
+
+    def last_above(self, known: Mapping[str, int]) -> Mapping[str, int]:
+        """The subjects with events above the number that is known of them, and the last number of each."""
+        parameters = {"known": json.dumps({name: min(number, LARGEST_INTEGER) for name, number in known.items()})}
+        statement = _LAST_ABOVE[self._connection.dialect.name]
+        return {row.subject: row.number for row in self._connection.execute(statement, parameters)}

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from penstock.dialects.base.streams import Streams
     from penstock.domain.catalog import Catalog
     from penstock.domain.references import Reference
     from penstock.domain.uploads import UploadPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
-    from penstock.services.feed import Feed
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
@@ -29,7 +29,7 @@ class Services:
     uploads: Uploads
     assets: Assets
     runs: Runs
-    feed: Feed
+    streams: Streams
     catalog: Catalog
     log: Log
 

@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public
-from penstock.dialects.base.streams import SSE_COMMENT, follow, sse_frame, wait_until
+from penstock.dialects.base.streams import SSE_COMMENT, EventStream, sse_frame
 from penstock.dialects.native import wire
 from penstock.dialects.native.errors import render_error
 from penstock.domain.accounts import Scope
@@ -211,9 +211,13 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end.")] = 0,
     ) -> Response:
         """One run; with `wait`, as soon as it has finished or the time is over."""
-        look = partial(services.runs.get, _run_reader(request), _run_id(run_id))
-        run = await wait_until(
-            services.feed, lambda: (found := look(), shown(found)), lambda seen: is_finished(seen[0]), seconds=wait
+        account_id, found = _run_reader(request), _run_id(run_id)
+        run = await services.streams.until(
+            account_id,
+            found,
+            lambda: (run := services.runs.get(account_id, found), shown(run)),
+            lambda seen: is_finished(seen[0]),
+            seconds=wait,
         )
         return _json(run[1])
 
@@ -299,20 +303,18 @@ async def _stream(
     last = request.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() and len(last) <= _MAX_EVENT_DIGITS else after
     account_id = principal(request).account_id
-    if over and not await run_in_threadpool(services.feed.after, account_id, subject, start):
+    if over and not await run_in_threadpool(services.streams.after, account_id, subject, start):
         return Response(status_code=204)
 
     async def frames() -> AsyncIterator[bytes]:
-        async for event in follow(services.feed, account_id, subject, after=start, finals=finals):
+        async for event in services.streams.follow(account_id, subject, after=start, finals=finals):
             yield (
                 SSE_COMMENT
                 if event is None
                 else sse_frame(event.kind.value, wire.event_out(event), number=event.number)
             )
 
-    return StreamingResponse(
-        frames(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    )
+    return EventStream(frames(), place=services.streams.place(account_id))
 
 
 def _json(body: BaseModel, status: int = 200) -> Response:
