@@ -26,14 +26,14 @@ def plaintext(size: int) -> bytes:
     return Random(size).randbytes(size)  # noqa: S311 - reproducible bytes, no secret
 
 
-def encrypted(pieces: list[bytes]) -> tuple[bytes, bytes]:
+def encrypted(pieces: list[bytes]) -> tuple[str, bytes]:
     """The key and the file's bytes."""
     encryptor = Encryptor()
     data = b"".join(bytes(encryptor.feed(piece)) for piece in pieces)
-    return encryptor.key, data + bytes(encryptor.finish())
+    return encryptor.cipher, data + bytes(encryptor.finish())
 
 
-def decrypted(data: bytes, key: bytes, *, size: int, offset: int = 0, count: int | None = None) -> bytes:
+def decrypted(data: bytes, key: str, *, size: int, offset: int = 0, count: int | None = None) -> bytes:
     """Read a range from a file in memory."""
     fd = os.memfd_create("encrypted")
     try:
@@ -134,5 +134,5 @@ def test_a_buffer_is_filled_as_far_as_the_file_goes(tmp_path: Path) -> None:
 
 
 @cache
-def _sample() -> tuple[bytes, bytes]:
+def _sample() -> tuple[str, bytes]:
     return encrypted([plaintext(LARGEST)])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.store.encryption import EncryptionError
 from penstock.store.keyring import (
     Keyring,
     MasterKey,
-    UnusableKeyError,
     create_keyring,
     load_keyring,
     load_master_key,
@@ -47,17 +47,17 @@ def test_a_key_file_holds_32_bytes_in_hexadecimal_or_base64(tmp_path: Path, text
 
 @pytest.mark.parametrize("text", ["", "07" * 31, "07" * 33, "not a key", "zz" * 32, "\x07" * 32])
 def test_a_key_file_with_anything_else_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UnusableKeyError, match="32 bytes"):
+    with pytest.raises(EncryptionError, match="32 bytes"):
         load_master_key(key_file(tmp_path, text))
 
 
 def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableKeyError, match="chmod 600"):
+    with pytest.raises(EncryptionError, match="chmod 600"):
         load_master_key(key_file(tmp_path, "07" * 32, mode=0o640))
 
 
 def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnusableKeyError, match=r"missing\.key cannot be read: No such file"):
+    with pytest.raises(EncryptionError, match=r"missing\.key cannot be read: No such file"):
         load_master_key(tmp_path / "missing.key")
 
 
@@ -100,7 +100,7 @@ def test_another_master_key_is_refused_by_name(keys: Path) -> None:
     create_keyring(keys, OLD)
 
     with pytest.raises(
-        UnusableKeyError, match=f"sealed under the key {OLD.id}; the encryption key file holds {OTHER.id}"
+        EncryptionError, match=f"sealed under the key {OLD.id}; the encryption key file holds {OTHER.id}"
     ):
         load_keyring(keys, OTHER)
 
@@ -109,7 +109,7 @@ def test_another_master_key_is_refused_by_name(keys: Path) -> None:
 def test_a_damaged_keyring_is_refused(keys: Path, damage: str) -> None:
     keys.write_text(damage)
 
-    with pytest.raises(UnusableKeyError, match="damaged"):
+    with pytest.raises(EncryptionError, match="damaged"):
         load_keyring(keys, OLD)
 
 
@@ -120,7 +120,7 @@ def test_a_flipped_bit_in_the_keys_is_refused(keys: Path) -> None:
     sealed[20] ^= 1
     keys.write_text(json.dumps({**content, "keys": base64.b64encode(sealed).decode()}))
 
-    with pytest.raises(UnusableKeyError, match="damaged"):
+    with pytest.raises(EncryptionError, match="damaged"):
         load_keyring(keys, OLD)
 
 
@@ -128,7 +128,7 @@ def test_a_keyring_of_a_newer_version_is_refused(keys: Path) -> None:
     create_keyring(keys, OLD)
     keys.write_text(json.dumps({**json.loads(keys.read_text()), "format": 2}))
 
-    with pytest.raises(UnusableKeyError, match="newer version"):
+    with pytest.raises(EncryptionError, match="newer version"):
         load_keyring(keys, OLD)
 
 
@@ -142,7 +142,7 @@ def test_after_a_rotation_old_texts_open_and_new_ones_have_a_new_generation(keys
     assert after.current == rotated.current == 2
     assert after.open(before, place="here") == TEXT
     assert after.open(rotated.seal(TEXT, place="here"), place="here") == TEXT
-    with pytest.raises(UnusableKeyError):
+    with pytest.raises(EncryptionError):
         load_keyring(keys, OLD)
 
 
@@ -168,7 +168,7 @@ def test_a_rotation_done_again_changes_nothing(keys: Path) -> None:
 def test_a_rotation_with_two_wrong_keys_names_the_old_one(keys: Path) -> None:
     create_keyring(keys, OLD)
 
-    with pytest.raises(UnusableKeyError, match=f"holds {OTHER.id}"):
+    with pytest.raises(EncryptionError, match=f"holds {OTHER.id}"):
         rotate(keys, old=OTHER, new=NEW)
 
 

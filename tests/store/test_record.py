@@ -26,7 +26,7 @@ def read_back(path: Path, content: bytes) -> Record:
     path.write_bytes(content)
     fd = os.open(path, os.O_RDONLY)
     try:
-        return read_record(fd)
+        return read_record(fd, None, place="here")
     finally:
         os.close(fd)
 
@@ -37,18 +37,20 @@ def test_a_record_is_read_as_it_was_written(
 ) -> None:
     written = record(key=key, user=user, checksums={"crc32": checksum} if checksum else {})
 
-    assert read_back(tmp_path_factory.getbasetemp() / "record", b"data" + encode(written)) == written
+    assert (
+        read_back(tmp_path_factory.getbasetemp() / "record", b"data" + encode(written, None, place="here")) == written
+    )
 
 
 def test_a_record_of_linked_data_stands_alone(tmp_path: Path) -> None:
     written = record(linked="name.id", size=10**12)
 
-    assert read_back(tmp_path / "record", encode(written)) == written
+    assert read_back(tmp_path / "record", encode(written, None, place="here")) == written
 
 
 @pytest.mark.parametrize("position", [*range(-32, 0), 4, 20])
 def test_a_flipped_bit_in_the_record_is_noticed(tmp_path: Path, position: int) -> None:
-    content = bytearray(b"data" + encode(record()))
+    content = bytearray(b"data" + encode(record(), None, place="here"))
     content[position] ^= 1
 
     with pytest.raises(DamagedError):
@@ -62,7 +64,7 @@ def test_a_file_without_a_whole_record_is_damaged(tmp_path: Path, change: bytes)
 
 
 def test_a_truncated_or_lengthened_file_is_damaged(tmp_path: Path) -> None:
-    content = b"data" + encode(record())
+    content = b"data" + encode(record(), None, place="here")
 
     for changed in (content[1:], b"x" + content, content[:-1], content + b"\0"):
         with pytest.raises(DamagedError):

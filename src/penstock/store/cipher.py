@@ -8,6 +8,7 @@ plaintext, which is authenticated with the key itself, in the file's record (`ke
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -29,15 +30,14 @@ class Encryptor:
     """Encrypts one file from its first byte to its last, under a new key. Used by one writer."""
 
     def __init__(self) -> None:
-        self.key = secrets.token_bytes(KEY_BYTES)
-        self._aead = AESGCM(self.key)
+        key = secrets.token_bytes(KEY_BYTES)
+        self.cipher = base64.b64encode(key).decode("ascii")
+        """The key, as a record names it."""
+        self._aead = AESGCM(key)
         self._number = 0
         self._pending = bytearray()
-
-    @property
-    def sealed(self) -> int:
+        self.readable = 0
         """Plaintext bytes in what was returned so far."""
-        return self._number * CHUNK_BYTES
 
     def feed(self, piece: bytes | memoryview) -> bytearray:
         """Take plaintext; the chunks that became whole by it, to be written behind those returned before."""
@@ -69,19 +69,22 @@ class Encryptor:
     def _seal(self, plain: bytearray | memoryview, target: memoryview) -> None:
         self._aead.encrypt_into(_nonce(self._number), plain, None, target)
         self._number += 1
+        self.readable += len(plain)
 
 
 class Decryptor:
     """Opens the chunks of one file, in any order. Safe to use from several threads."""
 
-    def __init__(self, key: bytes) -> None:
-        self._aead = AESGCM(key)
+    def __init__(self, cipher: str) -> None:
+        self._aead = AESGCM(base64.b64decode(cipher))
 
     def pieces(self, fd: int, *, size: int, offset: int, count: int) -> Generator[bytes]:
         """`count` bytes of plaintext from `offset` on, at most a chunk at a time; the file has `size` in all.
 
         Raises `OSError`, and `DamagedError` instead of giving out a byte that was not written so.
         """
+        if offset + count > size:
+            raise DamagedError("the encrypted data is shorter than was asked for")
         for chunk in chunks_of(size, offset, count):
             plain = self._open(fd, chunk)
             yield plain if chunk.count == chunk.size else plain[chunk.inside : chunk.inside + chunk.count]

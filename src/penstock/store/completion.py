@@ -113,6 +113,7 @@ def completed_record(upload: Upload, claim: Claim, found: Mapping[int, Record], 
         checksums=checksums,
         linked=upload.directory,
         segments=runs_of((part.number, found[part.number].size) for part in claim.parts),
+        upload=upload.id,
     )
 
 

@@ -20,7 +20,10 @@ from awscrt import checksums as aws
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-_INLINE_LIMIT = 512 * 1024
+    Read = Callable[[memoryview, int], int]
+
+INLINE_LIMIT = 512 * 1024
+"""Up to so many bytes from the beginning on, `Digests.update` hashes at once and reads nothing back."""
 _STEP = 512 * 1024
 
 
@@ -84,21 +87,31 @@ class HashThreads:
 
 
 class Digests:
-    """Several hashes of one file that is being written from its beginning. Used by one writer at a time."""
+    """Several hashes of one file that is being written from its beginning. Used by one writer at a time.
 
-    def __init__(self, names: Iterable[str], *, fd: int, threads: HashThreads) -> None:
-        self._followers = {name: _Follower(_MAKERS[name](), fd) for name in names}
+    `read` fills a buffer with what was written, from a position on, and says how much that was; it raises `OSError`.
+    Without it, what was written stands in the file as it is.
+    """
+
+    def __init__(self, names: Iterable[str], *, fd: int, threads: HashThreads, read: Read | None = None) -> None:
+        read = read or (lambda view, position: os.preadv(fd, [view], position))
+        self._followers = {name: _Follower(_MAKERS[name](), read) for name in names}
         self._threads = threads
         self._written = 0
 
     def update(self, piece: bytes | memoryview) -> None:
         """Account for bytes that are in the file now."""
-        if self._written + len(piece) > _INLINE_LIMIT:
+        if self._written + len(piece) > INLINE_LIMIT:
             self.advance(len(piece))
             return
         self._written += len(piece)
         for follower in self._followers.values():
             follower.take(piece)
+
+    def advance_to(self, position: int) -> None:
+        """Account for everything up to `position`, as `advance` does."""
+        if position > self._written:
+            self.advance(position - self._written)
 
     def advance(self, count: int) -> None:
         """Account for `count` bytes more in the file, which the caller does not hold (they were spliced)."""
@@ -120,9 +133,9 @@ class Digests:
 class _Follower:
     """One hash, and how far into the file it has come."""
 
-    def __init__(self, digest: Digest, fd: int) -> None:
+    def __init__(self, digest: Digest, read: Read) -> None:
         self._digest = digest
-        self._fd = fd
+        self._read = read
         self._hashed = 0
         self._target = 0
         self._error: OSError | None = None
@@ -169,7 +182,7 @@ class _Follower:
         view = memoryview(buffer)
         try:
             while self._hashed < target:
-                count = os.preadv(self._fd, [view[: target - self._hashed]], self._hashed)
+                count = self._read(view[: target - self._hashed], self._hashed)
                 self._digest.update(view[:count])
                 self._hashed += count
                 if not count:

@@ -120,7 +120,7 @@ async def _receive(reader: FormReader, incoming: Incoming, form: VerifiedForm, c
     if incoming.size < form.min_bytes:
         raise Refused(ENTITY_TOO_SMALL)
     await reader.finish()
-    digests = incoming.digests.finish()
+    digests = incoming.finish()
     claim.compare(digests)
     return digests
 

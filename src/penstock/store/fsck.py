@@ -113,7 +113,7 @@ class Check:
         """Data of a copy must be named by the record of its key; the record is checked where it stands."""
         try:
             with opened(self._layout.entry(name)) as fd:
-                named = read_record(fd).linked == Path(path).name
+                named = read_record(fd, None, place=name).linked == Path(path).name
         except DamagedError:
             return  # whose data this is, nobody can say while the record is damaged
         except FileNotFoundError:
@@ -128,7 +128,7 @@ class Check:
         self.objects += 1
         try:
             with opened(file.path) as fd:
-                record = read_record(fd)
+                record = read_record(fd, None, place=file.name)
                 found = self._wrong_place(record, file.name) or self._wrong_data(record, fd)
             stat = file.stat(follow_symlinks=False)
         except FlippedError as error:

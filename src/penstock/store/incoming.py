@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from penstock.store.digests import Digests, HashThreads
+from penstock.store.digests import INLINE_LIMIT, Digests, HashThreads
 from penstock.store.failpoints import failpoint
-from penstock.store.layout import remove
-from penstock.store.record import Record, encode
+from penstock.store.layout import entry_name, remove
+from penstock.store.record import DamagedError, Record, encode
 from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
@@ -16,42 +18,84 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from penstock.store.keyring import Keyring
+
 _MOST_HELD = 64 * 1024
 
 
 class Incoming:
     """One temporary file. Left without having been renamed, it is removed."""
 
-    def __init__(self, path: str, *, digests: Iterable[str], threads: HashThreads) -> None:
+    def __init__(
+        self, path: str, *, digests: Iterable[str], threads: HashThreads, keyring: Keyring | None = None
+    ) -> None:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         failpoint("incoming.begun")
-        self.digests = Digests(digests, fd=self.fd, threads=threads)
+        self._keyring = keyring
+        self._encryptor = keyring.encryptor() if keyring else None
+        self.digests = Digests(digests, fd=self.fd, threads=threads, read=self._decrypt if keyring else None)
         self.size = 0
         self._held: bytes | memoryview = b""
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the bytes must pass through `write`; those of other files may come into `fd` in any way."""
+        return self._encryptor is not None
+
     def write(self, piece: bytes | memoryview) -> None:
         """Append bytes. Raises `OSError`."""
-        write_all(self.fd, piece)
         self.size += len(piece)
-        self.digests.update(piece)
+        if self._encryptor is None:
+            write_all(self.fd, piece)
+            self.digests.update(piece)
+            return
+        write_all(self.fd, self._encryptor.feed(piece))
+        if self.size <= INLINE_LIMIT:
+            self.digests.update(piece)
+        else:
+            self.digests.advance_to(self._encryptor.readable)
 
     def hold(self, piece: bytes | memoryview) -> None:
         """Append the last bytes, to be written together with the record: `seal` must follow before the next wait."""
-        if self.size + len(piece) > _MOST_HELD:
+        if self.is_encrypted or self.size + len(piece) > _MOST_HELD:
             self.write(piece)
             return
         self.digests.update(piece)
         self.size += len(piece)
         self._held = piece
 
-    def seal(self, record: Record) -> os.stat_result:
-        """Append the record and make the file durable. Raises `OSError`: then the file must not be used."""
-        write_all(self.fd, b"".join((self._held, encode(record))))
+    def finish(self) -> dict[str, bytes]:
+        """The digests of everything, after which nothing more can be appended. Raises `OSError`."""
+        if self._encryptor is not None and self.size > INLINE_LIMIT:
+            write_all(self.fd, self._encryptor.finish())
+            self.digests.advance_to(self.size)
+        return self.digests.finish()
+
+    def seal(self, record: Record, *, place: str | None = None) -> os.stat_result:
+        """Append the record and make the file durable. Raises `OSError`: then the file must not be used.
+
+        `place` is that of the record (`record.encode`), if it is not that of an object.
+        """
+        last: bytes | bytearray | memoryview = self._held
+        if self._encryptor is not None and self.size:
+            last, record = self._encryptor.finish(), replace(record, cipher=self._encryptor.cipher)
+        place = place or entry_name(record.bucket, record.key)
+        write_all(self.fd, b"".join((last, encode(record, self._keyring, place=place))))
         failpoint("seal.written")
         sync(self.fd, "file")
         failpoint("seal.synced")
         return os.fstat(self.fd)
+
+    def _decrypt(self, view: memoryview, position: int) -> int:
+        """What the file holds of the plaintext, for the digests."""
+        if self._encryptor is None or self._keyring is None:
+            return 0
+        try:
+            reader = self._keyring.decryptor(self._encryptor.cipher)
+            return reader.read_into(self.fd, view, size=self._encryptor.readable, offset=position)
+        except DamagedError as error:
+            raise OSError(errno.EIO, "what was just encrypted does not open") from error
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +109,7 @@ class Incoming:
             remove(self.path)
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """`os.write` until everything is in the file."""
     view = memoryview(data)
     while view:

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from penstock.store.cipher import KEY_BYTES
+from penstock.store.cipher import KEY_BYTES, Decryptor, Encryptor
+from penstock.store.encryption import EncryptionError
 from penstock.store.failpoints import failpoint
 from penstock.store.layout import sync_directory
 from penstock.store.record import DamagedError, FlippedError
@@ -43,10 +44,6 @@ _KEYS_PLACE = "keys.json"
 _NEEDED = "restore it from a backup, because without it no encrypted object can be read"
 
 
-class UnusableKeyError(Exception):
-    """A key file or `keys.json` that cannot be used. The text is for the operator, and holds no key."""
-
-
 class MasterKey:
     """What the operator keeps: 256 bits, and a name for them that tells nothing about them."""
 
@@ -58,7 +55,10 @@ class MasterKey:
 
 
 class Keyring:
-    """Seals and opens short texts. `generations` are key-encryption keys by number; the highest one seals."""
+    """Seals and opens short texts, and makes what encrypts data and decrypts it.
+
+    `generations` are key-encryption keys by number; the highest one seals. Safe to use from several threads.
+    """
 
     __slots__ = ("_generations", "current")
 
@@ -79,6 +79,14 @@ class Keyring:
             raise DamagedError(f"keys.json has no key of generation {generation}")
         return _open(self._generations[generation], sealed[_GENERATION.size :], place)
 
+    def encryptor(self) -> Encryptor:
+        """What encrypts the data of a new file."""
+        return Encryptor()
+
+    def decryptor(self, cipher: str) -> Decryptor:
+        """What decrypts the data of a file whose record says `cipher`."""
+        return Decryptor(cipher)
+
     def with_new_generation(self) -> Keyring:
         """The same keys, and a new one that seals from now on."""
         return Keyring({**self._generations, self.current + 1: secrets.token_bytes(KEY_BYTES)})
@@ -91,42 +99,42 @@ class Keyring:
 
 
 def load_master_key(path: Path) -> MasterKey:
-    """The key of a 0600 file: 32 bytes as 64 hexadecimal digits, or in base64. Raises `UnusableKeyError`."""
+    """The key of a 0600 file: 32 bytes as 64 hexadecimal digits, or in base64. Raises `EncryptionError`."""
     try:
         if path.stat().st_mode & 0o077:
-            raise UnusableKeyError(f"{path} must be readable by its owner only (chmod 600)")
+            raise EncryptionError(f"{path} must be readable by its owner only (chmod 600)")
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UnusableKeyError(f"the encryption key file {path} cannot be read: {reason}") from None
+        raise EncryptionError(f"the encryption key file {path} cannot be read: {reason}") from None
     try:
         key = bytes.fromhex(text) if len(text) == 2 * KEY_BYTES else base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
         key = b""
     if len(key) != KEY_BYTES:
-        raise UnusableKeyError(f"{path} must hold a key of 32 bytes, as 64 hexadecimal digits or in base64")
+        raise EncryptionError(f"{path} must hold a key of 32 bytes, as 64 hexadecimal digits or in base64")
     return MasterKey(key)
 
 
 def load_keyring(path: Path, master: MasterKey) -> Keyring:
     """The keys of `keys.json`, which is durable by then.
 
-    Raises `OSError` when it cannot be read, and `UnusableKeyError` for another master key or a damaged file.
+    Raises `OSError` when it cannot be read, and `EncryptionError` for another master key or a damaged file.
     """
     try:
         content = json.loads(path.read_bytes())
         known_format, key_id = content["format"] == _FORMAT, content["master_key_id"]
         sealed = base64.b64decode(content["keys"], validate=True)
     except (ValueError, KeyError, TypeError):
-        raise UnusableKeyError(f"{path} is damaged: {_NEEDED}") from None
+        raise EncryptionError(f"{path} is damaged: {_NEEDED}") from None
     if not known_format:
-        raise UnusableKeyError(f"{path} was written by a newer version")
+        raise EncryptionError(f"{path} was written by a newer version")
     if key_id != master.id:
-        raise UnusableKeyError(f"{path} is sealed under the key {key_id}; the encryption key file holds {master.id}")
+        raise EncryptionError(f"{path} is sealed under the key {key_id}; the encryption key file holds {master.id}")
     try:
         keys = json.loads(_open(master.key, sealed, _KEYS_PLACE))
     except DamagedError:
-        raise UnusableKeyError(f"{path} is damaged: {_NEEDED}") from None
+        raise EncryptionError(f"{path} is damaged: {_NEEDED}") from None
     # A rotation may have died between its rename and its fsync: no record may be younger than the key that seals it.
     sync_directory(str(path.parent))
     return Keyring({int(number): base64.b64decode(key) for number, key in keys.items()})
@@ -148,10 +156,10 @@ def rotate(path: Path, *, old: MasterKey, new: MasterKey) -> tuple[Keyring, bool
     """
     try:
         keyring = load_keyring(path, old)
-    except UnusableKeyError as refused:
+    except EncryptionError as refused:
         try:
             keyring = load_keyring(path, new)
-        except UnusableKeyError:
+        except EncryptionError:
             raise refused from None
         return keyring, False
     keyring = keyring.with_new_generation()

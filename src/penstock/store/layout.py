@@ -7,6 +7,7 @@
     tmp/<id>                 what is being written; swept at start
     buckets/<bucket>         one empty file per bucket
     index.sqlite3            the ordered keys, for listings; can be rebuilt
+    keys.json                the keys of an encrypted store, sealed under the operator's; cannot be rebuilt
     store.lock               held by the process that serves the directory
     shards.lock              one byte per shard, when several processes serve it together; its content means nothing
 
@@ -53,6 +54,7 @@ class Layout:
         self.objects = str(root / "objects")
         self.uploads = str(root / "uploads")
         self.index = root / "index.sqlite3"
+        self.keys = root / "keys.json"
         self.locks = str(root / "shards.lock")
 
     def prepare(self) -> None:
@@ -122,3 +124,8 @@ def open_directory(path: str) -> int:
 def part_name(number: int) -> str:
     """The file name of a part in its directory: five digits, so that names sort as numbers do."""
     return f"{number:05}"
+
+
+def part_place(upload_id: str, number: int) -> str:
+    """What a part's record is written for; the same in the directory of every copy of the object."""
+    return f"{upload_id}/{part_name(number)}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from penstock.store.completion import Claim, completed_record, digest_of_list, require_parts
 from penstock.store.failpoints import failpoint
 from penstock.store.faults import INTERNAL_ERROR, NO_SUCH_UPLOAD, SLOW_DOWN, Refused
-from penstock.store.layout import entry_name, open_to_read, part_name, sync_directory
+from penstock.store.layout import entry_name, open_to_read, part_name, part_place, sync_directory
 from penstock.store.partfiles import opened_parts
 from penstock.store.record import DamagedError, Record, read_record
 from penstock.store.segments import segments_of
@@ -44,7 +44,7 @@ class Multipart:
         self._layout = objects.layout
         self._least_bytes = least_bytes
         self._most_bytes = most_bytes
-        self.files = UploadFiles(objects.layout)
+        self.files = UploadFiles(objects.layout, objects.keyring)
 
     def begin(self, upload: Upload) -> None:
         """Open an upload, durably. Raises `OSError`."""
@@ -66,7 +66,7 @@ class Multipart:
 
         Raises `Refused` (`NoSuchUpload`) when the upload was closed meanwhile: then nothing is left.
         """
-        incoming.seal(record)
+        incoming.seal(record, place=part_place(upload.id, number))
         directory = self._layout.entry(upload.directory)
         try:
             with self._objects.alone(upload.name):
@@ -116,7 +116,7 @@ class Multipart:
         with opened_parts(self._layout.entry(upload.directory)) as directory:
             names = os.listdir(directory)  # noqa: PTH208 - by descriptor, so that no other directory can be meant
             numbers = sorted(int(name) for name in names if name > part_name(after))[:limit]
-            found = _records(directory, numbers)
+            found = self._records(directory, upload.id, numbers)
         return [(number, record) for number, (record, _) in found.items()]
 
     def forget_bucket(self, bucket: str) -> None:
@@ -151,12 +151,12 @@ class Multipart:
 
     def _complete(self, upload: Upload, claim: Claim, *, check: Check, modified_us: int) -> Completed:
         with opened_parts(self._layout.entry(upload.directory)) as directory:
-            found = _records(directory, (part.number for part in claim.parts))
+            found = self._records(directory, upload.id, (part.number for part in claim.parts))
             records = {number: record for number, (record, _) in found.items()}
             require_parts(claim, records, least_bytes=self._least_bytes, most_bytes=self._most_bytes)
             record = completed_record(upload, claim, records, modified_us=modified_us)
             answer = _answer(record, records)
-            with self._objects.begin(()) as incoming, self.files.sealed(answer) as sealed:
+            with self._objects.begin(()) as incoming, self.files.sealed(answer, upload.id) as sealed:
                 stat = incoming.seal(record)
                 # Parts whose PUT is not yet answered are listed too: their names must be durable before the record.
                 sync(directory, "directory")
@@ -206,11 +206,29 @@ class Multipart:
             return
         sync_directory(self._layout.shard(upload.name))
         with opened_parts(self._layout.entry(upload.directory)) as directory:
-            found = _records(directory, (segment.number for segment in segments_of(record.segments)))
+            found = self._records(directory, upload.id, (segment.number for segment in segments_of(record.segments)))
             answer = _answer(record, {number: part for number, (part, _) in found.items()})
-            with self.files.sealed(answer) as sealed:
+            with self.files.sealed(answer, upload.id) as sealed:
                 self.files.close(upload.id, sealed)
             _remove_others(directory, found)
+
+    def _records(self, directory: int, upload_id: str, numbers: Iterable[int]) -> dict[int, tuple[Record, Stamp]]:
+        """The records of parts, in the order of `numbers`; without those that are not there."""
+        found = {}
+        for number in numbers:
+            try:
+                fd = open_to_read(part_name(number), directory=directory)
+            except FileNotFoundError:
+                continue
+            try:
+                stat = os.fstat(fd)
+                record = read_record(fd, self._objects.keyring, place=part_place(upload_id, number))
+                found[number] = record, (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            except DamagedError:
+                raise Refused(INTERNAL_ERROR, "A stored part is damaged.") from None
+            finally:
+                os.close(fd)
+        return found
 
 
 def _answer(record: Record, parts: dict[int, Record]) -> Completed:
@@ -221,24 +239,6 @@ def _answer(record: Record, parts: dict[int, Record]) -> Completed:
         checksums=record.checksums,
         listed=digest_of_list([(number, part.etag) for number, part in parts.items()]),
     )
-
-
-def _records(directory: int, numbers: Iterable[int]) -> dict[int, tuple[Record, Stamp]]:
-    """The records of parts, in the order of `numbers`; without those that are not there."""
-    found = {}
-    for number in numbers:
-        try:
-            fd = open_to_read(part_name(number), directory=directory)
-        except FileNotFoundError:
-            continue
-        try:
-            stat = os.fstat(fd)
-            found[number] = read_record(fd), (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        except DamagedError:
-            raise Refused(INTERNAL_ERROR, "A stored part is damaged.") from None
-        finally:
-            os.close(fd)
-    return found
 
 
 def _stamp(directory: int, number: int) -> Stamp:

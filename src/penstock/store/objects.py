@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.store.digests import HashThreads
+    from penstock.store.keyring import Keyring
 
     Check = Callable[[str | None], None]
     """Gets the current ETag of the key (None when it is free) and raises when the write must not happen."""
@@ -50,8 +51,12 @@ _COPY_STEP = 1024 * 1024
 class Objects:
     """All objects of one data directory, for several threads; with `shared` locks also beside other processes."""
 
-    def __init__(self, directory: Path, *, threads: HashThreads, shared: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, threads: HashThreads, shared: bool = False, keyring: Keyring | None = None
+    ) -> None:
         self._threads = threads
+        self.keyring = keyring
+        """What seals records and encrypts data; None when the store is not encrypted."""
         self._layout = Layout(directory)
         self._layout.prepare()
         # Whoever changes what a name stands for holds its shard's lock.
@@ -117,7 +122,8 @@ class Objects:
 
     def begin(self, digests: Iterable[str]) -> Incoming:
         """A new file to write an object into."""
-        return Incoming(self._layout.new_temporary(), digests=digests, threads=self._threads)
+        path = self._layout.new_temporary()
+        return Incoming(path, digests=digests, threads=self._threads, keyring=self.keyring)
 
     def commit(self, incoming: Incoming, record: Record, *, check: Check) -> None:
         """Make `incoming` the object of `record.key`, all or nothing (P2). What `check` raises leaves all as it was."""
@@ -138,7 +144,8 @@ class Objects:
                 linked = f"{name}.{secrets.token_hex(8)}"
                 if self._link_data(source, self._layout.entry(linked)):
                     failpoint("copy.begun")
-                    record = replace(record, linked=linked, segments=source.record.segments)
+                    old = source.record
+                    record = replace(record, linked=linked, segments=old.segments, upload=old.upload, cipher=old.cipher)
                     self._publish_link(name, record, check)
                     return record
             finally:
@@ -196,7 +203,7 @@ class Objects:
         """The record that now stands under a name; None when there is none, or none that can be read."""
         try:
             with opened(self._layout.entry(name)) as fd:
-                return read_record(fd)
+                return read_record(fd, self.keyring, place=name)
         except (FileNotFoundError, DamagedError):
             return None
 
@@ -255,16 +262,16 @@ class Objects:
     def _open_version(self, name: str) -> Stored:
         fd = open_to_read(self._layout.entry(name))
         try:
-            record = read_record(fd)
+            record = read_record(fd, self.keyring, place=name)
             if record.linked is None:
-                return Stored(record, fd)
+                return Stored(record, fd, self.keyring)
             path = self._layout.entry(record.linked)
             data = open_parts(path) if record.segments else open_to_read(path)
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
-        return Stored(record, data)
+        return Stored(record, data, self.keyring)
 
     def _publish(self, temporary: str, record: Record, stat: os.stat_result, check: Check) -> None:
         name = entry_name(record.bucket, record.key)
@@ -328,7 +335,7 @@ def _copy_data(source: Stored, target: str) -> None:
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         position = 0
-        while piece := os.pread(source.fd, min(_COPY_STEP, source.record.size - position), position):
+        while piece := os.pread(source.fd, min(_COPY_STEP, source.record.data_size - position), position):
             write_all(fd, piece)
             position += len(piece)
         sync(fd, "file")

@@ -101,7 +101,7 @@ async def store_body(request: S3Request, claim: Declared, incoming: Incoming) ->
             incoming.hold(piece)
             break
         incoming.write(piece)
-    digests = incoming.digests.finish()
+    digests = incoming.finish()
     _compare_all(payload, claim, digests)
     return digests
 

@@ -10,12 +10,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.store.layout import open_to_read, part_name
-from penstock.store.record import DamagedError, Record
+from penstock.store.layout import open_to_read, part_name, part_place
+from penstock.store.record import DamagedError, Record, SealedError, read_record
 from penstock.store.segments import covering
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from penstock.store.keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +35,37 @@ class Stored:
 
     record: Record
     fd: int
+    keyring: Keyring | None = None
 
     def pieces(self, offset: int, count: int) -> Generator[FileSpan | bytes]:
         """The object's bytes in order. Close the iterator when you leave it early. Raises `OSError`.
 
-        A file may turn out to be shorter than its span; whoever reads it must notice (F6).
+        A file may turn out to be shorter than its span; whoever reads it must notice (F6). Encrypted data comes as
+        bytes, a chunk at a time, and raises `DamagedError` instead of a byte that was not written so.
         """
         if not self.record.segments:
-            yield FileSpan(self.fd, offset, count)
+            yield from self._pieces_of(self.fd, self.record, offset, count)
             return
         for number, inside, length in covering(self.record.segments, offset, count):
             fd = open_to_read(part_name(number), directory=self.fd)
             try:
-                yield FileSpan(fd, inside, length)
+                # Whether a part is encrypted, only its own record says: it may have come before the store's keys.
+                if self.keyring is None:
+                    yield FileSpan(fd, inside, length)
+                else:
+                    part = read_record(fd, self.keyring, place=part_place(self.record.upload or "", number))
+                    yield from self._pieces_of(fd, part, inside, length)
             finally:
                 os.close(fd)
+
+    def _pieces_of(self, fd: int, record: Record, offset: int, count: int) -> Generator[FileSpan | bytes]:
+        """Some bytes of one file, whose record this is."""
+        if record.cipher is None:
+            yield FileSpan(fd, offset, count)
+            return
+        if self.keyring is None:
+            raise SealedError("the data is encrypted, and no key was given")
+        yield from self.keyring.decryptor(record.cipher).pieces(fd, size=record.size, offset=offset, count=count)
 
     def read(self, offset: int, count: int) -> bytes:
         """A few bytes, in memory. Raises `OSError`, and `DamagedError` when there are fewer."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from penstock.store.record import Seal
+
 _ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DONE = ".done"
 
@@ -77,13 +79,14 @@ def new_id(created_us: int) -> str:
 class UploadFiles:
     """The files of one data directory's uploads."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, seal: Seal | None) -> None:
         self._layout = layout
+        self._seal = seal
         self._known: dict[str, Upload] = {}
 
     def write(self, upload: Upload) -> None:
         """Make an upload known, durably. Raises `OSError`."""
-        with self._sealed(asdict(upload)) as temporary:
+        with self._sealed(asdict(upload), upload.id) as temporary:
             os.rename(temporary, self._path(upload.id))  # noqa: PTH104 - the layout's paths are strings
         failpoint("upload.described")
         self.sync()
@@ -99,9 +102,9 @@ class UploadFiles:
         return Completed(**values) if values else None
 
     @contextlib.contextmanager
-    def sealed(self, answer: Completed) -> Iterator[str]:
+    def sealed(self, answer: Completed, upload_id: str) -> Iterator[str]:
         """The path of a durable file with the answer, for `close`. It does not outlive the context."""
-        with self._sealed(asdict(answer)) as temporary:
+        with self._sealed(asdict(answer), upload_id + _DONE) as temporary:
             yield temporary
 
     def close(self, upload_id: str, sealed: str) -> None:
@@ -144,20 +147,24 @@ class UploadFiles:
             return None
         try:
             with opened(self._path(upload_id) + suffix) as fd:
-                return read_values(fd)
+                return read_values(fd, self._seal, place=_place(upload_id + suffix))
         except (FileNotFoundError, DamagedError):
             return None
 
     @contextlib.contextmanager
-    def _sealed(self, values: dict[str, Any]) -> Iterator[str]:
+    def _sealed(self, values: dict[str, Any], name: str) -> Iterator[str]:
         path = self._layout.new_temporary()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             try:
-                write_all(fd, encode_values(values))
+                write_all(fd, encode_values(values, self._seal, place=_place(name)))
                 sync(fd, "file")
             finally:
                 os.close(fd)
             yield path
         finally:
             remove(path)
+
+
+def _place(name: str) -> str:
+    return f"uploads/{name}"
