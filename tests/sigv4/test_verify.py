@@ -266,13 +266,19 @@ def test_a_header_signed_request_further_off_is_too_skewed(minutes: int) -> None
     assert (caught.value.code, caught.value.status) == ("RequestTimeTooSkewed", 403)
 
 
+@pytest.mark.parametrize("seconds", ["0", "00", "-1", "-0", "604801", "99999999999999999999"])
+def test_a_life_outside_of_a_week_permits_nothing(seconds: str) -> None:
+    target = presigned_put().replace("Expires=3600", f"Expires={seconds}", 1)
+
+    with pytest.raises(AccessDenied) as caught:
+        VERIFIER.verify("PUT", target, [HOST], now=NOW)
+
+    assert (caught.value.code, caught.value.status) == ("AccessDenied", 403)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("Expires=3600", "Expires=0"),
-        ("Expires=3600", "Expires=-1"),
-        ("Expires=3600", "Expires=604801"),
-        ("Expires=3600", "Expires=99999999999999999999"),
         ("Expires=3600", "Expires=3600.0"),
         ("Expires=3600", "Expires=%2B3600"),
         ("Expires=3600", "Expires=٣"),

@@ -94,7 +94,7 @@ GOOD_SUM, BAD_SUM = {"x-amz-checksum-crc32": CRC32}, {"x-amz-checksum-crc32": "A
         (STREAMING_SIGNED_TRAILER, GOOD_SUM, (b":" + CRC32[:1].encode(), b":/"), "SignatureDoesNotMatch"),
         (STREAMING_SIGNED_TRAILER, BAD_SUM, (b"", b""), "BadDigest"),
         (STREAMING_UNSIGNED_TRAILER, BAD_SUM, (b"", b""), "BadDigest"),
-        (STREAMING_UNSIGNED_TRAILER, {"x-amz-checksum-crc32": "nonsense"}, (b"", b""), "InvalidDigest"),
+        (STREAMING_UNSIGNED_TRAILER, {"x-amz-checksum-crc32": "nonsense"}, (b"", b""), "BadDigest"),
         (STREAMING_UNSIGNED_TRAILER, GOOD_SUM, (b"crc32", b"crc33"), "MalformedTrailerError"),
         (STREAMING_UNSIGNED_TRAILER, {"x-other": "1"}, (b"", b""), "MalformedTrailerError"),
     ],

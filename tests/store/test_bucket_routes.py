@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.store.support import Store
+    from tests.store.support import Response, Store
 
 
 def listed(body: bytes, tag: str) -> list[str]:
@@ -96,3 +96,17 @@ def test_deleting_many_takes_the_only_version_and_reports_any_other(shared_store
         ["NoSuchVersion"],
     )
     assert [shared_store.get(key).status for key in ("d1", "d2", "d3")] == [404, 200, 404]
+
+
+# --- names
+
+
+def test_buckets_are_named_like_hosts(store: Store) -> None:
+    good = ["abc", "a.b-c.d", "1-a", "a" * 63, "192.168.5.1a"]
+    bad = ["aa", "a" * 64, "Abc", "a_b", "-ab", "ab-", "a..b", "a.-b", "a-.b", ".ab", "ab.", "192.168.5.123"]
+
+    def create(name: str) -> Response:
+        return store.exchange(store.head_bytes("PUT", f"/{name}", headers={"content-length": "0"}))
+
+    assert {name: create(name).status for name in good} == dict.fromkeys(good, 200)
+    assert {name: create(name).code for name in bad} == dict.fromkeys(bad, "InvalidBucketName")

@@ -43,6 +43,21 @@ def test_a_client_that_signs_headers_learns_the_stored_type_of_an_attachment() -
     assert shown_as("text/html", None, requested_type=None, from_browser=False) == ("text/html", "attachment")
 
 
+@pytest.mark.parametrize(
+    ("from_browser", "shown"),
+    [(False, ("text/html", 'inline; filename="a"')), (True, (OCTETS, 'attachment; filename="a"'))],
+)
+def test_only_a_client_that_signs_headers_chooses_the_disposition_of_other_types(
+    from_browser: bool, shown: tuple[str, str]
+) -> None:
+    asked = 'inline; filename="a"'
+
+    assert (
+        shown_as("text/html", None, requested_type=None, requested_disposition=asked, from_browser=from_browser)
+        == shown
+    )
+
+
 @pytest.mark.parametrize("text", ["a\r\nSet-Cookie: x", "a\nb", "a\0b", "\x7f", "ünïcode €"])
 def test_a_value_that_could_end_a_header_line_is_refused(text: str) -> None:
     with pytest.raises(Refused):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _RESERVED = frozenset({"key", "policy", "file", "x-amz-signature", "x-amz-credential", "x-amz-algorithm", "x-amz-date"})
 _SIGNING = ("policy", "x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
 _UNCONDITIONAL = frozenset({"x-amz-signature", "file", "policy"})
+_UNCONDITIONAL_PREFIXES = ("x-ignore-", "x-amz-checksum-")
+"""Of fields that need no condition. A checksum only tightens what the policy allows."""
 _OPERATORS = frozenset({"eq", "starts-with"})
 _EXPIRATION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
 _LONGEST_POLICY_BYTES = 20_480
@@ -226,5 +228,5 @@ def _check_conditions(conditions: Iterable[_Condition], facts: Sequence[tuple[st
         ):
             raise AccessDenied(f"Invalid according to Policy: Policy Condition failed: {condition.name!a}")
     for name in sorted(present - covered - _UNCONDITIONAL):
-        if not name.startswith("x-ignore-"):
+        if not name.startswith(_UNCONDITIONAL_PREFIXES):
             raise AccessDenied(f"Invalid according to Policy: Extra input fields: {name!a}")

@@ -55,7 +55,7 @@ _SKEW = timedelta(minutes=15)
 _LONGEST_LIFE_SECONDS = 604_800
 _NO_SECRET = "the secret of no key at all"  # noqa: S105 - stands in so that an unknown key costs the same work
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z", re.ASCII)
-_NUMBER = re.compile(r"[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _QUERY_FIELDS = (
@@ -263,11 +263,12 @@ def _query_claim(target: Target) -> _Claim:
 
 
 def _lifetime(text: str) -> timedelta:
+    """The promised life. A number that is none permits nothing: 403, as ceph/s3-tests has it."""
     if not _NUMBER.fullmatch(text):
         raise AuthorizationQueryParametersError("X-Amz-Expires should be a number")
     digits = text.lstrip("0")
-    if not digits or len(digits) > len(str(_LONGEST_LIFE_SECONDS)) or int(digits) > _LONGEST_LIFE_SECONDS:
-        raise AuthorizationQueryParametersError(f"X-Amz-Expires must be from 1 to {_LONGEST_LIFE_SECONDS} seconds")
+    if not 1 <= len(digits) <= len(str(_LONGEST_LIFE_SECONDS)) or not 1 <= int(digits) <= _LONGEST_LIFE_SECONDS:
+        raise AccessDenied(f"X-Amz-Expires must be from 1 to {_LONGEST_LIFE_SECONDS} seconds")
     return timedelta(seconds=int(digits))
 
 

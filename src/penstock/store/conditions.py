@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from penstock.store.faults import INVALID_ARGUMENT, NO_SUCH_KEY, PRECONDITION_FAILED, NotModified, Refused
+from penstock.store.faults import NO_SUCH_KEY, PRECONDITION_FAILED, NotModified, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Conditions:
     def check_read(self, etag: str, modified: int) -> None:
         """Raises `Refused` (412) or `NotModified` (304), in the order of RFC 9110 §13.2.2."""
         if self.match is not None:
-            if not _names(self.match, etag):
+            if not _names(self.match, etag, strongly=True):
                 raise Refused(PRECONDITION_FAILED)
         elif self.unmodified_since is not None and modified > self.unmodified_since:
             raise Refused(PRECONDITION_FAILED)
@@ -44,11 +44,14 @@ class Conditions:
             raise Refused(PRECONDITION_FAILED) from None
 
     def check_write(self, current_etag: str | None) -> None:
-        """`If-Match` and `If-None-Match: *` of a write; `current_etag` is None when the key is free (S3 API)."""
+        """`If-Match` and `If-None-Match` of a write; `current_etag` is None when the key is free.
+
+        S3 defines only `*` for the latter; an entity tag means what RFC 9110 §13.1.2 says.
+        """
         if self.match is not None:
             if current_etag is None:
                 raise Refused(NO_SUCH_KEY)
-            if not _names(self.match, current_etag):
+            if not _names(self.match, current_etag, strongly=True):
                 raise Refused(PRECONDITION_FAILED)
         if self.none_match is not None and current_etag is not None and _names(self.none_match, current_etag):
             raise Refused(PRECONDITION_FAILED)
@@ -62,14 +65,6 @@ def request_conditions(fields: Mapping[str, str]) -> Conditions:
 def copy_source_conditions(fields: Mapping[str, str]) -> Conditions:
     """The preconditions on the source of a copy (`x-amz-copy-source-if-…`)."""
     return _conditions(fields, _COPY_SOURCE)
-
-
-def write_conditions(fields: Mapping[str, str]) -> Conditions:
-    """The preconditions of a write. Raises `Refused` for what S3 does not define on one."""
-    found = _conditions(fields, "")
-    if found.none_match is not None and found.none_match != "*":
-        raise Refused(INVALID_ARGUMENT, "If-None-Match on a write must be *.")
-    return found
 
 
 def range_still_applies(if_range: str | None, etag: str, modified: int) -> bool:
@@ -91,12 +86,15 @@ def _conditions(fields: Mapping[str, str], prefix: str) -> Conditions:
     )
 
 
-def _names(header: str, etag: str) -> bool:
-    """Whether a list of entity tags names `etag`. S3 clients also send the tag without its quotes."""
+def _names(header: str, etag: str, *, strongly: bool = False) -> bool:
+    """Whether a list of entity tags names `etag`. S3 clients also send the tag without its quotes.
+
+    Weak tags never match in the strong comparison that `If-Match` demands (RFC 9110 §13.1.1).
+    """
     if header.strip() == "*":
         return True
-    tags = [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")]
-    return etag in tags
+    tags = [tag.strip() for tag in header.split(",")]
+    return etag in [(tag if strongly else tag.removeprefix("W/")).strip('"') for tag in tags]
 
 
 def _moment(header: str | None) -> float | None:

@@ -18,16 +18,23 @@ _FIELD_VALUE = re.compile(r"[\x20-\x7e\x80-\xff\t]*")
 
 
 def shown_as(
-    stored_type: str, disposition: str | None, *, requested_type: str | None, from_browser: bool
+    stored_type: str,
+    stored_disposition: str | None,
+    *,
+    requested_type: str | None,
+    requested_disposition: str | None = None,
+    from_browser: bool,
 ) -> tuple[str, str | None]:
     """Content-Type and Content-Disposition of an answer.
 
-    `disposition` is the one asked for by the signed request, or else the stored one. What is not media goes out as an
-    attachment whatever was asked for; by a presigned URL, which a browser can open, also without its type. A request
-    signed in its headers cannot come from a link, so it learns the stored type.
+    What is not media goes out as an attachment; by a presigned URL, which a browser can open, whatever was asked for
+    and without its type. A request signed in its headers cannot come from a link, so it gets the type and the
+    disposition that it asks for, and learns the stored type.
     """
-    wanted = requested_type or stored_type
+    wanted, disposition = requested_type or stored_type, requested_disposition or stored_disposition
     if _essence(stored_type) in INLINE_TYPES and _essence(wanted) in INLINE_TYPES:
+        return wanted, disposition
+    if requested_disposition and not from_browser:
         return wanted, disposition
     parameters = (disposition or "").partition(";")[2].strip()
     attachment = f"attachment; {parameters}" if parameters else "attachment"

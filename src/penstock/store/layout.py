@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHARDS = tuple([f"{number:02x}" for number in range(256)])
-BUCKET_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+BUCKET_NAME = re.compile(
+    r"(?![0-9]+(?:\.[0-9]+){3}$)(?=.{3,63}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*",
+    re.ASCII,
+)
+"""Labels as in host names, 3 to 63 characters in all, and no IPv4 address (S3 API, Bucket naming rules)."""
 
 
 def entry_name(bucket: str, key: str) -> str:

@@ -11,7 +11,6 @@ from penstock.store.conditions import (
     copy_source_conditions,
     range_still_applies,
     request_conditions,
-    write_conditions,
 )
 from penstock.store.digests import as_base64, digest_of
 from penstock.store.exposure import OPAQUE_TYPE, field_value, shown_as
@@ -62,7 +61,7 @@ class ObjectRoutes:
         if request.body.length == 0 and "content-length" not in request.fields:
             raise Refused(MISSING_LENGTH)
         claim = declared(request, object_bytes=self._limits.object_bytes)
-        conditions = write_conditions(request.fields)
+        conditions = request_conditions(request.fields)
         headers, user = stored_metadata(request.fields)
         self._health.require_writable()
         self._health.require_space(claim.length or 0)
@@ -108,7 +107,7 @@ class ObjectRoutes:
         same = (source_bucket, source_key) == (request.bucket, request.key)
         if same and directive == "COPY":
             raise Refused(INVALID_REQUEST, "An object can be copied to itself only with changed metadata.")
-        on_source, on_target = copy_source_conditions(request.fields), write_conditions(request.fields)
+        on_source, on_target = copy_source_conditions(request.fields), request_conditions(request.fields)
         self._health.require_writable()
         self._health.require_space(0)
 
@@ -163,12 +162,12 @@ class ObjectRoutes:
             wanted = None
         part = parse_range(wanted, record.size)
         offset, count = (part.start, part.length) if part else (0, record.size)
-        headers = (*_validators(record), *_shown_headers(request, record))
-        if request.parameters.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-            # SHA-256 we always have; beside it stands what the client itself declared.
-            headers += checksum_headers(_sha256_of(record) | record.checksums)
+        headers = (*_validators(record), *_shown_headers(request, record), *_digest_of_all(record))
         if part:
             headers += (("Content-Range", part.content_range),)
+        elif request.parameters.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+            # Beside a range, clients take these for checksums of the range. What the client itself declared goes last.
+            headers += checksum_headers(_sha256_of(record) | record.checksums)
         status = 206 if part else 200
         if request.method == "HEAD":
             return Answer(status=status, headers=headers, length=count)
@@ -196,6 +195,11 @@ def _sha256_of(record: Record) -> dict[str, str]:
     return {} if record.sha256 is None else {"sha256": as_base64(bytes.fromhex(record.sha256))}
 
 
+def _digest_of_all(record: Record) -> Headers:
+    """The digest of the whole object, whatever range of it was asked for (RFC 9530 §3, Repr-Digest)."""
+    return tuple([("Repr-Digest", f"sha-256=:{value}:") for value in _sha256_of(record).values()])
+
+
 def etag_of(digests: dict[str, bytes]) -> str:
     """MD5 where S3 clients compare it; else a strong tag that nobody can take for MD5 (design §6)."""
     return digests["md5"].hex() if "md5" in digests else f"sha256-{digests['sha256'].hex()}"
@@ -211,7 +215,7 @@ def stored_metadata(fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     headers = {name: field_value(fields[name]) for name in _STORED_HEADERS if name in fields}
     if "content-encoding" in headers:
         codings = [coding.strip() for coding in headers.pop("content-encoding").split(",")]
-        kept = ",".join(coding for coding in codings if coding and coding != "aws-chunked")
+        kept = ", ".join(coding for coding in codings if coding and coding != "aws-chunked")
         headers |= {"content-encoding": kept} if kept else {}
     user = {name.removeprefix(_USER): field_value(value) for name, value in fields.items() if name.startswith(_USER)}
     if sum(len(name) + len(value) for name, value in user.items()) > _MOST_USER_BYTES:
@@ -255,8 +259,9 @@ def _shown_headers(request: S3Request, record: Record) -> Headers:
     }
     content_type, disposition = shown_as(
         record.content_type,
-        overrides.get("content-disposition", record.headers.get("content-disposition")),
+        record.headers.get("content-disposition"),
         requested_type=overrides.get("content-type"),
+        requested_disposition=overrides.get("content-disposition"),
         from_browser=request.presigned,
     )
     shown = {name: overrides.get(name, record.headers.get(name)) for name in _OVERRIDES}

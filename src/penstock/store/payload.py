@@ -148,12 +148,14 @@ def _algorithm(name: str) -> str:
 
 
 def _decoded(text: str, algorithm: str) -> bytes:
+    """A declared digest. What cannot be one is an invalid MD5, but of the other kinds one that does not match."""
+    fault = INVALID_DIGEST if algorithm == "md5" else BAD_DIGEST
     try:
         digest = base64.b64decode(text, validate=True)
     except binascii.Error:
-        raise Refused(INVALID_DIGEST) from None
+        raise Refused(fault) from None
     if len(digest) != _DIGEST_SIZES[algorithm]:
-        raise Refused(INVALID_DIGEST)
+        raise Refused(fault)
     return digest
 
 

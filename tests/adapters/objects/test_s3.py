@@ -450,6 +450,10 @@ def test_a_listing_that_cannot_be_read_is_not_believed(script: Script, store: S3
         (f"x-amz-checksum-sha256: {SHA256_OF_HELLO}\r\nx-amz-checksum-type: COMPOSITE\r\n", None),
         (f"x-amz-checksum-sha256: {SHA256_OF_HELLO}-3\r\n", None),
         ("x-amz-checksum-sha256: abcd\r\n", None),
+        (f"repr-digest: sha-256=:{SHA256_OF_HELLO}:\r\n", "2cf24dba"),
+        (f"repr-digest: sha-512=:YQ==:, sha-256=:{SHA256_OF_HELLO}:\r\n", "2cf24dba"),
+        (f"repr-digest: unixsum=1, sha-256={SHA256_OF_HELLO}\r\n", None),
+        ("repr-digest: sha-256=:abcd:\r\n", None),
         ("", None),
     ],
 )
@@ -460,6 +464,25 @@ def test_only_a_checksum_of_the_whole_object_is_taken(script: Script, headers: s
     found = store.head("a").sha256
 
     assert (found and found[:8]) == sha256
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "sha256"),
+    [
+        (f"repr-digest: sha-256=:{SHA256_OF_HELLO}:\r\n", "2cf24dba"),
+        (f"x-amz-checksum-sha256: {SHA256_OF_HELLO}\r\n", None),
+    ],
+)
+def test_beside_a_range_only_a_digest_of_the_representation_is_of_the_whole(
+    script: Script, header: str, sha256: str | None
+) -> None:
+    store = store_at(script.url, trusts_checksums=True)
+    script.steps = [answer(206, "he", headers=f"content-range: bytes 0-1/5\r\n{FACTS}{header}")]
+
+    info, data = store.peek("a", length=2)
+
+    assert (info.size, data, info.sha256 and info.sha256[:8]) == (5, b"he", sha256)
     store.close()
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
+_REPR_SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/=]+):", re.ASCII)
 _FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded"})
 _AGAIN_CODES = frozenset({"InternalError", "ServiceUnavailable", "SlowDown"})
 _CONFIGURATION_CODES = frozenset({"NoSuchBucket"})
@@ -65,7 +66,7 @@ def info_of(key: str, headers: Mapping[str, str], *, size: int | None, trusts_ch
             etag=quoted(headers["etag"]),
             content_type=headers.get("content-type", ""),
             modified_at=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),
-            sha256=_full_sha256(headers) if trusts_checksums else None,
+            sha256=_sha256_of_all(headers, partial=size is not None) if trusts_checksums else None,
         )
     except (KeyError, TypeError, ValueError):
         raise ObjectStoreUnavailable("the object store's answer lacks an object's facts") from None
@@ -118,11 +119,20 @@ def _error_code(body: bytes) -> str:
     return _text(root, "Code") if _name(root) == "Error" else ""
 
 
-def _full_sha256(headers: Mapping[str, str]) -> str | None:
-    """Hex SHA-256 of the whole object; a checksum of checksums (`…-3`, COMPOSITE) is none."""
-    value = headers.get("x-amz-checksum-sha256", "")
-    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+def _sha256_of_all(headers: Mapping[str, str], *, partial: bool) -> str | None:
+    """Hex SHA-256 of the whole object, from whichever header says it.
+
+    `Repr-Digest` is of the whole whatever part was asked for (RFC 9530 §3). S3's own header is so only beside the
+    whole (a range that is one part may carry that part's), and a checksum of checksums (`…-3`, COMPOSITE) is none.
+    """
+    if stated := _REPR_SHA256.search(headers.get("repr-digest", "")):
+        return _as_hex(stated[1])
+    if partial or headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
         return None
+    return _as_hex(headers.get("x-amz-checksum-sha256", ""))
+
+
+def _as_hex(value: str) -> str | None:
     try:
         digest = base64.b64decode(value, validate=True)
     except binascii.Error:
