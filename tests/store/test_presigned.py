@@ -88,6 +88,29 @@ def test_signed_headers_bind_and_unsigned_amz_headers_are_refused(
     assert store.stored_files() == []
 
 
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"x-amz-checksum-crc32": "AAAAAA==", "x-amz-sdk-checksum-algorithm": "CRC32"}, 200),  # of a body of no bytes
+        ({"x-amz-checksum-crc32": "AAAAAA=="}, 400),
+        ({"x-amz-checksum-crc32": "AAAAAQ==", "x-amz-sdk-checksum-algorithm": "CRC32"}, 400),
+    ],
+)
+def test_a_checksum_in_a_url_counts_unless_an_sdk_computed_it_of_the_body_it_did_not_have(
+    store: Store, query: dict[str, str], status: int
+) -> None:
+    target = store.presign("PUT", "summed", headers=SIGNED, query=query)
+
+    assert put(store, target, SIGNED).status == status
+
+
+def test_a_checksum_in_a_header_counts_whatever_the_url_says(store: Store) -> None:
+    headers = {**SIGNED, "x-amz-checksum-crc32": "AAAAAA=="}
+    target = store.presign("PUT", "summed", headers=headers, query={"x-amz-sdk-checksum-algorithm": "CRC32"})
+
+    assert put(store, target, headers).code == "BadDigest"
+
+
 def test_an_unsigned_content_disposition_is_tolerated(shared_store: Store) -> None:
     target = shared_store.presign("PUT", "tolerated", headers=SIGNED)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from penstock.sigv4 import UNSIGNED_PAYLOAD
 from penstock.store.awschunked import AwsChunkedBody, payload_of, trailing_checksum
-from penstock.store.digests import ALGORITHMS, digest_of
+from penstock.store.digests import ALGORITHMS, as_base64, digest_of
 from penstock.store.faults import (
     BAD_DIGEST,
     ENTITY_TOO_LARGE,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = "x-penstock-max-length"
 _CHECKSUM = "x-amz-checksum-"
+_SDK_CHECKSUM = "x-amz-sdk-checksum-algorithm"
 _DIGEST_SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "md5": 16, "sha1": 20, "sha256": 32}
 _NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 
@@ -61,7 +62,7 @@ class Declared:
 
 def declared(request: S3Request, *, object_bytes: int) -> Declared:
     """The declarations of an upload, checked as far as that goes before its first byte. Raises `Refused`."""
-    digests = declared_digests(request.fields, request.parameters)
+    digests = declared_digests(request.fields, _without_placeholders(request))
     promised = trailing_checksum(request)
     trailing = _algorithm(promised) if promised else None
     if len(digests.keys() - {"md5"}) + (trailing is not None) > 1:
@@ -89,6 +90,23 @@ def declared_digests(fields: Mapping[str, str], parameters: Mapping[str, str]) -
             algorithm = _algorithm(name)
             digests[algorithm] = _decoded(value, algorithm)
     return digests
+
+
+def _without_placeholders(request: S3Request) -> dict[str, str]:
+    """The parameters without checksums of nothing that an SDK signed into a URL, having no body yet.
+
+    The JavaScript SDK does so unless told otherwise (aws-sdk-js-v3 ≥ 3.729); S3 ignores them.
+    """
+    parameters = request.parameters
+    if not request.presigned or _SDK_CHECKSUM not in parameters:
+        return parameters
+    signed = {name: value for name, value in parameters.items() if not _is_of_nothing(name, value)}
+    return signed | request.fields
+
+
+def _is_of_nothing(name: str, value: str) -> bool:
+    algorithm = name.removeprefix(_CHECKSUM)
+    return algorithm != name and algorithm in ALGORITHMS and value == as_base64(digest_of(algorithm, b""))
 
 
 async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:
