@@ -41,14 +41,28 @@ class Body:
         """
         if self.finished:
             return b""
-        if self._invitation_due:
-            self._invitation_due = False
-            await self._connection.send(_CONTINUE)
-        if not self.received:
-            self._connection.begin_transfer()
+        await self._invite()
         piece = await self._next()
         self.received += len(piece)
         return piece
+
+    @property
+    def movable(self) -> int:
+        """How many bytes stand as they are on the wire, one after the other."""
+        return self._remaining or 0
+
+    async def move(self, fd: int) -> int:
+        """Move some of what is `movable` into a file without a look at it; how many bytes that was.
+
+        Raises as `receive` does, and the file's `OSError`.
+        """
+        await self._invite()
+        count = await self._connection.splice(fd, self.movable)
+        if not count:
+            raise Refused(INCOMPLETE_BODY)
+        self._remaining = self.movable - count
+        self.received += count
+        return count
 
     async def skip(self, limit: int) -> bool:
         """Read the rest away if it is short and on its way. Whether the connection can serve another request."""
@@ -59,6 +73,13 @@ class Body:
         while await self.receive():
             pass
         return True
+
+    async def _invite(self) -> None:
+        if self._invitation_due:
+            self._invitation_due = False
+            await self._connection.send(_CONTINUE)
+        if not self.received:
+            self._connection.begin_transfer()
 
     async def _next(self) -> bytes | memoryview:
         if self._decoder is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from penstock.store.faults import HEAD_TOO_LARGE, MALFORMED_HTTP, REQUEST_TIMEOUT, DataLost, Disconnected, Refused
 from penstock.store.head import TERMINATOR
 from penstock.store.reactor import READABLE, WRITABLE, DeadlinePassed, ready
+from penstock.store.splicing import ThreadPipe
 
 if TYPE_CHECKING:
     from penstock.store.config import Limits
@@ -31,6 +32,7 @@ class _ThreadBuffer(threading.local):
 
 
 _buffer = _ThreadBuffer()
+_pipe = ThreadPipe()
 
 
 class _Pace:
@@ -132,6 +134,30 @@ class Connection:
                 raise Disconnected from None
             self._pace.moved(count)
             return view[:count]
+
+    async def splice(self, fd: int, limit: int) -> int:
+        """Move at least one and at most `limit` bytes into a file, unseen; the count, 0 at the end of the stream.
+
+        Raises `Refused` when the client is too slow, and the file's `OSError`.
+        """
+        if self._received:
+            count = os.write(fd, self._received[:limit])
+            self._received = self._received[count:]
+            return count
+        if self._pace.turn_is_over:
+            await self._pace.wait(READABLE)
+        while True:
+            pipe = _pipe.pipe
+            try:
+                count = pipe.fill(self._socket.fileno(), limit)
+            except BlockingIOError:
+                await self._pace.wait(READABLE)
+                continue
+            except OSError:
+                raise Disconnected from None
+            pipe.empty(fd, count)
+            self._pace.moved(count)
+            return count
 
     async def send(self, data: bytes, *, more: bool = False) -> None:
         """Everything in `data`; `more` tells the kernel that a file follows."""

@@ -98,10 +98,11 @@ class Digests:
         self._followers = {name: _Follower(_MAKERS[name](), read) for name in names}
         self._threads = threads
         self._written = 0
+        self._behind = False
 
     def update(self, piece: bytes | memoryview) -> None:
         """Account for bytes that are in the file now."""
-        if self._written + len(piece) > INLINE_LIMIT:
+        if self._behind or self._written + len(piece) > INLINE_LIMIT:
             self.advance(len(piece))
             return
         self._written += len(piece)
@@ -116,6 +117,7 @@ class Digests:
     def advance(self, count: int) -> None:
         """Account for `count` bytes more in the file, which the caller does not hold (they were spliced)."""
         self._written += count
+        self._behind = True
         for follower in self._followers.values():
             if follower.lag(self._written) >= _STEP:
                 follower.follow(self._written, self._threads)

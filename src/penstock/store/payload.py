@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from penstock.sigv4 import UNSIGNED_PAYLOAD
 from penstock.store.awschunked import AwsChunkedBody, payload_of, trailing_checksum
+from penstock.store.body import Body
 from penstock.store.digests import ALGORITHMS, as_base64, digest_of
 from penstock.store.faults import (
     BAD_DIGEST,
@@ -24,13 +25,14 @@ from penstock.store.faults import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock.store.body import Body
     from penstock.store.incoming import Incoming
     from penstock.store.request import S3Request
 
 MAX_LENGTH = "x-penstock-max-length"
 _CHECKSUM = "x-amz-checksum-"
 _SDK_CHECKSUM = "x-amz-sdk-checksum-algorithm"
+_MOVED_BYTES = 256 * 1024
+"""What is smaller is hashed while it is in memory."""
 _DIGEST_SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "md5": 16, "sha1": 20, "sha256": 32}
 _NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 
@@ -112,6 +114,9 @@ def _is_of_nothing(name: str, value: str) -> bool:
 async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:
     """Move the body into the file. Returns its digests; raises `Refused` when a limit or a declaration is not kept."""
     payload = payload_of(request)
+    if isinstance(payload, Body) and not incoming.is_encrypted:
+        while payload.movable >= _MOVED_BYTES:  # of a declared length, which was compared with the limit before
+            incoming.moved(await payload.move(incoming.fd))
     while piece := await payload.receive():
         if incoming.size + len(piece) > claim.max_bytes:
             raise Refused(ENTITY_TOO_LARGE)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from penstock.telemetry import Meter, Meters
 
 _BACKLOG = 1024
-_FILES_BESIDE_CONNECTIONS = 40
+_FILES_BESIDE_CONNECTIONS = 80
 _SHORT_OF_FILES_SECONDS = 0.05
 _FOREVER = float("inf")
 
