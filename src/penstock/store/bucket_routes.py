@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.store import xml
 from penstock.store.answers import Answer, document
-from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, Refused
+from penstock.store.cors import read_rules, shown_rules
+from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, NO_SUCH_CORS, Refused
 from penstock.store.layout import BUCKET_NAME
 from penstock.store.listing import list_object_versions, list_objects_v1, list_objects_v2
 from penstock.store.payload import read_document
@@ -65,6 +67,31 @@ class BucketRoutes:
         """GetBucketVersioning: never enabled."""
         self._objects.require_bucket(request.bucket)
         return document(xml.root("VersioningConfiguration", ""))
+
+    def cors(self, request: S3Request) -> Answer:
+        """GetBucketCors."""
+        self._objects.require_bucket(request.bucket)
+        rules = self._objects.settings(request.bucket).cors
+        if not rules:
+            raise Refused(NO_SUCH_CORS)
+        shown = [
+            f"<{name}>{''.join([xml.tag(*field) for field in fields])}</{name}>" for name, fields in shown_rules(rules)
+        ]
+        return document(xml.root("CORSConfiguration", shown))
+
+    async def put_cors(self, request: S3Request) -> Answer:
+        """PutBucketCors: the new rules in place of all that there were."""
+        self._objects.require_bucket(request.bucket)
+        body = await read_document(request, limit=self._limits.small_body_bytes)
+        rules = read_rules(xml.parse(body, "CORSConfiguration"))
+        self._health.require_writable()
+        self._objects.configure(request.bucket, lambda settings: replace(settings, cors=rules))
+        return Answer(status=200)
+
+    def delete_cors(self, request: S3Request) -> Answer:
+        """DeleteBucketCors."""
+        self._objects.configure(request.bucket, lambda settings: replace(settings, cors=()))
+        return Answer(status=204)
 
     def list_v2(self, request: S3Request) -> Answer:
         """ListObjectsV2."""

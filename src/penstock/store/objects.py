@@ -12,11 +12,13 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from penstock.store.bucket_settings import BucketSettings, SettingsFiles
 from penstock.store.failpoints import failpoint
 from penstock.store.faults import BUCKET_NOT_EMPTY, DAMAGED, NO_SUCH_BUCKET, NO_SUCH_KEY, Refused
 from penstock.store.incoming import Incoming, write_all
 from penstock.store.index import Entry, KeyIndex
 from penstock.store.layout import (
+    BUCKET_NAME,
     SHARDS,
     Layout,
     entry_name,
@@ -62,6 +64,7 @@ class Objects:
         # Whoever changes what a name stands for holds its shard's lock.
         self._locks = ShardLocks(self._layout.locks if shared else None)
         self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
+        self._settings = SettingsFiles(self._layout)
         self.index = KeyIndex(self._layout.index)
         self._undropped: set[str] = set()
 
@@ -99,6 +102,16 @@ class Objects:
             self._buckets.remove(bucket)
         failpoint("bucket.removed")
         sync_directory(self._layout.buckets)
+
+    def settings(self, bucket: str) -> BucketSettings:
+        """What the bucket has beside its name; the default when there is no such bucket. Raises `OSError`."""
+        return self._settings.read(bucket) if BUCKET_NAME.fullmatch(bucket) else BucketSettings()
+
+    def configure(self, bucket: str, change: Callable[[BucketSettings], BucketSettings]) -> None:
+        """Change what a bucket has beside its name, durably. Raises `Refused` when it does not exist."""
+        with self._locks.all():  # the bucket stays meanwhile
+            self.require_bucket(bucket)
+            self._settings.write(bucket, change(self._settings.read(bucket)))
 
     def buckets(self) -> list[tuple[str, float]]:
         """Names and creation times (seconds since the epoch), ascending by name."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     Handler = Callable[[S3Request], Answer | Awaitable[Answer]]
 
 _NONE: frozenset[str] = frozenset()
+_CORS = frozenset({"cors"})
 _VERSION = frozenset({"versionId"})
 
 
@@ -33,6 +34,9 @@ class Routes:
             ("DELETE", _NONE): buckets.delete,
             ("GET", _NONE): buckets.list_v1,
             ("GET", frozenset({"list-type"})): buckets.list_v2,
+            ("GET", _CORS): buckets.cors,
+            ("PUT", _CORS): buckets.put_cors,
+            ("DELETE", _CORS): buckets.delete_cors,
             ("GET", frozenset({"location"})): buckets.location,
             ("GET", frozenset({"versioning"})): buckets.versioning,
             ("GET", frozenset({"versions"})): buckets.list_versions,

@@ -123,6 +123,7 @@ class _Server:
             log=log,
             meter=meter,
             draining=lambda: self._reactor.draining,
+            settings=objects.settings,
         )
         # An upload has two files open, its socket and what it writes.
         self._most_connections = min(config.limits.connections, (_file_limit() - _FILES_BESIDE_CONNECTIONS) // 2)

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from penstock.sigv4 import Verifier
-    from penstock.store.answers import FileSlice
+    from penstock.store.answers import FileSlice, Headers
+    from penstock.store.bucket_settings import BucketSettings
     from penstock.store.config import StoreConfig
     from penstock.store.connection import Connection
+    from penstock.store.cors import CorsRule
     from penstock.store.form_routes import FormRoutes
     from penstock.store.health import Health
     from penstock.store.routes import Routes
@@ -71,8 +73,10 @@ class Sessions:
         log: Callable[..., None],
         meter: Meter,
         draining: Callable[[], bool],
+        settings: Callable[[str], BucketSettings],
     ) -> None:
-        self._config = config
+        self._operators_rules = cors.operators_rules(config.cors_origins)
+        self._settings = settings
         self._limits = config.limits
         self._verifier = verifier
         self._routes = routes
@@ -132,7 +136,7 @@ class Sessions:
         if head.path == HEALTH_PATH:
             return self._health_answer()
         if head.method == "OPTIONS":
-            return cors.preflight(head.fields, self._config.cors_origins)
+            return cors.preflight(head.fields, self._cors_rules(head))
         now = datetime.fromtimestamp(self._now(), UTC)
         try:
             if is_form(head):
@@ -163,7 +167,7 @@ class Sessions:
 
     async def _send(self, connection: Connection, exchange: _Exchange, answer: Answer, *, keep_alive: bool) -> None:
         head = exchange.head
-        extra = cors.response_headers(head.fields.get("origin"), self._config.cors_origins) if head else ()
+        extra = self._cors_headers(head) if head and "origin" in head.fields else ()
         bodiless = head is not None and head.method == "HEAD"
         if bodiless and answer.length is None:
             answer = replace(answer, length=len(answer.body))
@@ -180,6 +184,18 @@ class Sessions:
         finally:
             if file is not None:
                 file.stored.close()
+
+    def _cors_headers(self, head: Head) -> Headers:
+        asked = head.fields.get("access-control-request-method", "")
+        method = asked if head.method == "OPTIONS" else head.method
+        return cors.response_headers(head.fields["origin"], method, self._cors_rules(head))
+
+    def _cors_rules(self, head: Head) -> tuple[CorsRule, ...]:
+        """The operator's rules, then those of the bucket in the path. What cannot be read allows nothing."""
+        try:
+            return self._operators_rules + self._settings(head.path.split("/", 2)[1]).cors
+        except (OSError, ValueError):
+            return self._operators_rules
 
     def _health_answer(self) -> Answer:
         if self._health.degraded:
