@@ -11,8 +11,6 @@ import pytest
 from awscrt import checksums as aws
 
 from penstock.store.completion import (
-    COMPOSITE,
-    FULL_OBJECT,
     Claim,
     ListedPart,
     completed_record,
@@ -21,7 +19,7 @@ from penstock.store.completion import (
     part_number,
     require_parts,
 )
-from penstock.store.digests import as_base64, digest_of
+from penstock.store.digests import COMPOSITE, FULL_OBJECT, as_base64, digest_of
 from penstock.store.faults import Refused
 from penstock.store.record import Record
 from penstock.store.uploads import Upload

@@ -47,7 +47,7 @@ class Bench:
     def put(self, upload: Upload, number: int, data: bytes) -> ListedPart:
         with self.objects.begin(["sha256"]) as incoming:
             incoming.write(data)
-            digest = incoming.digests.finish()["sha256"].hex()
+            digest = incoming.finish()["sha256"].hex()
             record = Record(
                 bucket="bucket", key=upload.key, size=len(data), etag=f"sha256-{digest}", sha256=digest,
                 content_type="", modified_us=2,
@@ -64,7 +64,7 @@ class Bench:
             incoming.write(data)
             record = Record(
                 bucket="bucket", key=key, size=len(data), etag="e", content_type="t", modified_us=1,
-                sha256=incoming.digests.finish()["sha256"].hex(),
+                sha256=incoming.finish()["sha256"].hex(),
             )  # fmt: skip
             self.objects.commit(incoming, record, check=anything)
 

@@ -16,6 +16,7 @@ from penstock.store.payload import read_document
 if TYPE_CHECKING:
     from penstock.store.config import Limits
     from penstock.store.health import Health
+    from penstock.store.multipart import Multipart
     from penstock.store.objects import Objects
     from penstock.store.request import S3Request
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 class BucketRoutes:
     """The operations on one bucket, and the list of all."""
 
-    def __init__(self, objects: Objects, health: Health, *, limits: Limits, region: str) -> None:
+    def __init__(self, objects: Objects, multipart: Multipart, health: Health, *, limits: Limits, region: str) -> None:
         self._objects = objects
+        self._multipart = multipart
         self._health = health
         self._limits = limits
         self._region = region
@@ -54,8 +56,9 @@ class BucketRoutes:
         return Answer(status=200, headers=(("x-amz-bucket-region", self._region),))
 
     def delete(self, request: S3Request) -> Answer:
-        """DeleteBucket; only an empty one."""
+        """DeleteBucket; only an empty one. Its open uploads end."""
         self._objects.delete_bucket(request.bucket)
+        self._multipart.forget_bucket(request.bucket)
         return Answer(status=204)
 
     def location(self, request: S3Request) -> Answer:

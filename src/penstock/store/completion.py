@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from penstock.sigv4 import multipart_etag
-from penstock.store.digests import as_base64, combined, digest_of
+from penstock.store.digests import FULL_OBJECT, as_base64, combined, digest_of
 from penstock.store.faults import (
     BAD_DIGEST,
     ENTITY_TOO_LARGE,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from penstock.store.uploads import Upload
 
 MOST_PARTS = 10_000
-COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _CHECKSUM = "Checksum"
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from awscrt import checksums as aws
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Read = Callable[[memoryview, int], int]
 
@@ -60,6 +60,10 @@ _MAKERS: dict[str, Callable[[], Digest]] = {
 }
 ALGORITHMS = frozenset(_MAKERS) - {"md5"}
 """The checksums a client may ask for (`x-amz-checksum-…`): the five that the S3 API has."""
+
+
+COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
+"""The types of a checksum: of the checksums of the parts, or of all bytes in a row."""
 
 
 class HashThreads:
@@ -216,6 +220,11 @@ def combined(name: str, digests: Sequence[bytes], sizes: Sequence[int]) -> bytes
     for digest, size in zip(digests, sizes, strict=True):
         value = _COMBINERS[name](value, int.from_bytes(digest, "big"), size)
     return value.to_bytes(len(digests[0]), "big")
+
+
+def checksum_type(values: Mapping[str, str]) -> str:
+    """The type of checksums in base64: a composite one ends in `-` and the number of parts; base64 has no hyphen."""
+    return COMPOSITE if any("-" in value for value in values.values()) else FULL_OBJECT
 
 
 def as_base64(digest: bytes) -> str:

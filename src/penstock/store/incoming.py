@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from typing import Self
 
     from penstock.store.keyring import Keyring
+    from penstock.store.stored import FileSpan
 
 _MOST_HELD = 64 * 1024
 _WRITE_BACK_BYTES = 8 * 1024 * 1024
+_APPENDED_AT_ONCE = 1024 * 1024
+_COPIED_AT_ONCE = 16 * 1024 * 1024
+_CANNOT_COPY = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 class Incoming:
@@ -66,6 +70,21 @@ class Incoming:
         self.digests.advance(count)
         self._write_back()
 
+    def append(self, piece: FileSpan | bytes) -> None:
+        """Append bytes of another file of the store. Raises `OSError`, also when the file has fewer."""
+        if isinstance(piece, bytes):
+            self.write(piece)
+            return
+        offset, end = piece.offset, piece.offset + piece.count
+        if not self.is_encrypted and max(self.size, piece.count) > INLINE_LIMIT:
+            offset = self._copy_range(piece)
+        while offset < end:
+            data = os.pread(piece.fd, min(_APPENDED_AT_ONCE, end - offset), offset)
+            if not data:
+                raise OSError(errno.EIO, "a file of the store is shorter than its record says")
+            self.write(data)
+            offset += len(data)
+
     def hold(self, piece: bytes | memoryview) -> None:
         """Append the last bytes, to be written together with the record: `seal` must follow before the next wait."""
         if self.is_encrypted or self.size + len(piece) > _MOST_HELD:
@@ -96,6 +115,18 @@ class Incoming:
         sync(self.fd, "file")
         failpoint("seal.synced")
         return os.fstat(self.fd)
+
+    def _copy_range(self, piece: FileSpan) -> int:
+        """Let the kernel copy, or share where the file system can; how far it came."""
+        offset, end = piece.offset, piece.offset + piece.count
+        try:
+            while count := os.copy_file_range(piece.fd, self.fd, min(_COPIED_AT_ONCE, end - offset), offset):
+                self.moved(count)
+                offset += count
+        except OSError as error:
+            if error.errno not in _CANNOT_COPY:
+                raise
+        return offset
 
     def _write_back(self) -> None:
         """Let the disk begin with what is there, so that the fsync at the end finds little left to do."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from penstock.store.request import S3Request
 
 _MOST_KEYS = 1000
-_OWNER = "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>"
+OWNER = "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def list_page(index: KeyIndex, bucket: str, *, prefix: str, delimiter: str, afte
     prefixes: list[str] = []
     last = after
     position, inclusive = after, False
-    if delimiter and after.startswith(prefix) and (shared := _common_prefix(after, prefix, delimiter)) == after:
+    if delimiter and after.startswith(prefix) and (shared := common_prefix(after, prefix, delimiter)) == after:
         position, inclusive = beyond_prefix(shared) or "", True
         if not position:
             return Page(entries=(), prefixes=(), truncated=False, last=last)
@@ -50,7 +50,7 @@ def list_page(index: KeyIndex, bucket: str, *, prefix: str, delimiter: str, afte
         for entry in batch:
             if len(entries) + len(prefixes) == limit:
                 return Page(entries=tuple(entries), prefixes=tuple(prefixes), truncated=True, last=last)
-            shared = _common_prefix(entry.key, prefix, delimiter)
+            shared = common_prefix(entry.key, prefix, delimiter)
             if shared is None:
                 entries.append(entry)
                 position, inclusive, last = entry.key, False, entry.key
@@ -69,7 +69,7 @@ def list_objects_v2(index: KeyIndex, request: S3Request) -> str:
     token = query.get("continuation-token")
     after = query.get("start-after", "") if token is None else _decoded_token(token)
     page, limit = _page(index, request, after)
-    shown = _encoder(request)
+    shown = key_encoder(request)
     owned = query.get("fetch-owner", "").lower() == "true"
     content = [
         xml.tag("KeyCount", len(page.entries) + len(page.prefixes)),
@@ -84,7 +84,7 @@ def list_objects_v1(index: KeyIndex, request: S3Request) -> str:
     """The document of `GET /bucket`, the older listing with a marker. Raises `Refused`."""
     marker = request.query.get("marker", "")
     page, limit = _page(index, request, marker)
-    shown = _encoder(request)
+    shown = key_encoder(request)
     content = [
         xml.tag("Marker", shown(marker)),
         xml.tag("NextMarker", shown(page.last)) if page.truncated and request.query.get("delimiter") else "",
@@ -101,7 +101,7 @@ def list_object_versions(index: KeyIndex, request: S3Request) -> str:
     if version_marker not in {None, "", ONLY_VERSION}:
         raise Refused(INVALID_ARGUMENT, "Invalid version id specified.")
     page, limit = _page(index, request, marker)
-    shown = _encoder(request)
+    shown = key_encoder(request)
     ends_in_key = bool(page.entries) and page.entries[-1].key == page.last
     content = [
         xml.tag("KeyMarker", shown(marker)),
@@ -119,7 +119,7 @@ def _page(index: KeyIndex, request: S3Request, after: str) -> tuple[Page, int]:
 
 
 def _common(request: S3Request, page: Page, limit: int) -> list[str]:
-    shown = _encoder(request)
+    shown = key_encoder(request)
     query = request.query
     return [
         xml.tag("Name", request.bucket),
@@ -132,12 +132,12 @@ def _common(request: S3Request, page: Page, limit: int) -> list[str]:
 
 
 def _contents(page: Page, shown: Callable[[str], str], *, owned: bool) -> list[str]:
-    keys = [f"<Contents>{_facts(entry, shown)}{_OWNER if owned else ''}</Contents>" for entry in page.entries]
+    keys = [f"<Contents>{_facts(entry, shown)}{OWNER if owned else ''}</Contents>" for entry in page.entries]
     return keys + _common_prefixes(page, shown)
 
 
 def _versions(page: Page, shown: Callable[[str], str]) -> list[str]:
-    version = f"{xml.tag('VersionId', ONLY_VERSION)}{xml.tag('IsLatest', 'true')}{_OWNER}"
+    version = f"{xml.tag('VersionId', ONLY_VERSION)}{xml.tag('IsLatest', 'true')}{OWNER}"
     versions = [f"<Version>{_facts(entry, shown)}{version}</Version>" for entry in page.entries]
     return versions + _common_prefixes(page, shown)
 
@@ -153,13 +153,13 @@ def _common_prefixes(page: Page, shown: Callable[[str], str]) -> list[str]:
     return [f"<CommonPrefixes>{xml.tag('Prefix', shown(prefix))}</CommonPrefixes>" for prefix in page.prefixes]
 
 
-def _common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
+def common_prefix(key: str, prefix: str, delimiter: str) -> str | None:
     """The part of a key up to and with the first delimiter after the prefix; None when there is none."""
     found = key.find(delimiter, len(prefix)) if delimiter else -1
     return None if found < 0 else key[: found + len(delimiter)]
 
 
-def _encoder(request: S3Request) -> Callable[[str], str]:
+def key_encoder(request: S3Request) -> Callable[[str], str]:
     encoding = request.query.get("encoding-type")
     if encoding not in {None, "", "url"}:
         raise Refused(INVALID_ARGUMENT, "Invalid Encoding Method specified in Request.")

@@ -7,16 +7,18 @@ from urllib.parse import unquote_to_bytes
 
 from penstock.store import xml
 from penstock.store.answers import Answer, FileSlice, Headers, document, http_date
+from penstock.store.completion import part_number
 from penstock.store.conditions import (
     copy_source_conditions,
     range_still_applies,
     request_conditions,
 )
-from penstock.store.digests import as_base64, digest_of
+from penstock.store.digests import COMPOSITE, as_base64, checksum_type, digest_of
 from penstock.store.exposure import OPAQUE_TYPE, field_value, shown_as
 from penstock.store.faults import (
     DAMAGED,
     INVALID_ARGUMENT,
+    INVALID_PART,
     INVALID_REQUEST,
     MALFORMED_XML,
     MISSING_LENGTH,
@@ -28,6 +30,7 @@ from penstock.store.payload import checksum_headers, declared, read_document, st
 from penstock.store.ranges import parse_range
 from penstock.store.record import DamagedError, Record
 from penstock.store.request import ONLY_VERSION, split_path
+from penstock.store.segments import Segment, how_many, segment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,7 +102,7 @@ class ObjectRoutes:
     def copy(self, request: S3Request) -> Answer:
         """CopyObject: a hard link with a record of its own; nothing is moved."""
         self._objects.require_bucket(request.bucket)
-        source_bucket, source_key = _copy_source(request)
+        source_bucket, source_key = copy_source(request)
         self._objects.require_bucket(source_bucket)
         directive = request.fields.get("x-amz-metadata-directive", "COPY")
         if directive not in {"COPY", "REPLACE"}:
@@ -160,14 +163,17 @@ class ObjectRoutes:
         wanted = request.fields.get("range")
         if not range_still_applies(request.fields.get("if-range"), record.etag, record.modified):
             wanted = None
-        part = parse_range(wanted, record.size)
+        segment = _asked_segment(request, record)
+        part = segment.range_of(record.size) if segment else parse_range(wanted, record.size)
         offset, count = (part.start, part.length) if part else (0, record.size)
         headers = (*_validators(record), *_shown_headers(request, record), *_digest_of_all(record))
+        if segment and record.segments:
+            headers += (("x-amz-mp-parts-count", str(how_many(record.segments))),)
         if part:
             headers += (("Content-Range", part.content_range),)
-        elif request.parameters.get("x-amz-checksum-mode", "").upper() == "ENABLED":
-            # Beside a range, clients take these for checksums of the range. What the client itself declared goes last.
-            headers += checksum_headers(_sha256_of(record) | record.checksums)
+        if request.parameters.get("x-amz-checksum-mode", "").upper() == "ENABLED" and (segment or not part):
+            # Beside a range, clients take these for checksums of the range.
+            headers += _checksums_of(stored, segment)
         status = 206 if part else 200
         if request.method == "HEAD":
             return Answer(status=status, headers=headers, length=count)
@@ -191,8 +197,35 @@ def _verified(stored: Stored) -> bytes:
     return data
 
 
+def known_checksums(record: Record) -> dict[str, str]:
+    """Checksums in base64 by algorithm: those that the client chose, and SHA-256 wherever it is one of the whole."""
+    if checksum_type(record.checksums) == COMPOSITE:
+        return record.checksums
+    return _sha256_of(record) | record.checksums
+
+
 def _sha256_of(record: Record) -> dict[str, str]:
     return {} if record.sha256 is None else {"sha256": as_base64(bytes.fromhex(record.sha256))}
+
+
+def _checksums_of(stored: Stored, segment: Segment | None) -> Headers:
+    whole = known_checksums(stored.record)
+    if segment is None or not stored.record.segments:
+        return checksum_headers(whole)
+    return checksum_headers(stored.part(segment.number).checksums, checksum_type=checksum_type(whole))
+
+
+def _asked_segment(request: S3Request, record: Record) -> Segment | None:
+    """The part that `partNumber` asks for; an object that was not uploaded in parts is its own part 1."""
+    text = request.query.get("partNumber")
+    if text is None:
+        return None
+    if "range" in request.fields:
+        raise Refused(INVALID_REQUEST, "Cannot specify both Range header and partNumber query parameter.")
+    found = segment_of(record.segments or ((1, 1, record.size),), part_number(text))
+    if found is None:
+        raise Refused(INVALID_PART)
+    return found
 
 
 def _digest_of_all(record: Record) -> Headers:
@@ -223,7 +256,7 @@ def stored_metadata(fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     return headers, user
 
 
-def _copy_source(request: S3Request) -> tuple[str, str]:
+def copy_source(request: S3Request) -> tuple[str, str]:
     """Bucket and key of `x-amz-copy-source`, which is percent-encoded, with or without a leading slash."""
     path, _, version = request.fields["x-amz-copy-source"].partition("?versionId=")
     try:

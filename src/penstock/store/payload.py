@@ -11,6 +11,7 @@ from penstock.sigv4 import UNSIGNED_PAYLOAD
 from penstock.store.awschunked import AwsChunkedBody, payload_of, trailing_checksum
 from penstock.store.body import Body
 from penstock.store.digests import ALGORITHMS, as_base64, digest_of
+from penstock.store.digests import checksum_type as type_of
 from penstock.store.faults import (
     BAD_DIGEST,
     ENTITY_TOO_LARGE,
@@ -153,13 +154,13 @@ def _compare_all(payload: Body | AwsChunkedBody, claim: Declared, digests: Mappi
             raise Refused(BAD_DIGEST)
 
 
-def checksum_headers(checksums: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Checksums (base64) of a whole object, by algorithm, as the S3 API shows them."""
+def checksum_headers(checksums: Mapping[str, str], *, checksum_type: str | None = None) -> tuple[tuple[str, str], ...]:
+    """Checksums (base64) of an object, by algorithm, as the S3 API shows them; of a part with its object's type."""
     if not checksums:
         return ()
     return (
         *[(f"{_CHECKSUM}{name}", value) for name, value in checksums.items()],
-        ("x-amz-checksum-type", "FULL_OBJECT"),
+        ("x-amz-checksum-type", checksum_type or type_of(checksums)),
     )
 
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from penstock.store.answers import Answer
+    from penstock.store.attribute_routes import AttributeRoutes
     from penstock.store.bucket_routes import BucketRoutes
+    from penstock.store.multipart_routes import MultipartRoutes
     from penstock.store.object_routes import ObjectRoutes
     from penstock.store.request import S3Request
 
@@ -21,12 +23,18 @@ if TYPE_CHECKING:
 _NONE: frozenset[str] = frozenset()
 _CORS = frozenset({"cors"})
 _VERSION = frozenset({"versionId"})
+_PART = frozenset({"partNumber"})
+_UPLOAD = frozenset({"uploadId"})
+_UPLOADS = frozenset({"uploads"})
+_ATTRIBUTES = frozenset({"attributes"})
 
 
 class Routes:
     """Method, resource and subresource → handler."""
 
-    def __init__(self, buckets: BucketRoutes, objects: ObjectRoutes) -> None:
+    def __init__(
+        self, buckets: BucketRoutes, objects: ObjectRoutes, multipart: MultipartRoutes, attributes: AttributeRoutes
+    ) -> None:
         self._service: Mapping[tuple[str, frozenset[str]], Handler] = {("GET", _NONE): buckets.list_buckets}
         self._bucket: Mapping[tuple[str, frozenset[str]], Handler] = {
             ("PUT", _NONE): buckets.create,
@@ -40,6 +48,7 @@ class Routes:
             ("GET", frozenset({"location"})): buckets.location,
             ("GET", frozenset({"versioning"})): buckets.versioning,
             ("GET", frozenset({"versions"})): buckets.list_versions,
+            ("GET", _UPLOADS): multipart.list_uploads,
             ("POST", frozenset({"delete"})): objects.delete_many,
         }
         self._object: Mapping[tuple[str, frozenset[str]], Handler] = {
@@ -50,8 +59,20 @@ class Routes:
             ("GET", _VERSION): of_the_only_version(objects.get),
             ("HEAD", _VERSION): of_the_only_version(objects.get),
             ("DELETE", _VERSION): of_the_only_version(objects.delete),
+            ("GET", _PART): objects.get,
+            ("HEAD", _PART): objects.get,
+            ("GET", _PART | _VERSION): of_the_only_version(objects.get),
+            ("HEAD", _PART | _VERSION): of_the_only_version(objects.get),
+            ("GET", _ATTRIBUTES): attributes.get,
+            ("GET", _ATTRIBUTES | _VERSION): of_the_only_version(attributes.get),
+            ("POST", _UPLOADS): multipart.create,
+            ("GET", _UPLOAD): multipart.list_parts,
+            ("POST", _UPLOAD): multipart.complete,
+            ("DELETE", _UPLOAD): multipart.abort,
+            ("PUT", _UPLOAD | _PART): multipart.put_part,
         }
-        self._copy = objects.copy
+        # A PUT that names a source copies it.
+        self._copies: Mapping[Handler, Handler] = {objects.put: objects.copy, multipart.put_part: multipart.copy_part}
 
     async def answer(self, request: S3Request) -> Answer:
         """Run the operation. Raises `Refused` when there is none."""
@@ -66,8 +87,8 @@ class Routes:
             if not allowed:
                 raise Refused(NOT_IMPLEMENTED)
             raise Refused(METHOD_NOT_ALLOWED, headers=(("Allow", ", ".join(allowed)),))
-        if handler == table.get(("PUT", _NONE)) and request.key and "x-amz-copy-source" in request.fields:
-            return self._copy
+        if "x-amz-copy-source" in request.fields:
+            return self._copies.get(handler, handler)
         return handler
 
 

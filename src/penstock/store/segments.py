@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.store.ranges import ByteRange
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -22,6 +24,10 @@ class Segment:
     number: int
     start: int
     size: int
+
+    def range_of(self, whole: int) -> ByteRange | None:
+        """Its bytes as a range of an object of `whole` bytes; None when it has none."""
+        return ByteRange(self.start, self.start + self.size, whole) if self.size else None
 
 
 def runs_of(parts: Iterable[tuple[int, int]]) -> tuple[Run, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from penstock.sigv4 import Verifier
 from penstock.store.answers import refusal, render_head
+from penstock.store.attribute_routes import AttributeRoutes
 from penstock.store.bucket_routes import BucketRoutes
 from penstock.store.connection import Connection
 from penstock.store.digests import HashThreads
@@ -22,6 +23,8 @@ from penstock.store.faults import SLOW_DOWN, Refused
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
 from penstock.store.metering import count_refusal, store_meters
+from penstock.store.multipart import Multipart
+from penstock.store.multipart_routes import MultipartRoutes
 from penstock.store.object_routes import ObjectRoutes
 from penstock.store.objects import Objects
 from penstock.store.reactor import READABLE, Reactor, ShuttingDown
@@ -100,6 +103,8 @@ class _Server:
         self._now = now
         self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
         self._objects = objects
+        limits = config.limits
+        self._multipart = Multipart(objects, least_bytes=limits.least_part_bytes, most_bytes=limits.multipart_bytes)
         self._meter = meter
         self._health = Health(
             config.directory,
@@ -109,8 +114,10 @@ class _Server:
             meter=meter,
         )
         routes = Routes(
-            BucketRoutes(objects, self._health, limits=config.limits, region=config.region),
+            BucketRoutes(objects, self._multipart, self._health, limits=config.limits, region=config.region),
             ObjectRoutes(objects, self._health, limits=config.limits, now=now),
+            MultipartRoutes(objects, self._multipart, self._health, limits=config.limits, now=now),
+            AttributeRoutes(objects),
         )
         verifier = Verifier(lookup=config.credentials.get, region=config.region)
         self._sessions = Sessions(
@@ -129,6 +136,7 @@ class _Server:
         self._most_connections = min(config.limits.connections, (_file_limit() - _FILES_BESIDE_CONNECTIONS) // 2)
 
     def run(self, ready: Callable[[int], None], stop: threading.Event) -> None:
+        self._multipart.recover()
         self._reactor.start()
         self._reactor.spawn(self._accept(), self._listener.fileno())
         upkeep = threading.Thread(target=self._keep_up, args=(stop,), name="upkeep")
@@ -149,6 +157,7 @@ class _Server:
             self._health.look_again()
             try:
                 self._objects.index.flush()
+                self._objects.drop_again()
             except OSError as error:
                 self._health.failed(error)
 

@@ -53,10 +53,12 @@ class Stored:
                 if self.keyring is None:
                     yield FileSpan(fd, inside, length)
                 else:
-                    part = read_record(fd, self.keyring, place=part_place(self.record.upload or "", number))
-                    yield from self._pieces_of(fd, part, inside, length)
+                    yield from self._pieces_of(fd, self._part(fd, number), inside, length)
             finally:
                 os.close(fd)
+
+    def _part(self, fd: int, number: int) -> Record:
+        return read_record(fd, self.keyring, place=part_place(self.record.upload or "", number))
 
     def _pieces_of(self, fd: int, record: Record, offset: int, count: int) -> Generator[FileSpan | bytes]:
         """Some bytes of one file, whose record this is."""
@@ -76,6 +78,14 @@ class Stored:
         if len(data) != count:
             raise DamagedError("the data is shorter than its record says")
         return data
+
+    def part(self, number: int) -> Record:
+        """The record of one part of an object that has segments. Raises `OSError` and `DamagedError`."""
+        fd = open_to_read(part_name(number), directory=self.fd)
+        try:
+            return self._part(fd, number)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         os.close(self.fd)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from penstock.store.digests import checksum_type
 from penstock.store.faults import MALFORMED_XML, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from xml.etree.ElementTree import Element
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -27,6 +28,12 @@ def text(value: object) -> str:
 def tag(name: str, value: object) -> str:
     """One element with text."""
     return f"<{name}>{text(value)}</{name}>"
+
+
+def checksums(values: Mapping[str, str], *, typed: bool = False) -> str:
+    """Checksums in base64 by algorithm, as elements; `typed` adds of which type they are."""
+    text = "".join(tag(f"Checksum{name.upper()}", value) for name, value in values.items())
+    return text + tag("ChecksumType", checksum_type(values)) if text and typed else text
 
 
 def root(name: str, content: str | Iterable[str]) -> str:
