@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from penstock.adapters.system import SystemClock, SystemEntropy
 from penstock.domain.errors import DatabaseUnavailable, InvalidField, ObjectStoreUnavailable, PenstockError
-from penstock.store.config import StoreConfig, load_or_create_credentials
+from penstock.store.config import StoreConfig, limits_of, load_or_create_credentials
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
         region=settings.store_region,
         buckets=(settings.store_bucket,),
         cors_origins=settings.cors_origin_list,
+        limits=limits_of(
+            object_bytes=settings.store_max_object_bytes,
+            least_rate=settings.store_min_rate,
+            connections=settings.store_connections,
+            reserve_bytes=settings.store_reserve_bytes,
+        ),
         metrics_host=settings.store_metrics_host,
         metrics_port=settings.store_metrics_port,
     )

@@ -61,6 +61,20 @@ class Settings(BaseSettings):
     store_metrics_host: str = Field(
         default="127.0.0.1", description="Address that the metrics are served on, apart from all public listeners."
     )
+    store_max_object_bytes: int = Field(
+        default=5 * 2**30, ge=1, description="Largest object that the embedded store takes in one request, in bytes."
+    )
+    store_min_rate: int = Field(
+        default=1024,
+        ge=0,
+        description="Bytes per second, over 30 s, below which the embedded store ends a transfer; 0: never.",
+    )
+    store_connections: int = Field(
+        default=10_000, ge=1, description="Most connections of the embedded store; the next ones are told to slow down."
+    )
+    store_reserve_bytes: int = Field(
+        default=256 * 2**20, ge=0, description="Free space that uploads to the embedded store leave alone, in bytes."
+    )
     catalog: Path | None = Field(default=None, description="TOML file of runnable models; empty: the demo catalog.")
     allow_private_networks: str = Field(
         default="", description="CIDR list that callbacks and downloads may reach although it is private."

@@ -251,9 +251,16 @@ def sync(path: Path) -> None:
 
 
 class StoreProcess:
-    """`python -m penstock.store` as a child: for what only a process can show, such as dying."""
+    """`python -m penstock.store` as a child, behind `prefix`: for what only a process can show, such as dying."""
 
-    def __init__(self, directory: Path, *options: str, failpoint: str = "", without_fsync: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        failpoint: str = "",
+        without_fsync: bool = False,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         credentials = directory / "credentials.json"
         if not credentials.exists():
@@ -264,7 +271,7 @@ class StoreProcess:
                 sync(path)
         environment = clean_environment(**({"PENSTOCK_STORE_FAILPOINT": failpoint} if failpoint else {}))
         program = ("-c", _WITHOUT_FSYNC) if without_fsync else ("-m", "penstock.store")
-        command = (sys.executable, *program, "--data", str(directory), "--port", "0", "--bucket", BUCKET)
+        command = (*prefix, sys.executable, *program, "--data", str(directory), "--port", "0", "--bucket", BUCKET)
         self.process = subprocess.Popen(
             [*command, "--exit-with-stdin", *options],
             env=environment,

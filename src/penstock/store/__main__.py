@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from penstock.store.config import StoreConfig, load_or_create_credentials
+from penstock.store.config import Limits, StoreConfig, limits_of, load_or_create_credentials
 from penstock.store.server import DirectoryInUseError, serve
 from penstock.telemetry import Log
 
@@ -32,6 +32,12 @@ def main() -> int:
         region=options.region,
         buckets=tuple(options.bucket),
         cors_origins=tuple(options.cors_origin),
+        limits=limits_of(
+            object_bytes=options.max_object_bytes,
+            least_rate=options.min_rate,
+            connections=options.connections,
+            reserve_bytes=options.reserve_bytes,
+        ),
         metrics_host=options.metrics_host,
         metrics_port=options.metrics_port,
     )
@@ -57,6 +63,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--bucket", action="append", default=[], help="create this bucket at start")
     parser.add_argument("--cors-origin", action="append", default=[], help="origin that browsers may call from")
+    usual = Limits()
+    parser.add_argument(
+        "--max-object-bytes", type=int, default=usual.object_bytes, help="largest object of one request"
+    )
+    parser.add_argument(
+        "--min-rate", type=int, default=1024, help="bytes per second, over 30 s, below which a transfer ends; 0: never"
+    )
+    parser.add_argument("--connections", type=int, default=usual.connections, help="most connections at a time")
+    parser.add_argument(
+        "--reserve-bytes", type=int, default=usual.reserve_bytes, help="free space that uploads leave alone"
+    )
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port; 0: any free port")
     parser.add_argument("--metrics-host", default="127.0.0.1", help="address of the metrics alone")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")

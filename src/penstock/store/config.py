@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class StoreConfig:
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     """Port of the admin listener, 0: any free one; None: metrics are counted and not served."""
+
+
+def limits_of(*, object_bytes: int, least_rate: int, connections: int, reserve_bytes: int) -> Limits:
+    """The limits that an operator chooses; `least_rate` is in bytes per second, 0 for none."""
+    usual = Limits()
+    return replace(
+        usual,
+        object_bytes=object_bytes,
+        rate_bytes=round(least_rate * usual.rate_seconds),
+        connections=connections,
+        reserve_bytes=reserve_bytes,
+    )
 
 
 def load_credentials(path: Path) -> dict[str, str]:

@@ -55,13 +55,17 @@ class _Pace:
     async def wait(self, interest: int) -> None:
         """Wait for the socket. Raises `Refused` when too little moved in a window."""
         self._turn = 0
+        self._judge()  # a peer that drips wakes us before every deadline
         try:
             await ready(interest, self._window_ends)
         except DeadlinePassed:
-            if self._moved < self._limits.rate_bytes:
-                raise Refused(REQUEST_TIMEOUT) from None
+            self._judge()
+
+    def _judge(self) -> None:
         now = time.monotonic()
         if now >= self._window_ends:
+            if self._moved < self._limits.rate_bytes:
+                raise Refused(REQUEST_TIMEOUT)
             self._window_ends = now + self._limits.rate_seconds
             self._moved = 0
 
@@ -167,6 +171,7 @@ class Connection:
             try:
                 count = self._socket.send(view, flags)
                 self.sent += count
+                self._pace.moved(count)
                 view = view[count:]
             except BlockingIOError:
                 await self._pace.wait(WRITABLE)

@@ -29,6 +29,7 @@ class Head:
     target: str
     headers: tuple[tuple[str, str], ...]
     fields: dict[str, str]
+    version: str
     keep_alive: bool
     length: int | None
 
@@ -39,7 +40,8 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
-        return self.fields.get("expect", "").lower() == "100-continue"
+        """Whether the client waits to be invited; one of HTTP/1.0 never does (RFC 9110 §10.1.1)."""
+        return self.fields.get("expect", "").lower() == "100-continue" and self.version == "1.1"
 
 
 class _Collector:
@@ -91,6 +93,7 @@ def parse_head(raw: bytes, *, max_headers: int) -> Head:
         target=collector.target.decode("ascii"),
         headers=headers,
         fields=fields,
+        version=version,
         keep_alive=parser.should_keep_alive(),
         length=_body_length(version, headers, fields),
     )
@@ -107,12 +110,12 @@ def _body_length(version: str, headers: tuple[tuple[str, str], ...], fields: dic
     """One framing rule (S31): a single Content-Length, or exactly `chunked`, or no body."""
     if sum(name == "host" for name, _ in headers) != 1 and version == "1.1":
         raise Refused(MALFORMED_HTTP, "Exactly one Host header is needed.")
+    if "expect" in fields and fields["expect"].lower() != "100-continue":
+        raise Refused(MALFORMED_HTTP, "The only expectation is 100-continue.")
     if "transfer-encoding" in fields:
         if "content-length" in fields or version == "1.0" or fields["transfer-encoding"].lower() != "chunked":
             raise Refused(MALFORMED_HTTP, "The only transfer coding is chunked, and never beside a Content-Length.")
         return None
-    if "expect" in fields and fields["expect"].lower() != "100-continue":
-        raise Refused(MALFORMED_HTTP, "The only expectation is 100-continue.")
     length = fields.get("content-length", "0")
     if not _LENGTH.fullmatch(length):
         raise Refused(MALFORMED_HTTP, "Content-Length must be one decimal number.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from penstock.store import cors
 from penstock.store.answers import Answer, refusal, render_head
 from penstock.store.body import Body
-from penstock.store.faults import DAMAGED, INTERNAL_ERROR, DataLost, Disconnected, Refused
+from penstock.store.faults import DAMAGED, INTERNAL_ERROR, SLOW_DOWN, DataLost, Disconnected, Refused
 from penstock.store.form_routes import is_form
 from penstock.store.head import Head, parse_head
 from penstock.store.metering import NO_OPERATION, POST_OBJECT, count_request, operation_of
@@ -152,6 +152,8 @@ class Sessions:
                 self._log("store.unreadable", path=head.path, request_id=exchange.id)
                 raise self._health.unreadable(error) from error
             raise self._health.failed(error) from error
+        except MemoryError as error:
+            raise Refused(SLOW_DOWN) from error
         except Exception as error:
             self._log("store.failed", error=type(error).__name__, where=raised_at(error))
             raise Refused(INTERNAL_ERROR) from error
