@@ -13,7 +13,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.store import faults
 from penstock.store.metering import CODES, OPERATIONS, operation_of, store_meters
 from penstock.store.request import S3Request
+from penstock.store.routes import Routes
 from penstock.telemetry import METRICS, Log, Meters
 from tests.store.support import BUCKET, PATIENCE_SECONDS, Store, StoreProcess, store_in_thread
 
@@ -373,6 +374,38 @@ def test_an_operation_is_known_by_its_name_in_the_api(
     method: str, bucket: str, key: str, query: Mapping[str, str], operation: str
 ) -> None:
     assert operation_of(request(method, bucket, key, query, {})) == operation
+
+
+class AnyRoutes:
+    """Whatever operation is asked for: enough to see which there are."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda _request: name
+
+
+def test_every_route_is_counted_under_a_name_of_its_own() -> None:
+    there: Any = AnyRoutes()
+    routes = Routes(there, there, there, there)
+    tables = ((routes._service, "", ""), (routes._bucket, "b", ""), (routes._object, "b", "k"))  # noqa: SLF001 - no use elsewhere
+
+    unnamed = [
+        (method, bucket, key, names)
+        for table, bucket, key in tables
+        for method, names in table
+        if operation_of(request(method, bucket, key, dict.fromkeys(names, "1"), {})) == "none"
+    ]
+
+    assert unnamed == []
+
+
+def test_open_multipart_uploads_are_counted_until_they_end(watched: Watched) -> None:
+    created = watched.store.call("POST", "key", query={"uploads": ""})
+    upload = created.body.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()
+    assert watched.scrape()["penstock_store_uploads",] == 1
+
+    assert watched.store.call("DELETE", "key", query={"uploadId": upload}).status == 204
+
+    assert watched.scrape()["penstock_store_uploads",] == 0
 
 
 def test_a_write_with_a_source_is_a_copy() -> None:

@@ -50,9 +50,6 @@ _OPERATIONS: dict[tuple[str, str, frozenset[str]], str] = {
         (_OBJECT, "HEAD", "", "HeadObject"),
         (_OBJECT, "HEAD", "partNumber", "HeadObject"),
         (_OBJECT, "DELETE", "", "DeleteObject"),
-        (_OBJECT, "GET", "versionId", "GetObject"),
-        (_OBJECT, "HEAD", "versionId", "HeadObject"),
-        (_OBJECT, "DELETE", "versionId", "DeleteObject"),
         (_OBJECT, "GET", "attributes", "GetObjectAttributes"),
         (_OBJECT, "GET", "acl", "GetObjectAcl"),
         (_OBJECT, "PUT", "acl", "PutObjectAcl"),
@@ -66,6 +63,7 @@ _OPERATIONS: dict[tuple[str, str, frozenset[str]], str] = {
         (_OBJECT, "DELETE", "uploadId", "AbortMultipartUpload"),
     )
 }
+_ANY_VERSION = frozenset({"versionId"})
 _WITH_A_SOURCE = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
 POST_OBJECT = "PostObject"
 OPERATIONS = tuple(sorted({NO_OPERATION, *_OPERATIONS.values(), *_WITH_A_SOURCE.values()}))
@@ -88,7 +86,7 @@ def store_meters(*, processes: int = 1) -> Meters:
 def operation_of(request: S3Request) -> str:
     """The S3 operation that a signed request means."""
     level = _OBJECT if request.key else _BUCKET if request.bucket else _SERVICE
-    name = _OPERATIONS.get((level, request.method, request.subresources), NO_OPERATION)
+    name = _OPERATIONS.get((level, request.method, request.subresources - _ANY_VERSION), NO_OPERATION)
     return _WITH_A_SOURCE.get(name, name) if "x-amz-copy-source" in request.fields else name
 
 
