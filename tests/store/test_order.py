@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.store.changes import CHANGES, DELETE_MANY, fill
-from tests.store.support import PATIENCE_SECONDS, StoreProcess
+from tests.store.support import StoreProcess
+from tests.support.strace import ANSWERS, BYTES, NAMES, SYNCS, calls, needs_strace, traced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace to see the system calls")
+    from tests.support.strace import Call
 
-CALLS = "trace=/^open,/write,/splice,/send,/sync,/rename,/link,/rmdir"
+pytestmark = needs_strace
+
+TEMPORARY = "tmp"
 STORED = ("write file", "sync file", "rename", "sync shard")
 COPIED = ("link", "write file", "sync file", "sync shard", "rename", "sync shard")
 ORDERS = {
@@ -40,19 +40,18 @@ ORDERS = {
     "create a bucket": ("create bucket", "sync buckets", "answer"),
     "delete a bucket": ("unlink bucket", "sync buckets", "answer"),
 }
-# What a line of strace must match to be a step; `-y` shows the paths of descriptors.
+# A step is a call of such a name on such a path of the data directory; the first that fits.
 STEPS = (
-    ("write file", r"(?:write|writev|pwrite64|splice)\(.*/data/tmp/"),
-    ("sync file", r"(?:fsync|fdatasync)\(.*/data/tmp/"),
-    ("sync shard", r"(?:fsync|fdatasync)\(\d+<.*/objects/..>"),
-    ("sync buckets", r"(?:fsync|fdatasync)\(\d+<.*/buckets>"),
-    ("rename", r"rename"),
-    ("unlink bucket", r"unlink\(.*/buckets/"),
-    ("unlink data", r"unlink\(.*/objects/../\w+\.\w+\""),
-    ("unlink", r"unlink\(.*/objects/"),
-    ("link", r"link"),
-    ("create bucket", r"open.*/buckets/.*O_CREAT"),
-    ("answer", r"send.*HTTP/1\.1 20"),
+    ("write file", r"p?writev?2?(64)?|splice|copy_file_range", rf"/{TEMPORARY}/\w+"),
+    ("sync file", r"fsync|fdatasync", rf"/{TEMPORARY}/\w+"),
+    ("sync shard", r"fsync", r"/objects/\w\w"),
+    ("sync buckets", r"fsync", r"/buckets"),
+    ("rename", r"rename(at2?)?", r".*"),
+    ("unlink bucket", r"unlink(at)?", r"/buckets/.+"),
+    ("unlink data", r"unlink(at)?", r"/objects/\w\w/\w+\.\w+"),
+    ("unlink", r"unlink(at)?", r"/objects/.*"),
+    ("link", r"link(at)?", r".*"),
+    ("create bucket", r"open(at)?", r"/buckets/.+"),
 )
 
 
@@ -68,67 +67,32 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_step_is_durable_before_the_next_and_the_answer_is_the_last(
     filled: Path, tmp_path: Path, name: str
 ) -> None:
-    change = CHANGES.get(name, DELETE_MANY)
-    shutil.copytree(filled, tmp_path / "data")
+    change, directory, trace = CHANGES.get(name, DELETE_MANY), tmp_path / "data", tmp_path / "trace"
+    shutil.copytree(filled, directory)
 
-    with StoreProcess(tmp_path / "data", "--no-log") as process:
+    with StoreProcess(directory, "--no-log") as process:
         store = process.ready()
-        with traced(process, tmp_path / "trace"):
+        with traced(process.process.pid, trace, NAMES, BYTES, SYNCS, ANSWERS):
             assert change.ask(store).status in change.answers
 
-    assert steps(tmp_path / "trace") == list(ORDERS[name])
+    steps: list[str] = []
+    for call in calls(trace):
+        step = step_of(call, directory)
+        if step and not (step == "write file" and steps[-1:] == [step]):
+            steps.append(step)
+    assert steps == list(ORDERS[name])
 
 
 def test_every_change_is_looked_at() -> None:
     assert ORDERS.keys() == {*CHANGES, "delete many"}
 
 
-@contextmanager
-def traced(process: StoreProcess, output: Path) -> Iterator[None]:
-    """Write down the system calls of a process and all its threads."""
-    tracer = subprocess.Popen(
-        ["strace", "-f", "-y", "-s", "64", "-o", str(output), "-e", CALLS, "-p", str(process.process.pid)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert tracer.stderr is not None
-    first = tracer.stderr.readline()
-    if "ptrace" in first:
-        tracer.communicate(timeout=PATIENCE_SECONDS)
-        pytest.skip(first.strip())
-    assert "attached" in first
-    try:
-        yield
-    finally:
-        tracer.terminate()
-        tracer.communicate(timeout=PATIENCE_SECONDS)
-
-
-def steps(trace: Path) -> list[str]:
-    """The traced steps in their order; writes that follow each other are one."""
-    found: list[str] = []
-    for line in whole_calls(trace.read_text()):
-        step = next((name for name, pattern in STEPS if re.match(pattern, line)), None)
-        if step is not None and not (step == "write file" and found[-1:] == [step]):
-            found.append(step)
-    return found
-
-
-def whole_calls(trace: str) -> Iterator[str]:
-    """Calls without their thread's number. One that another thread interrupted in the trace stands where it ended.
-
-    A change is durable when its call ends; an answer and the writing of a name count from their beginning.
-    """
-    begun: dict[str, str] = {}
-    for line in trace.splitlines():
-        thread, _, call = line.partition(" ")
-        call = call.strip()
-        if call.endswith("<unfinished ...>"):
-            begun[thread] = call.removesuffix("<unfinished ...>")
-            if not call.startswith(("fsync", "fdatasync", "write", "pwrite")):
-                yield begun.pop(thread)
-        elif call.startswith("<... "):
-            if thread in begun:
-                yield begun.pop(thread) + call.partition(">")[2]
-        else:
-            yield call
+def step_of(call: Call, directory: Path) -> str:
+    """The step that a call is; empty if it is none."""
+    if call.name.startswith("send") and call.data.startswith(b"HTTP/1.1 20"):
+        return "answer"
+    inside = call.path.removeprefix(str(directory))
+    if inside == call.path or (call.name.startswith("open") and "O_CREAT" not in call.arguments):
+        return ""
+    fitting = (step for step, name, path in STEPS if re.fullmatch(name, call.name) and re.fullmatch(path, inside))
+    return next(fitting, "")
