@@ -41,8 +41,7 @@ class Journal:
         """To be called before a request is sent."""
         with self._changed:
             attempt = Attempt(key, value, began=self._tick())
-            first = Attempt(key, None, began=-1, ended=-1)
-            self._attempts.setdefault(key, [first]).append(attempt)
+            self._attempts.setdefault(key, [_nothing(key)]).append(attempt)
             return attempt
 
     def acknowledge(self, attempts: Iterable[Attempt]) -> None:
@@ -64,7 +63,7 @@ class Journal:
     def possible(self, key: str, *, since: float = NEVER) -> set[str | None]:
         """What a look that began at `since` may have seen, now that it is over; without it, what a new look may see."""
         with self._changed:
-            attempts = self._attempts[key]
+            attempts = self._attempts.get(key, [_nothing(key)])
             last = max(attempt.began for attempt in attempts if attempt.ended < since)
             return {attempt.value for attempt in attempts if attempt.ended >= last}
 
@@ -88,3 +87,8 @@ class Journal:
     def _tick(self) -> int:
         self._clock += 1
         return self._clock
+
+
+def _nothing(key: str) -> Attempt:
+    """What every key held before anybody came."""
+    return Attempt(key, None, began=-1, ended=-1)

@@ -41,16 +41,23 @@ def sha256(body: bytes) -> str:
 class Client:
     """One client, with keys that only it changes and some that all change."""
 
-    def __init__(self, store: Store, journal: Journal, *, number: int, seed: int) -> None:
+    def __init__(
+        self, store: Store, journal: Journal, *, number: int, seed: int, sizes: tuple[int, ...] = _SIZES
+    ) -> None:
         self._store = store
         self._journal = journal
         self._chance = random.Random(seed)  # noqa: S311 - sizes and bytes, not secrets
         self._own = [f"{number}/key {one}" for one in range(_OWN_KEYS)]
         self._shared = [f"shared/{one}" for one in range(_SHARED_KEYS)]
-        self._ways = (self.put, self.put, self.post_form, self.copy, self.delete, self.delete_many, self.read)
+        self._sizes = sizes
+        self._ways = (self.put, self.put, self.post_form, self.copy, self.delete, self.delete_many)
 
     def step(self) -> None:
         """One request; raises `OSError` or `EOFError` when the store does not answer."""
+        self._chance.choice((self.read, self.change, self.change, self.change, self.change, self.change))()
+
+    def change(self) -> None:
+        """One request that changes something; none if there is nothing to be copied."""
         self._chance.choice(self._ways)()
 
     def put(self) -> None:
@@ -91,7 +98,7 @@ class Client:
             assert seen in self._journal.possible(key, since=since), key
 
     def _body(self) -> bytes:
-        return self._chance.randbytes(self._chance.choice(_SIZES))
+        return self._chance.randbytes(self._chance.choice(self._sizes))
 
     def _value(self, key: str) -> str | None:
         """What an own key holds: nobody else changes it, and every request of ours was answered."""

@@ -1,0 +1,138 @@
+"""Power loss on any file system: whatever POSIX allows to be left at any moment, nothing acknowledged is lost (P1, F2).
+
+A store works under strace; the trace is followed in a model that forgets all that was not fsynced. This needs no root,
+and finds an order that is wrong although ext4 and XFS forgive it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.store.journal import Journal
+from tests.store.support import StoreProcess, store_in_thread
+from tests.store.workload import Client, listing, require_sound, value_of
+from tests.support.posix import Tree
+from tests.support.strace import ANSWERS, BYTES, NAMES, SYNCS, calls, needs_strace, traced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.strace import Call
+
+pytestmark = needs_strace
+
+REQUESTS = 40
+STATES = 40
+MANY_STATES = 1500
+LONGEST_WRITE = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What a store did, from a directory that held what `start` holds; one journal for each number of 2xx answers."""
+
+    start: Path
+    root: str
+    calls: tuple[Call, ...]
+    journals: tuple[Journal, ...]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """One client at work, one request after the other: no other fsync helps a forgotten one."""
+    place, journal = tmp_path_factory.mktemp("recording"), Journal()
+    directory, trace = place / "data", place / "trace"
+    journals = [journal.frozen()]
+    with StoreProcess(directory, "--no-log") as process:
+        client = Client(process.ready(), journal, number=0, seed=7, sizes=(0, 10, 5_000, 70_000))
+        process.freeze()
+        shutil.copytree(directory, place / "start")
+        process.thaw()
+        with traced(process.process.pid, trace, NAMES, BYTES, SYNCS, ANSWERS, longest=LONGEST_WRITE):
+            while journal.acknowledged < REQUESTS:
+                client.change()
+                if journal.acknowledged == len(journals):
+                    journals.append(journal.frozen())
+    return Recording(start=place / "start", root=str(directory), calls=tuple(calls(trace)), journals=tuple(journals))
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Where states are looked at: in memory if possible, for the disk has no part in it."""
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
+        yield Path(directory) / "left"
+
+
+def is_answer(call: Call) -> bool:
+    return call.name.startswith("send") and call.data.startswith(b"HTTP/1.1 2")
+
+
+def look_at_states(
+    recording: Recording, place: Path, *, states: int, seed: int, forgotten: Callable[[Call], bool] = lambda _: False
+) -> int:
+    """Start a store on what may be left at so many moments, and after every answer. Returns how many it looked at."""
+    chance, looked = random.Random(seed), 0  # noqa: S311 - which states, not secrets
+    tree, answers = Tree(recording.start, seen_as=recording.root), 0
+    likely = states / len(recording.calls)
+    for call in recording.calls:
+        if not forgotten(call):
+            tree.apply(call)
+        answers += is_answer(call)
+        if chance.random() < likely:
+            tree.leave(place, chance)
+            require_state(place, recording.journals[answers : answers + 2])
+            shutil.rmtree(place)
+            looked += 1
+    return looked
+
+
+def require_state(directory: Path, journals: tuple[Journal, ...]) -> None:
+    """Every key shows what was acknowledged, or what the request that was under way would have made of it."""
+    with store_in_thread(directory) as store:
+        listed = listing(store)
+        for key in journals[-1].known():
+            response = store.get(key)
+            seen = value_of(response)
+            assert any(seen in journal.possible(key) for journal in journals), f"{key} shows {seen}"
+            assert listed.pop(key, None) == (None if seen is None else len(response.body)), key
+        assert not listed
+    require_sound(directory)
+
+
+def test_whatever_a_power_loss_leaves_nothing_acknowledged_is_lost(recording: Recording, place: Path) -> None:
+    assert len(recording.journals) == REQUESTS + 1
+    assert sum(map(is_answer, recording.calls)) == REQUESTS
+
+    assert look_at_states(recording, place, states=STATES, seed=1) >= STATES // 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_nothing_acknowledged_is_lost_in_very_many_states(recording: Recording, place: Path) -> None:
+    for seed in range(4):
+        look_at_states(recording, place, states=MANY_STATES // 4, seed=1_000 + seed)
+
+
+@pytest.mark.parametrize(
+    "synced",
+    ["tmp", "objects"],
+    ids=["of files", "of directories"],
+)
+def test_a_missing_fsync_is_found(recording: Recording, place: Path, synced: str) -> None:
+    """The control: the same trace, as if a kind of fsync had not been in it."""
+    with pytest.raises(AssertionError):
+        look_at_states(
+            recording,
+            place,
+            states=len(recording.calls),
+            seed=1,
+            forgotten=lambda call: call.name == "fsync" and call.path.startswith(f"{recording.root}/{synced}/"),
+        )
