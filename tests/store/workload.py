@@ -50,7 +50,7 @@ class Client:
         self._own = [f"{number}/key {one}" for one in range(_OWN_KEYS)]
         self._shared = [f"shared/{one}" for one in range(_SHARED_KEYS)]
         self._sizes = sizes
-        self._ways = (self.put, self.put, self.post_form, self.copy, self.delete, self.delete_many)
+        self._ways = (self.put, self.put, self.post_form, self.copy, self.copy, self.delete, self.delete_many)
 
     def step(self) -> None:
         """One request; raises `OSError` or `EOFError` when the store does not answer."""
@@ -72,11 +72,12 @@ class Client:
 
     def copy(self) -> None:
         """Copy an own object, which may be a copy itself."""
-        source, key = self._chance.sample(self._own, 2)
-        value = self._value(source)
-        if value is None:
+        values = {key: value for key in self._own if (value := self._value(key))}
+        if not values:
             return
-        attempt = self._journal.begin(key, value)
+        source = self._chance.choice(list(values))
+        key = self._chance.choice([key for key in self._own if key != source])
+        attempt = self._journal.begin(key, values[source])
         self._done(copy_object(self._store, source, key), 200, attempt)
 
     def delete(self) -> None:
@@ -102,8 +103,6 @@ class Client:
 
     def _value(self, key: str) -> str | None:
         """What an own key holds: nobody else changes it, and every request of ours was answered."""
-        if key not in self._journal.known():
-            return None
         (value,) = self._journal.possible(key)
         return value
 

@@ -51,7 +51,7 @@ class Directory:
 
     def left(self, chance: random.Random) -> dict[str, File | Directory]:
         """Nothing new, everything, or some of it."""
-        entries, likely = dict(self.synced), chance.choice([0.0, 0.5, 1.0])
+        entries, likely = dict(self.synced), chance.choice([0.0, 0.5, 0.5, 1.0])
         for name, node in self.changes:
             if chance.random() < likely:
                 _put(entries, name, node)
