@@ -80,6 +80,7 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
             connections=settings.store_connections,
             reserve_bytes=settings.store_reserve_bytes,
         ),
+        encryption_key_file=settings.store_encryption_key_file,
         metrics_host=settings.store_metrics_host,
         metrics_port=settings.store_metrics_port,
     )

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         default=False,
         description="Whether a remote store's own SHA-256 may be believed instead of reading the object back.",
     )
+    store_encryption_key_file: Path | None = Field(
+        default=None,
+        description="File (0600) of the key that encrypts what the embedded store keeps; empty: it is not encrypted.",
+    )
     store_metrics_port: int | None = Field(
         default=None,
         ge=0,

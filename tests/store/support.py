@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -198,6 +199,7 @@ class Store:
 def store_in_thread(
     directory: Path,
     *,
+    encryption_key_file: Path | None = None,
     limits: Limits | None = None,
     cors_origins: tuple[str, ...] = (),
     metrics_port: int | None = None,
@@ -210,6 +212,7 @@ def store_in_thread(
         port=0,
         buckets=(BUCKET,),
         cors_origins=cors_origins,
+        encryption_key_file=encryption_key_file,
         limits=limits or Limits(reserve_bytes=0),
         metrics_port=metrics_port,
     )
@@ -248,6 +251,13 @@ def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
+
+
+def new_key_file(path: Path) -> Path:
+    """A master key of an encrypted store."""
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(32))
+    return path
 
 
 class StoreProcess:

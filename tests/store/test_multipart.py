@@ -10,6 +10,7 @@ import pytest
 from penstock.store.completion import Claim, ListedPart
 from penstock.store.digests import HashThreads
 from penstock.store.faults import Refused
+from penstock.store.keyring import Keyring
 from penstock.store.multipart import Multipart
 from penstock.store.objects import Objects
 from penstock.store.record import Record
@@ -29,10 +30,10 @@ def anything(_etag: str | None) -> None:
 class Bench:
     """The disk layer without a wire."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keyring: Keyring | None) -> None:
         self.directory = directory
         self.threads = HashThreads(1)
-        self.objects = Objects(directory, threads=self.threads)
+        self.objects = Objects(directory, threads=self.threads, keyring=keyring)
         self.multipart = Multipart(self.objects, least_bytes=4, most_bytes=1000)
 
     def close(self) -> None:
@@ -90,9 +91,9 @@ class Bench:
         return sorted(path.name for path in found if len(path.name) > 2)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
+@pytest.fixture(params=[None, Keyring({1: bytes(32)})], ids=["plain", "encrypted"])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(tmp_path, request.param)
     bench.objects.create_bucket("bucket")
     yield bench
     bench.close()

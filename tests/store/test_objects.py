@@ -8,6 +8,7 @@ import pytest
 
 from penstock.store.digests import HashThreads
 from penstock.store.faults import Refused
+from penstock.store.keyring import Keyring
 from penstock.store.layout import entry_name
 from penstock.store.objects import Objects
 from penstock.store.record import Record
@@ -25,10 +26,10 @@ def anything(_etag: str | None) -> None:
     """A check that allows every write."""
 
 
-@pytest.fixture
-def objects(tmp_path: Path) -> Iterator[Objects]:
+@pytest.fixture(params=[None, Keyring({1: bytes(32)})], ids=["plain", "encrypted"])
+def objects(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Objects]:
     threads = HashThreads(1)
-    objects = Objects(tmp_path, threads=threads)
+    objects = Objects(tmp_path, threads=threads, keyring=request.param)
     objects.create_bucket("bucket")
     yield objects
     objects.close()
@@ -43,7 +44,7 @@ def write(objects: Objects, key: str, body: bytes = BODY, *, check: Check = anyt
             key=key,
             size=len(body),
             etag=body.hex(),
-            sha256=incoming.digests.finish()["sha256"].hex(),
+            sha256=incoming.finish()["sha256"].hex(),
             content_type="text/plain",
             modified_us=1,
         )

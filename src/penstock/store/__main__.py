@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from penstock.store.config import Limits, StoreConfig, limits_of, load_or_create_credentials
+from penstock.store.encryption import EncryptionError
 from penstock.store.server import DirectoryInUseError, serve
 from penstock.telemetry import Log
 
@@ -38,6 +39,7 @@ def main() -> int:
             connections=options.connections,
             reserve_bytes=options.reserve_bytes,
         ),
+        encryption_key_file=options.encryption_key_file,
         metrics_host=options.metrics_host,
         metrics_port=options.metrics_port,
     )
@@ -48,7 +50,7 @@ def main() -> int:
 
     try:
         serve(config, ready=announce, stop=stop, log=Log("store", sys.stderr if options.log else None), now=time.time)  # noqa: TID251 - the store's one clock
-    except (DirectoryInUseError, OSError) as error:
+    except (DirectoryInUseError, EncryptionError, OSError) as error:
         print(f"penstock.store: {error}", file=sys.stderr)  # noqa: T201 - for whoever started it
         return 1
     return 0
@@ -74,6 +76,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--reserve-bytes", type=int, default=usual.reserve_bytes, help="free space that uploads leave alone"
     )
+    parser.add_argument("--encryption-key-file", type=Path, help="0600 file of the key that encrypts what is stored")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port; 0: any free port")
     parser.add_argument("--metrics-host", default="127.0.0.1", help="address of the metrics alone")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")

@@ -57,6 +57,8 @@ class StoreConfig:
     cors_origins: tuple[str, ...] = ()
     """Origins that browsers may call from; `*` for any (no credentials are involved: the URL is the permission)."""
     limits: Limits = field(default_factory=Limits)
+    encryption_key_file: Path | None = None
+    """The master key of an encrypted store (`encryption`); None: what is new is stored as it comes."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     """Port of the admin listener, 0: any free one; None: metrics are counted and not served."""

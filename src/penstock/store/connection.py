@@ -173,6 +173,8 @@ class Connection:
                 self.sent += count
                 self._pace.moved(count)
                 view = view[count:]
+                if self._pace.turn_is_over:
+                    await self._pace.wait(WRITABLE)
             except BlockingIOError:
                 await self._pace.wait(WRITABLE)
             except OSError:

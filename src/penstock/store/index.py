@@ -13,9 +13,15 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.store.record import DamagedError, SealedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from penstock.store.record import Seal
+
+    _Row = tuple[str, str, str, int, str | bytes, int, int, int]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (
@@ -46,11 +52,14 @@ class Entry:
 class KeyIndex:
     """Keys in the order of their UTF-8 bytes. Safe to use from several threads.
 
+    With `seal`, ETags are encrypted from now on: blobs, where others are texts.
+
     Changes are gathered and written together: before every look at the index, and when `flush` is called. A change
     that could not be written stays gathered.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seal: Seal | None = None) -> None:
+        self._seal = seal
         self._lock = threading.Lock()
         self._pending: dict[str, Entry | None] = {}
         self._db = _open(path)
@@ -93,7 +102,10 @@ class KeyIndex:
         query = f"SELECT * FROM entry WHERE {where} ORDER BY key LIMIT ?"  # noqa: S608 - no value is in the text
         with self._flushed() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
-        return [_entry(row) for row in rows]
+        try:
+            return [_entry(row, self._seal) for row in rows]
+        except DamagedError as error:
+            raise OSError(errno.EIO, "the index of keys cannot be used") from error
 
     def is_empty(self, bucket: str) -> bool:
         """Raises `OSError`."""
@@ -116,7 +128,7 @@ class KeyIndex:
         with self._lock:
             try:
                 if self._pending:
-                    _write(self._db, self._pending)
+                    _write(self._db, self._pending, self._seal)
                     self._pending.clear()
                 yield self._db
             except sqlite3.Error as error:
@@ -124,12 +136,12 @@ class KeyIndex:
                 raise OSError(errno.ENOSPC if full else errno.EIO, "the index of keys cannot be used") from error
 
 
-def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None]) -> None:
+def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None], seal: Seal | None) -> None:
     gone = [(name,) for name, entry in changes.items() if entry is None]
     with db:  # commits, or rolls back
         db.execute("BEGIN")
         db.executemany("DELETE FROM entry WHERE name = ?", gone)
-        db.executemany(_UPSERT, [_row(entry) for entry in changes.values() if entry is not None])
+        db.executemany(_UPSERT, [_row(entry, seal) for entry in changes.values() if entry is not None])
 
 
 def beyond_prefix(prefix: str) -> str | None:
@@ -177,14 +189,20 @@ def _require_usable(db: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("a damaged index")
 
 
-def _row(entry: Entry) -> tuple[str, str, str, int, str, int, int, int]:
+def _row(entry: Entry, seal: Seal | None) -> _Row:
+    # An ETag is a hash of the data: who can read it can tell whether an object is a file that he has.
+    etag = seal.seal(entry.etag.encode(), place=entry.name) if seal else entry.etag
     return (
-        entry.name, entry.bucket, entry.key, entry.size, entry.etag, entry.modified_us, entry.inode, entry.mtime_ns,
+        entry.name, entry.bucket, entry.key, entry.size, etag, entry.modified_us, entry.inode, entry.mtime_ns,
     )  # fmt: skip
 
 
-def _entry(row: tuple[str, str, str, int, str, int, int, int]) -> Entry:
+def _entry(row: _Row, seal: Seal | None) -> Entry:
     name, bucket, key, size, etag, modified_us, inode, mtime_ns = row
+    if isinstance(etag, bytes):
+        if seal is None:
+            raise SealedError("the index is encrypted, and no key was given")
+        etag = seal.open(etag, place=name).decode()
     return Entry(
         name=name, bucket=bucket, key=key, size=size, etag=etag, modified_us=modified_us, inode=inode, mtime_ns=mtime_ns
     )  # fmt: skip

@@ -65,7 +65,7 @@ class Objects:
         self._locks = ShardLocks(self._layout.locks if shared else None)
         self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
         self._settings = SettingsFiles(self._layout)
-        self.index = KeyIndex(self._layout.index)
+        self.index = KeyIndex(self._layout.index, keyring)
         self._undropped: set[str] = set()
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from penstock.store.attribute_routes import AttributeRoutes
 from penstock.store.bucket_routes import BucketRoutes
 from penstock.store.connection import Connection
 from penstock.store.digests import HashThreads
+from penstock.store.encryption import open_keyring
 from penstock.store.faults import SLOW_DOWN, Refused
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
@@ -65,7 +66,8 @@ def serve(
     """Serve until `stop` is set, then drain. `ready` is told the port when requests can be answered.
 
     `now` gives seconds since the epoch; `log` takes an event's name and its fields (`penstock.telemetry.Log`). Raises
-    `DirectoryInUseError`, and `OSError` when the address cannot be bound.
+    `DirectoryInUseError`, `EncryptionError` when the keys cannot be used or are missing, and `OSError` when the address
+    cannot be bound.
     """
     _claim_little_memory()
     with contextlib.ExitStack() as stack:
@@ -80,7 +82,8 @@ def serve(
             admin = stack.enter_context(_listening(config.metrics_host, config.metrics_port))
             stack.enter_context(_serving_metrics(admin, meters, config.directory))
             log("store.metrics", host=config.metrics_host, port=admin.getsockname()[1])
-        objects = Objects(config.directory, threads=threads)
+        keyring = open_keyring(config.directory, config.encryption_key_file)
+        objects = Objects(config.directory, threads=threads, keyring=keyring)
         stack.callback(objects.close)
         if removed := objects.sweep():
             log("store.swept", files=removed)
