@@ -161,7 +161,7 @@ def test_the_index_follows_files_that_came_changed_and_went_without_it(objects: 
     objects.close()
     before = {path: path.read_bytes() for path in tmp_path.glob("index.sqlite3*")}
     threads = HashThreads(1)
-    later = Objects(tmp_path, threads=threads)
+    later = Objects(tmp_path, threads=threads, keyring=objects.keyring)
     write(later, "changed", b"another size")
     write(later, "came")
     later.delete("bucket", ["gone"])
@@ -171,7 +171,7 @@ def test_the_index_follows_files_that_came_changed_and_went_without_it(objects: 
     for path, content in before.items():
         path.write_bytes(content)
 
-    restarted = Objects(tmp_path, threads=threads)
+    restarted = Objects(tmp_path, threads=threads, keyring=objects.keyring)
     changed = restarted.reconcile()
     page = restarted.index.page("bucket", prefix="", after="", inclusive=False, limit=10)
 

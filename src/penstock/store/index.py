@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.store.record import DamagedError, SealedError
+from penstock.store.record import SealedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,7 +92,7 @@ class KeyIndex:
     def page(self, bucket: str, *, prefix: str, after: str, inclusive: bool, limit: int) -> list[Entry]:
         """Up to `limit` entries whose key begins with `prefix`, from above `after` on (from it on if `inclusive`).
 
-        Raises `OSError`.
+        Raises `OSError`, and `DamagedError` for an encrypted ETag that does not open.
         """
         start, at_or_above = (prefix, ">=") if prefix > after else (after, ">=" if inclusive else ">")
         where, values = f"bucket = ? AND key {at_or_above} ?", [bucket, start]
@@ -102,10 +102,7 @@ class KeyIndex:
         query = f"SELECT * FROM entry WHERE {where} ORDER BY key LIMIT ?"  # noqa: S608 - no value is in the text
         with self._flushed() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
-        try:
-            return [_entry(row, self._seal) for row in rows]
-        except DamagedError as error:
-            raise OSError(errno.EIO, "the index of keys cannot be used") from error
+        return [_entry(row, self._seal) for row in rows]
 
     def is_empty(self, bucket: str) -> bool:
         """Raises `OSError`."""
