@@ -83,6 +83,12 @@ def test_a_list_that_fits_no_upload_is_refused_before_any_part_is_looked_at(numb
         listed_parts(document(*[(number, "e") for number in numbers]))
 
 
+def test_of_a_part_that_was_sent_again_the_last_one_that_is_listed_counts() -> None:
+    parts = listed_parts(document((1, "lost"), (1, "kept"), (2, "other")))
+
+    assert parts == (ListedPart(1, "kept"), ListedPart(2, "other"))
+
+
 def test_gaps_are_allowed_and_the_last_number_is_10000() -> None:
     numbers = [1, 3, 10_000]
 

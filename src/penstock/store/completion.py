@@ -56,12 +56,18 @@ class Claim:
 
 
 def listed_parts(tree: Element) -> tuple[ListedPart, ...]:
-    """The parts that a `CompleteMultipartUpload` lists. Raises `Refused` for a list that fits no upload (F13)."""
-    parts = tuple([_listed(node) for node in tree.iter("Part")])
+    """The parts that a `CompleteMultipartUpload` lists. Raises `Refused` for a list that fits no upload (F13).
+
+    A client may note every part that it sent. So of a number that stands there again with another ETag, the last one
+    counts, which must be that of the part that is there (F11).
+    """
+    listed = [_listed(node) for node in tree.iter("Part")]
+    for earlier, later in pairwise(listed):
+        if later.number < earlier.number or (later.number, later.etag) == (earlier.number, earlier.etag):
+            raise Refused(INVALID_PART_ORDER)
+    parts = tuple({part.number: part for part in listed}.values())
     if not 1 <= len(parts) <= MOST_PARTS:
         raise Refused(MALFORMED_XML)
-    if any(later.number <= earlier.number for earlier, later in pairwise(parts)):
-        raise Refused(INVALID_PART_ORDER)
     return parts
 
 
