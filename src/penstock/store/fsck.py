@@ -20,15 +20,18 @@ from typing import TYPE_CHECKING
 
 from penstock.store.digests import HashThreads
 from penstock.store.index import KeyIndex
-from penstock.store.layout import SHARDS, Layout, entry_name, open_to_read, opened
+from penstock.store.layout import SHARDS, Layout, entry_name, open_to_read, opened, part_name, part_place
 from penstock.store.objects import Objects
 from penstock.store.record import DamagedError, FlippedError, Record, read_record
+from penstock.store.segments import segments_of
+from penstock.store.uploads import DONE, UPLOAD_ID, Upload, UploadFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _STEP = 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_PART = re.compile(r"[0-9]{5}", re.ASCII)
 
 
 class InUseError(Exception):
@@ -71,6 +74,7 @@ class Check:
         self._share = 0.0
         self._buffer = bytearray(_STEP)
         self._buckets: set[str] = set()
+        self._files = UploadFiles(self._layout, None)
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong. Raises `OSError` when the directory is no store's."""
@@ -82,6 +86,7 @@ class Check:
         for file in _sorted(self._layout.objects):
             if file.name not in SHARDS or not file.is_dir(follow_symlinks=False):
                 yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+        yield from self._uploads()
         with _index_copy(self._layout.index) as index:
             if index is None:
                 yield Finding(
@@ -94,20 +99,79 @@ class Check:
 
     def _shard(self, shard: str, index: KeyIndex | None) -> Iterator[Finding]:
         known = index.files(shard) if index else {}
-        directory = f"{self._layout.objects}/{shard}"
-        if not Path(directory).is_dir():
-            yield self._finding(Kind.MISSING, directory, "a directory of the store")
+        place = f"{self._layout.objects}/{shard}"
+        if not Path(place).is_dir():
+            yield self._finding(Kind.MISSING, place, "a directory of the store")
         else:
-            for file in _sorted(directory):
+            for file in _sorted(place):
                 name, dot, _ = file.name.partition(".")
-                if not _NAME.fullmatch(name) or name[:2] != shard or not file.is_file(follow_symlinks=False):
+                directory = bool(dot) and file.is_dir(follow_symlinks=False)
+                if not _NAME.fullmatch(name) or name[:2] != shard or not (directory or _is_file(file)):
                     yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+                elif directory:
+                    yield from self._parts(file.path, name)
                 elif dot:
                     yield from self._linked(file.path, name)
                 else:
                     yield from self._entry(file, known.pop(file.name, None), indexed=index is not None)
         for name in known:
             yield self._finding(Kind.MISSING, self._layout.entry(name), "an object that the index knows has no file")
+
+    def _uploads(self) -> Iterator[Finding]:
+        """Every open upload must have its bucket and its directory; the parts are checked where they stand."""
+        for file in _sorted(self._layout.uploads):
+            upload_id = file.name.removesuffix(DONE)
+            if not UPLOAD_ID.fullmatch(upload_id) or not _is_file(file):
+                yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+                continue
+            try:
+                upload = self._files.read(upload_id) if upload_id == file.name else self._files.answer(upload_id)
+            except OSError as error:
+                yield self._finding(Kind.UNREADABLE, file.path, _reason(error))
+                continue
+            if upload is None:
+                yield self._finding(Kind.FLIPPED, file.path, "the description of an upload cannot be read")
+            elif isinstance(upload, Upload):
+                if upload.bucket not in self._buckets:
+                    yield self._finding(Kind.STRAY, file.path, "an upload in a bucket that does not exist")
+                if not Path(self._layout.entry(upload.directory)).is_dir():
+                    yield self._finding(Kind.MISSING, file.path, "the directory of the parts of this upload")
+
+    def _parts(self, path: str, name: str) -> Iterator[Finding]:
+        """A directory of parts must belong to an object, where its parts are checked, or to an open upload."""
+        try:
+            with opened(self._layout.entry(name)) as fd:
+                record = read_record(fd, None, place=name)
+        except DamagedError:
+            return  # whose parts these are, nobody can say while the record is damaged
+        except FileNotFoundError:
+            record = None
+        except OSError as error:
+            yield self._finding(Kind.UNREADABLE, path, _reason(error))
+            return
+        upload_id = Path(path).name.partition(".")[2]
+        upload = self._files.read(upload_id)
+        if record is not None and record.linked == Path(path).name:
+            named = {part_name(segment.number) for segment in segments_of(record.segments)}
+            for file in _sorted(path):
+                if file.name not in named:
+                    yield self._finding(Kind.STRAY, file.path, "a part that the record does not name")
+        elif upload is not None and upload.directory == Path(path).name:
+            yield from self._open_parts(path, upload_id)
+        else:
+            yield self._finding(Kind.STRAY, path, "parts that no record and no open upload names")
+
+    def _open_parts(self, path: str, upload_id: str) -> Iterator[Finding]:
+        for file in _sorted(path):
+            if not _PART.fullmatch(file.name) or not _is_file(file):
+                yield self._finding(Kind.STRAY, file.path, "nothing of the store's has such a name")
+                continue
+            try:
+                found = self._wrong_part(path, upload_id, int(file.name), size=None)
+            except OSError as error:
+                found = Kind.UNREADABLE, _reason(error)
+            if found:
+                yield self._finding(found[0], file.path, found[1])
 
     def _linked(self, path: str, name: str) -> Iterator[Finding]:
         """Data of a copy must be named by the record of its key; the record is checked where it stands."""
@@ -156,6 +220,15 @@ class Check:
     def _wrong_data(self, record: Record, fd: int) -> tuple[Kind, str] | None:
         if record.linked is None:
             return self._wrong_bytes(record, fd)
+        if record.segments:
+            path = self._layout.entry(record.linked)
+            if not Path(path).is_dir():
+                return Kind.MISSING, f"the parts {record.linked} that the record names"
+            for segment in segments_of(record.segments):
+                found = self._wrong_part(path, record.upload or "", segment.number, size=segment.size)
+                if found:
+                    return found[0], f"part {segment.number}: {found[1]}"
+            return None
         try:
             data = open_to_read(self._layout.entry(record.linked))
         except FileNotFoundError:
@@ -164,6 +237,20 @@ class Check:
             return self._wrong_bytes(record, data)
         finally:
             os.close(data)
+
+    def _wrong_part(self, path: str, upload_id: str, number: int, *, size: int | None) -> tuple[Kind, str] | None:
+        try:
+            with opened(f"{path}/{part_name(number)}") as fd:
+                part = read_record(fd, None, place=part_place(upload_id, number))
+                if size not in (None, part.size):
+                    return Kind.TRUNCATED, f"{part.size} bytes of {size}"
+                return self._wrong_bytes(part, fd)
+        except FileNotFoundError:
+            return Kind.MISSING, "a part that the record names"
+        except FlippedError as error:
+            return Kind.FLIPPED, str(error)
+        except DamagedError as error:
+            return Kind.TRUNCATED, f"{error}: it was cut off, or its end was overwritten"
 
     def _wrong_bytes(self, record: Record, fd: int) -> tuple[Kind, str] | None:
         digest, position, view = hashlib.sha256(), 0, memoryview(self._buffer)
@@ -244,6 +331,10 @@ def _is_sound(path: Path) -> bool:
         return sound
     finally:
         db.close()
+
+
+def _is_file(file: os.DirEntry[str]) -> bool:
+    return file.is_file(follow_symlinks=False)
 
 
 def _sorted(directory: str) -> list[os.DirEntry[str]]:

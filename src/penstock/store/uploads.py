@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from penstock.store.record import Seal
 
-_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
-_DONE = ".done"
+UPLOAD_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
+DONE = ".done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,18 +98,18 @@ class UploadFiles:
 
     def answer(self, upload_id: str) -> Completed | None:
         """What a completed upload was answered; None when there is none, or it is too long ago."""
-        values = self._read(upload_id, _DONE)
+        values = self._read(upload_id, DONE)
         return Completed(**values) if values else None
 
     @contextlib.contextmanager
     def sealed(self, answer: Completed, upload_id: str) -> Iterator[str]:
         """The path of a durable file with the answer, for `close`. It does not outlive the context."""
-        with self._sealed(asdict(answer), upload_id + _DONE) as temporary:
+        with self._sealed(asdict(answer), upload_id + DONE) as temporary:
             yield temporary
 
     def close(self, upload_id: str, sealed: str) -> None:
         """Put the answer in the place of the description. Durable after `sync`."""
-        os.rename(sealed, self._path(upload_id) + _DONE)  # noqa: PTH104 - the layout's paths are strings
+        os.rename(sealed, self._path(upload_id) + DONE)  # noqa: PTH104 - the layout's paths are strings
         failpoint("complete.answered")
         self.remove(upload_id)
 
@@ -123,7 +123,7 @@ class UploadFiles:
 
     def all(self) -> list[Upload]:
         """Every open upload, ascending by bucket, key and id."""
-        names = [file.name for file in os.scandir(self._layout.uploads) if _ID.fullmatch(file.name)]
+        names = [file.name for file in os.scandir(self._layout.uploads) if UPLOAD_ID.fullmatch(file.name)]
         found = {name: self._known.get(name) or self.read(name) for name in names}
         self._known = {name: upload for name, upload in found.items() if upload}
         return sorted(self._known.values(), key=lambda upload: (upload.bucket, upload.key, upload.id))
@@ -131,19 +131,19 @@ class UploadFiles:
     def answers(self) -> Iterator[tuple[str, float]]:
         """Ids of completed uploads, and when they were completed (seconds since the epoch)."""
         for file in os.scandir(self._layout.uploads):
-            if file.name.endswith(_DONE):
+            if file.name.endswith(DONE):
                 with contextlib.suppress(FileNotFoundError):
-                    yield file.name.removesuffix(_DONE), file.stat().st_mtime
+                    yield file.name.removesuffix(DONE), file.stat().st_mtime
 
     def forget(self, upload_id: str) -> None:
         """Remove the answer of a completed upload."""
-        remove(self._path(upload_id) + _DONE)
+        remove(self._path(upload_id) + DONE)
 
     def _path(self, upload_id: str) -> str:
         return f"{self._layout.uploads}/{upload_id}"
 
     def _read(self, upload_id: str, suffix: str) -> dict[str, Any] | None:
-        if not _ID.fullmatch(upload_id):
+        if not UPLOAD_ID.fullmatch(upload_id):
             return None
         try:
             with opened(self._path(upload_id) + suffix) as fd:
