@@ -21,7 +21,6 @@ from penstock.store.config import StoreConfig, limits_of, load_or_create_credent
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Iterator, Mapping
     from decimal import Decimal
     from pathlib import Path
@@ -58,8 +57,6 @@ _MAX_INLINE_BYTES = 10 * 2**20
 _INLINE_LIFETIME = timedelta(hours=24)
 _API_DRAIN_SECONDS = 8
 _API_BACKLOG = 2048
-_API_HEAD_BYTES = 64 * 1024
-_API_HEAD_SECONDS = 15.0
 
 
 def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
@@ -94,6 +91,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 
     import uvicorn
 
+    from penstock.adapters.listener import guarded_protocol
     from penstock.services.feed import Feed
 
     core = _open_core(settings, Log("api"))
@@ -103,7 +101,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=_guarded_protocol(),
+        http=guarded_protocol(),
         ws="none",
         lifespan="off",
         log_level="warning",
@@ -287,6 +285,7 @@ def _open_core(settings: Settings, log: Log) -> _Core:
 def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     """Every dialect under its mount, and what the operator asks at the root."""
     from penstock.dialects.base import Services
+    from penstock.dialects.base.bodies import LargeBodies
     from penstock.dialects.base.mounts import Mounts
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
@@ -311,6 +310,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         uploads=core.uploads,
         assets=core.assets,
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
+        large_bodies=LargeBodies(),
         streams=Streams(feed, most_per_account=settings.streams_per_account),
         catalog=core.catalog,
         log=core.log,
@@ -409,61 +409,6 @@ def _empty_directory(path: Path) -> Path:
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
-
-
-def _guarded_protocol() -> type[asyncio.Protocol]:  # noqa: C901 - one class of short methods, made where uvicorn is there
-    """The web server's HTTP protocol with bounds it lacks: a request head has an end in bytes and in time (P9, F10)."""
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class GuardedProtocol(HttpToolsProtocol):
-        """Refuses a head of more than 64 KiB (and one read) with 431, and one that takes more than 15 s with 408."""
-
-        _in_head = True
-        _begun_now = False
-        _head_bytes = 0
-        _deadline: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent does
-            super().connection_made(transport)
-            self._expect_head()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._forget_deadline()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            self._begun_now = False
-            super().data_received(data)
-            self._head_bytes = self._head_bytes + len(data) if self._in_head and not self._begun_now else 0
-            if self._head_bytes > _API_HEAD_BYTES:
-                self._refuse(b"431 Request Header Fields Too Large")
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._in_head = self._begun_now = True
-            if self._deadline is None:
-                self._expect_head()
-
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            self._forget_deadline()
-            super().on_headers_complete()
-
-        def _expect_head(self) -> None:
-            late = b"408 Request Timeout"
-            self._deadline = self.loop.call_later(_API_HEAD_SECONDS, self._refuse, late)
-
-        def _forget_deadline(self) -> None:
-            if self._deadline is not None:
-                self._deadline.cancel()
-                self._deadline = None
-
-        def _refuse(self, status: bytes) -> None:
-            if not self.transport.is_closing():
-                self.transport.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-                self.transport.close()
-
-    return GuardedProtocol
 
 
 def _end_when(stop: threading.Event, server: uvicorn.Server, feed: Feed) -> None:

@@ -35,7 +35,7 @@ def test_a_head_that_never_ends_is_given_up_in_time(server: Server) -> None:
 def test_a_large_head_within_the_bounds_and_a_large_body_pass(server: Server, api_key: str, padding: int) -> None:
     body = b"{" + b" " * 300_000 + b"}"
     head = (
-        f"POST /v1/uploads HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {api_key}\r\nContent-Length: {len(body)}\r\n"
+        f"POST /v1/runs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {api_key}\r\nContent-Length: {len(body)}\r\n"
         f"X-Padding: {'a' * padding}\r\n\r\n"
     )
     with _connect(server) as connection:

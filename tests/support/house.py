@@ -16,9 +16,11 @@ import uvicorn
 
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.listener import guarded_protocol
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemEntropy
 from penstock.dialects.base import Services
+from penstock.dialects.base.bodies import LargeBodies
 from penstock.dialects.base.mounts import Mounts
 from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
@@ -151,6 +153,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             uploads=uploads,
             assets=assets,
             runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
+            large_bodies=LargeBodies(),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),
             catalog=models_of_the_test,
             log=_SILENT,
@@ -219,7 +222,7 @@ def _api(services: Services, url: str, listener: socket.socket) -> Iterator[None
     app = Mounts(
         {dialect.mount: dialect.build(services, url + dialect.mount) for dialect in DIALECTS}, otherwise=_nothing
     )
-    config = uvicorn.Config(app, loop="asyncio", http="httptools", ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(app, loop="asyncio", http=guarded_protocol(), ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
     thread.start()

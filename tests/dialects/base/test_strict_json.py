@@ -118,9 +118,33 @@ def test_nesting_ends_at_the_limit(pair: tuple[bytes, bytes]) -> None:
         return pair[0] * depth + (b"" if pair[0] == b"[" else b"1") + pair[1] * depth
 
     parse_strict(nested(MAX_DEPTH))
-    for deeper in (MAX_DEPTH + 1, 1000, 500_000):
+    for deeper in (MAX_DEPTH + 1, 1000, 100_000):
         with pytest.raises(MalformedBody, match="nested deeper than 32"):
             parse_strict(nested(deeper))
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        pytest.param(b"[" + b"0," * 2**18 + b"0]", "values", id="numbers"),
+        pytest.param(b"[" + b"[]," * 2**18 + b"0]", "values", id="arrays"),
+        pytest.param(b"[" * 500_000 + b"]" * 500_000, "values", id="one in the other"),
+        pytest.param(b'["' + b"\\n" * (2**20 + 1) + b'"]', "escapes", id="escapes"),
+        pytest.param(b"[0." + b"1" * 400 + b"]", "double", id="a number of 400 digits"),
+    ],
+)
+def test_a_text_of_very_many_things_is_refused_before_they_are_made(body: bytes, word: str) -> None:
+    with pytest.raises(MalformedBody, match=word):
+        parse_strict(body)
+
+
+def test_a_text_of_megabytes_with_few_values_is_read() -> None:
+    text = "a" * 10 * 2**20
+
+    assert parse_strict(json.dumps({"image": text, "texts": ["\n"] * 1000}).encode()) == {
+        "image": text,
+        "texts": ["\n"] * 1000,
+    }
 
 
 def test_an_unclosed_nest_is_refused() -> None:

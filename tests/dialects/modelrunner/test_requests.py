@@ -530,3 +530,13 @@ def test_every_refusal_wears_the_envelope(acme: ModelRunner) -> None:
     for answer, status in refusals:
         envelope(answer, status)
     assert refusals[0][0].headers["allow"] == "POST"
+
+
+def test_only_a_models_input_may_be_large(acme: ModelRunner) -> None:
+    inline = "data:text/plain;base64," + "YWJj" * 2**17
+    acme.call("POST", "/acme/model", {"image_url": inline}).must(201)
+
+    answer = acme.call("POST", "/storage/upload/initiate", {"file_name": inline, "content_type": "image/png"})
+
+    assert answer.status == 413
+    assert answer.json()["details"]["code"] == "BODY_TOO_LARGE"

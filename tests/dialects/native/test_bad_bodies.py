@@ -47,8 +47,8 @@ def _leaves_no_trace(alice: Native) -> Iterator[None]:
         ),
         pytest.param('{"filename": "\\ud800", "content_type": "image/png"}', "surrogate", id="half a surrogate pair"),
         pytest.param("[" * 100 + "]" * 100, "nested", id="100 deep"),
-        pytest.param("[" * 200_000 + "]" * 200_000, "nested", id="200000 deep"),
-        pytest.param('{"a":' * 50_000 + "1" + "}" * 50_000, "nested", id="50000 objects deep"),
+        pytest.param("[" * 30_000 + "]" * 30_000, "nested", id="30000 deep"),
+        pytest.param('{"a":' * 8_000 + "1" + "}" * 8_000, "nested", id="8000 objects deep"),
         pytest.param("\ufeff" + json.dumps(GOOD), "BOM", id="byte order mark"),
         pytest.param(json.dumps(GOOD).encode("utf-16"), "UTF-8", id="UTF-16"),
         pytest.param(b'{"filename": "\xff", "content_type": "image/png"}', "UTF-8", id="Latin-1"),
@@ -117,15 +117,24 @@ def test_a_declared_size_beyond_the_limit_is_refused(alice: Native) -> None:
     assert str(5 * 2**30) in said["detail"]
 
 
-@pytest.mark.parametrize("megabytes", [17, 80])
-def test_a_body_beyond_the_limit_is_refused(alice: Native, megabytes: int) -> None:
-    problem(alice.post("/uploads", b'"' + b"a" * (megabytes * 2**20) + b'"'), 413, "body_too_large")
+@pytest.mark.parametrize(("route", "size"), [("/uploads", 2**16), ("/runs", 16 * 2**20), ("/runs", 80 * 2**20)])
+def test_a_body_beyond_the_limit_of_its_route_is_refused(alice: Native, route: str, size: int) -> None:
+    problem(alice.post(route, b'"' + b"a" * size + b'"'), 413, "body_too_large")
 
 
-def test_a_chunked_body_beyond_the_limit_is_refused(alice: Native) -> None:
-    chunks = (b"a" * 2**20 for _ in range(17))
+@pytest.mark.parametrize(("route", "size"), [("/uploads", 2**17), ("/runs", 17 * 2**20)])
+def test_a_chunked_body_beyond_the_limit_of_its_route_is_refused(alice: Native, route: str, size: int) -> None:
+    chunks = (b"a" * 2**16 for _ in range(size // 2**16))
 
-    problem(alice.call("POST", "/uploads", chunks), 413, "body_too_large")  # type: ignore[arg-type]  # sent in chunks
+    problem(alice.call("POST", route, chunks), 413, "body_too_large")  # type: ignore[arg-type]  # sent in chunks
+
+
+@pytest.mark.parametrize("sent_as", ["a whole", "chunks"])
+def test_a_body_up_to_the_limit_of_its_route_is_read(alice: Native, sent_as: str) -> None:
+    body = b'{"model": "none", "input": {"text": "' + b"a" * 2**20 + b'"}}'
+    sent = body if sent_as == "a whole" else (body[start : start + 2**16] for start in range(0, len(body), 2**16))
+
+    problem(alice.call("POST", "/runs", sent), 404, "model_not_found")  # type: ignore[arg-type]  # sent in chunks
 
 
 def test_the_media_type_of_a_json_body_does_not_matter(alice: Native) -> None:

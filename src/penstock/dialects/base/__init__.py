@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
+    from penstock.dialects.base.bodies import LargeBodies
     from penstock.dialects.base.streams import Streams
     from penstock.domain.catalog import Catalog
     from penstock.domain.references import Reference
@@ -30,6 +31,7 @@ class Services:
     assets: Assets
     runs: Runs
     streams: Streams
+    large_bodies: LargeBodies
     catalog: Catalog
     log: Log
 

@@ -6,6 +6,7 @@ Request ids, access log, authentication before the body, strict bodies, one erro
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4  # noqa: TID251 - for request ids, which are no domain values
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.base.errors import from_validation
 from penstock.dialects.base.strict_json import parse_strict
 from penstock.domain.errors import (
@@ -36,23 +38,26 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from penstock.dialects.base import Services
+    from penstock.dialects.base.bodies import LargeBodies
     from penstock.services.accounts import Principal
     from penstock.telemetry import Log
 
-MAX_BODY = 16 * 2**20
-"""Bytes of a JSON body: room for data URIs of a few megabytes."""
 _NOT_FOUND = 404
 _METHOD_NOT_ALLOWED = 405
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """What differs between dialects at the edge: where the key stands and how an error looks."""
+    """What differs between dialects at the edge: where the key stands, how an error looks, how large bodies may be.
+
+    `max_large_body` is for the routes that take a model's input (`takes_input`).
+    """
 
     services: Services
     read_secret: Callable[[Request], str | None]
     render_error: Callable[[PenstockError, str], Response]
     max_body: int = MAX_BODY
+    max_large_body: int = MAX_LARGE_BODY
 
 
 def request_id(request: Request) -> str:
@@ -69,6 +74,12 @@ def principal(request: Request) -> Principal:
 def public(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     """Mark a handler that needs no key."""
     endpoint.__penstock_public__ = True  # type: ignore[attr-defined]  # a mark on a function
+    return endpoint
+
+
+def takes_input(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler whose body holds a model's input, in which files may stand as data URIs."""
+    endpoint.__penstock_takes_input__ = True  # type: ignore[attr-defined]  # a mark on a function
     return endpoint
 
 
@@ -148,6 +159,8 @@ def _route_class(edge: Edge) -> type[APIRoute]:
             handle = super().get_route_handler()
             is_public = getattr(self.endpoint, "__penstock_public__", False)
             wants_body = self.body_field is not None
+            takes_input = getattr(self.endpoint, "__penstock_takes_input__", False)
+            limit = edge.max_large_body if takes_input else edge.max_body
 
             async def strict(request: Request) -> Response:
                 if not is_public:
@@ -156,10 +169,12 @@ def _route_class(edge: Edge) -> type[APIRoute]:
                     request.scope["state"]["principal"] = known or await run_in_threadpool(
                         edge.services.accounts.authenticate, secret
                     )
-                if wants_body:
-                    request = _StrictRequest(request.scope, request.receive)
-                    await request.load(edge.max_body)
-                return await handle(request)
+                if not wants_body:
+                    return await handle(request)
+                strict_request = _StrictRequest(request.scope, request.receive)
+                async with AsyncExitStack() as until_answered:
+                    await strict_request.load(limit, edge.services.large_bodies, until_answered)
+                    return await handle(strict_request)
 
             return strict
 
@@ -169,20 +184,29 @@ def _route_class(edge: Edge) -> type[APIRoute]:
 class _StrictRequest(Request):
     """A request whose JSON was read strictly, whatever its Content-Type says (clients send parameters, or nothing)."""
 
-    async def load(self, limit: int) -> None:
-        """Read and parse the body. Raises `BodyTooLarge`, `MalformedBody`."""
+    _parsed: object = None
+
+    async def load(self, limit: int, large_bodies: LargeBodies, until_answered: AsyncExitStack) -> None:
+        """Read and parse the body; a large one has its place `until_answered`.
+
+        Raises `BodyTooLarge`, `MalformedBody`, `RateLimited`.
+        """
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > limit:
             raise BodyTooLarge(limit=limit)
-        chunks: list[bytes] = []
-        size = 0
+        body = bytearray()
+        large = False
         async for chunk in self.stream():
-            size += len(chunk)
-            if size > limit:
+            body += chunk
+            if len(body) > limit:
                 raise BodyTooLarge(limit=limit)
-            chunks.append(chunk)
-        self._body = b"".join(chunks)
-        self._parsed = parse_strict(self._body) if self._body else None
+            if len(body) > MAX_BODY and not large:
+                large = True
+                await until_answered.enter_async_context(large_bodies.place(principal(self).account_id))
+        if body:
+            self._parsed = await large_bodies.parsed(bytes(body)) if large else parse_strict(bytes(body))
+        # Only its being there is looked at from here on, and a large one needs its room more than once already.
+        self._body = b"{}" if body else b""
         self.scope["headers"] = [
             *((name, value) for name, value in self.scope["headers"] if name != b"content-type"),
             (b"content-type", b"application/json"),

@@ -1,4 +1,7 @@
-"""Strict JSON (S32): UTF-8, no duplicate keys, no NaN or Infinity, no deep nesting, no numbers beyond 64 bits."""
+"""Strict JSON (S32): UTF-8, no duplicate keys, no NaN or Infinity, no deep nesting, no numbers beyond 64 bits.
+
+A text of megabytes may be long strings, not very many values: those would take seconds, and many times its memory.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ from penstock.domain.errors import MalformedBody
 MAX_DEPTH = 32
 _MAX_DIGITS = 40
 _INT64 = 2**63
+_MAX_NUMBER = 400
+"""Characters of a number with a fraction or an exponent; the longest exact double has 327 (RFC 8259 §6)."""
+_MAX_VALUES = 2**18
+_MAX_ESCAPES = 2**20
 _SHOWN = 40
 
 
@@ -18,6 +25,7 @@ def parse_strict(body: bytes) -> object:
     """The value of a JSON text. Raises `MalformedBody` with what is wrong in a sentence."""
     try:
         text = body.decode("utf-8")
+        _require_little(text)
         value = json.loads(
             text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
         )
@@ -36,6 +44,14 @@ def parse_strict(body: bytes) -> object:
         except UnicodeEncodeError:
             raise MalformedBody("the body has half of a surrogate pair in a string") from None
     return value
+
+
+def _require_little(text: str) -> None:
+    """Counted without parsing, so in a few milliseconds at most; what stands within strings counts as well."""
+    if len(text) > _MAX_VALUES and sum(map(text.count, ",[{")) > _MAX_VALUES:
+        raise MalformedBody(f"the body has more than {_MAX_VALUES} values")
+    if len(text) > _MAX_ESCAPES and text.count("\\") > _MAX_ESCAPES:
+        raise MalformedBody(f"the body has more than {_MAX_ESCAPES} escapes; send text unescaped")
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -61,7 +77,7 @@ def _integer(digits: str) -> int:
 
 
 def _finite(text: str) -> float:
-    number = float(text)
+    number = float(text) if len(text) <= _MAX_NUMBER else math.inf
     if not math.isfinite(number):
         raise MalformedBody("the body has a number beyond the range of a double")
     return number

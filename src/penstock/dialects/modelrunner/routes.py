@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Header, Request
 from fastapi.responses import RedirectResponse, Response
 
-from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public
+from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public, takes_input
 from penstock.dialects.modelrunner import wire
 from penstock.dialects.modelrunner.errors import render_error
 from penstock.domain.accounts import Scope
@@ -129,6 +129,7 @@ def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: C
         return shown(services.runs.cancel(who.account_id, wire.require_endpoint(run, endpoint).id), 200)
 
     @app.post("/{endpoint:path}")
+    @takes_input
     def submit(
         request: Request, endpoint: str, body: wire.Submission, lifecycle: Lifecycle = None, store_io: StoreIO = None
     ) -> Response:

@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
-from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public
+from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public, takes_input
 from penstock.dialects.base.streams import SSE_COMMENT, EventStream, sse_frame
 from penstock.dialects.native import wire
 from penstock.dialects.native.errors import render_error
@@ -190,6 +190,7 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         return _json(wire.model_out(services.catalog.find(slug)))
 
     @app.post("/runs", status_code=201, response_model=wire.RunOut, tags=["runs"])
+    @takes_input
     def create_run(request: Request, body: wire.CreateRun, idempotency_key: IdempotencyKey = None) -> Response:
         """Queue a run. Follow it with `GET /runs/{id}?wait=…` or its events."""
         who = principal(request)
