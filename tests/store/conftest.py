@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_ABOUT_WHAT_IS_STORED = ("awschunked", "clients", "forms", "object_routes", "presigned")
+_ABOUT_WHAT_IS_STORED = ("awschunked", "clients", "forms", "multipart_routes", "object_routes", "presigned")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

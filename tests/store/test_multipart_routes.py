@@ -17,16 +17,22 @@ from tests.store.support import BUCKET, Response, Store, store_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 LEAST = 5
 
 
 @pytest.fixture(scope="module")
-def small_parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def small_parts(tmp_path_factory: pytest.TempPathFactory, encryption_key_file: Path | None) -> Iterator[Store]:
     """A store whose parts may be as small as 5 bytes."""
     limits = Limits(reserve_bytes=0, least_part_bytes=LEAST)
-    with store_in_thread(tmp_path_factory.mktemp("store"), limits=limits, cors_origins=("https://app.test",)) as store:
+    with store_in_thread(
+        tmp_path_factory.mktemp("store"),
+        limits=limits,
+        cors_origins=("https://app.test",),
+        encryption_key_file=encryption_key_file,
+    ) as store:
         yield store
 
 
