@@ -11,6 +11,8 @@ import botocore.auth
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.sigv4 import (
     AccessDenied,
@@ -338,3 +340,74 @@ def test_a_form_without_a_signature_is_denied() -> None:
 def test_a_form_of_signature_version_two_is_a_bad_request() -> None:
     with pytest.raises(InvalidRequest):
         verify([("AWSAccessKeyId", "a"), ("signature", "b"), ("policy", "e30="), ("key", "k")])
+
+
+NAMES = st.sampled_from(["key", "bucket", "Content-Type", "acl", "x-amz-meta-a", "X-Ignore-b", "x-amz-checksum-crc32"])
+TEXTS = st.sampled_from(["", "k", "b", "image/", "image/png", "image/png,text/html", "${filename}", "a/b"])
+POSSIBLE_CONDITIONS = st.one_of(
+    st.dictionaries(NAMES, TEXTS, min_size=1, max_size=2),
+    st.tuples(st.sampled_from(["eq", "starts-with"]), NAMES.map("${}".format), TEXTS).map(list),
+)
+
+
+@given(
+    conditions=st.lists(POSSIBLE_CONDITIONS, max_size=5),
+    covering=st.booleans(),
+    fields=st.dictionaries(NAMES.filter(lambda name: name not in {"key", "bucket"}), TEXTS, max_size=3),
+    key=TEXTS,
+)
+def test_a_form_is_let_in_exactly_when_each_field_has_a_condition_and_each_condition_holds(
+    conditions: list[object], covering: bool, fields: dict[str, str], key: str
+) -> None:
+    usual: list[object] = [["starts-with", "$key", ""], {"bucket": "b"}] if covering else []
+    conditions = [*SIGNING_CONDITIONS, *usual, *conditions]
+    sent = [("key", key), *fields.items()]
+
+    try:
+        verify(form(conditions, *sent), file_name="k")
+    except AccessDenied:
+        let_in = False
+    else:
+        let_in = True
+
+    assert let_in is plainly_allowed(conditions, dict([*sent, *SIGNING_FIELDS]))
+
+
+def plainly_allowed(conditions: list[object], fields: dict[str, str]) -> bool:
+    """The rules for forms of the S3 API, once more: conditions as triples, one look per condition and per field."""
+    triples: list[tuple[str, str, str]] = []
+    for condition in conditions:
+        if isinstance(condition, dict):
+            triples += [("eq", name.lower(), value) for name, value in condition.items()]
+        elif isinstance(condition, list):
+            triples.append((condition[0], condition[1][1:].lower(), condition[2]))
+    facts = {name.lower(): value for name, value in fields.items()} | {"bucket": "b"}
+    facts["key"] = facts["key"].replace("${filename}", "k")
+    for operator, name, value in triples:
+        actual = facts.get(name)
+        if actual is None or (operator == "eq" and actual != value):
+            return False
+        if not all(item.startswith(value) for item in (actual.split(",") if name == "content-type" else [actual])):
+            return False
+    free = ("x-ignore-", "x-amz-checksum-")
+    return all(name in {triple[1] for triple in triples} or name.startswith(free) for name in facts)
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inside: st.one_of(st.lists(inside, max_size=4), st.dictionaries(st.text(max_size=8), inside, max_size=3)),
+    max_leaves=12,
+)
+
+
+@given(
+    policy=st.one_of(
+        JSON,
+        st.fixed_dictionaries({"expiration": st.just(EXPIRATION), "conditions": st.lists(JSON, max_size=4)}),
+        st.text(max_size=60),
+    ),
+    fields=st.lists(st.tuples(st.text(max_size=8), st.text(max_size=8)), max_size=4),
+)
+def test_no_policy_and_no_fields_raise_anything_but_a_refusal(policy: object, fields: list[tuple[str, str]]) -> None:
+    with pytest.raises(SignatureError):
+        verify(signed(policy, *fields, ("key", "k")))

@@ -51,3 +51,42 @@ def test_whatever_the_header_a_range_lies_within_the_object(text: str, size: int
         return
 
     assert found is None or 0 <= found.start < found.end <= size
+
+
+NUMBERS = st.one_of(st.just(""), st.integers(0, 120).map(str), st.integers(0, 10**25).map(str))
+NEARLY_RANGES = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(["bytes=", "bytes=", "bytes=", "Bytes= ", "bytes =", "items=", ""]),
+    NUMBERS,
+    st.sampled_from(["-", "-", "-", "--", "", " - ", ",", "-+"]),
+    NUMBERS,
+    st.sampled_from(["", "", " ", ",", "x", "\n"]),
+)
+
+
+@given(NEARLY_RANGES, st.integers(0, 120))
+def test_a_range_selects_the_bytes_that_its_numbers_say(header: str, size: int) -> None:
+    """Against a list of all positions, from which the numbers pick."""
+    first, dash, last = header.lower().removeprefix("bytes=").strip(" ").partition("-")
+    positions = list(range(size))
+    is_range = (
+        header.lower().startswith("bytes=") and dash and all(part in {"", *_digits(part)} for part in (first, last))
+    )
+    if not is_range or not (first or last) or (first and last and int(last) < int(first)):
+        assert parse_range(header, size) is None
+        return
+    picked = [place for place in positions if int(first) <= place <= int(last or size)] if first else []
+    if not first and int(last):
+        picked = positions[-int(last) :]
+
+    try:
+        found = parse_range(header, size)
+    except Refused:
+        found = ByteRange(0, 0, size)
+
+    assert found is not None
+    assert list(range(found.start, found.end)) == picked
+
+
+def _digits(text: str) -> set[str]:
+    return {text} if text.isascii() and text.isdigit() and len(text) <= 40 else set()
