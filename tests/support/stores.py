@@ -44,13 +44,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def embedded_store(directory: Path, *, bucket: str = "penstock") -> Iterator[Bucket]:
-    """`python -m penstock.store` on a free port, with one bucket."""
+def embedded_store(directory: Path, *options: str, bucket: str = "penstock") -> Iterator[Bucket]:
+    """`python -m penstock.store OPTIONS` on a free port, with one bucket."""
     directory.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "penstock.store", "--data", str(directory), "--port", "0"),
-            *("--bucket", bucket, "--exit-with-stdin", "--no-log"),
+            *("--bucket", bucket, "--exit-with-stdin", "--no-log", *options),
         ],
         env=clean_environment(),
         stdin=subprocess.PIPE,
