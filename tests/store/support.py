@@ -202,6 +202,7 @@ def store_in_thread(
     encryption_key_file: Path | None = None,
     limits: Limits | None = None,
     cors_origins: tuple[str, ...] = (),
+    public_acls: bool = False,
     metrics_port: int | None = None,
     log: Callable[..., None] | None = None,
 ) -> Iterator[Store]:
@@ -212,6 +213,7 @@ def store_in_thread(
         port=0,
         buckets=(BUCKET,),
         cors_origins=cors_origins,
+        public_acls=public_acls,
         encryption_key_file=encryption_key_file,
         limits=limits or Limits(reserve_bytes=0),
         metrics_port=metrics_port,

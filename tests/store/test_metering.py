@@ -385,7 +385,7 @@ class AnyRoutes:
 
 def test_every_route_is_counted_under_a_name_of_its_own() -> None:
     there: Any = AnyRoutes()
-    routes = Routes(there, there, there, there)
+    routes = Routes(there, there, there, there, public_acls=False)
     tables = ((routes._service, "", ""), (routes._bucket, "b", ""), (routes._object, "b", "k"))  # noqa: SLF001 - no use elsewhere
 
     unnamed = [

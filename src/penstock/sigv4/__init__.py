@@ -18,7 +18,7 @@ from penstock.sigv4.errors import (
     SignatureError,
 )
 from penstock.sigv4.etags import multipart_etag
-from penstock.sigv4.forms import Form, VerifiedForm, sign_form, verify_form
+from penstock.sigv4.forms import Form, VerifiedForm, is_open_form, open_form, sign_form, verify_form
 from penstock.sigv4.sign import Request, Signer, clean_origin
 from penstock.sigv4.verify import (
     STREAMING_SIGNED,
@@ -60,7 +60,9 @@ __all__ = [
     "VerifiedForm",
     "Verifier",
     "clean_origin",
+    "is_open_form",
     "multipart_etag",
+    "open_form",
     "parse_target",
     "sign_form",
     "verify_form",

@@ -18,7 +18,7 @@ from penstock.sigv4.errors import AccessDenied, InvalidArgument, InvalidPolicyDo
 from penstock.sigv4.verify import parse_credential, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from penstock.sigv4.sign import Signer
     from penstock.sigv4.verify import Verifier
@@ -105,9 +105,7 @@ def verify_form(
     expires_at, conditions, sizes = _parse_policy(values["policy"])
     if now > expires_at:
         raise AccessDenied("Invalid according to Policy: Policy expired.")
-    if "key" not in values:
-        raise InvalidArgument("Bucket POST must contain a field named 'key'.")
-    key = values["key"].replace("${filename}", re.split(r"[/\\]", file_name)[-1])
+    key = _key(values, file_name)
     facts = [("bucket", bucket), *((name, key if name == "key" else value) for name, value in lowered)]
     _check_conditions(conditions, facts)
     return VerifiedForm(
@@ -119,6 +117,33 @@ def verify_form(
         fields=values,
         expires_at=expires_at,
     )
+
+
+def is_open_form(fields: Sequence[tuple[str, str]]) -> bool:
+    """Whether a form does not even try to be signed."""
+    return not {name.lower() for name, _ in fields} & {*_SIGNING, "awsaccesskeyid"}
+
+
+def open_form(fields: Sequence[tuple[str, str]], *, bucket: str, file_name: str, now: datetime) -> VerifiedForm:
+    """A form that needs no policy, because everybody may post to its bucket. Raises `InvalidArgument`."""
+    lowered = [(name.lower(), value) for name, value in fields]
+    _check_repetitions([name for name, _ in lowered])
+    values = dict(lowered)
+    return VerifiedForm(
+        access_key="",
+        bucket=bucket,
+        key=_key(values, file_name),
+        min_bytes=0,
+        max_bytes=None,
+        fields=values,
+        expires_at=now,
+    )
+
+
+def _key(values: Mapping[str, str], file_name: str) -> str:
+    if "key" not in values:
+        raise InvalidArgument("Bucket POST must contain a field named 'key'.")
+    return values["key"].replace("${filename}", re.split(r"[/\\]", file_name)[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +162,7 @@ class _Condition:
 
 def _check_signature(verifier: Verifier, fields: Sequence[tuple[str, str]], *, now: datetime) -> str:
     names = [name for name, _ in fields]
-    repeated = sorted({name for name in names if name in _RESERVED and names.count(name) > 1})
-    if repeated:
-        raise InvalidArgument(f"The form has the field {repeated[0]} more than once.")
+    _check_repetitions(names)
     if "awsaccesskeyid" in names:
         raise InvalidRequest(f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}.")
     if not set(_SIGNING) & set(names):
@@ -159,6 +182,12 @@ def _check_signature(verifier: Verifier, fields: Sequence[tuple[str, str]], *, n
     if signed_at - now > _SKEW or now - signed_at > _KEY_LIFE:
         raise AccessDenied("Invalid according to Policy: signed too long ago, or not yet valid.")
     return access_key
+
+
+def _check_repetitions(names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if name in _RESERVED and names.count(name) > 1})
+    if repeated:
+        raise InvalidArgument(f"The form has the field {repeated[0]} more than once.")
 
 
 def _parse_policy(encoded: str) -> tuple[datetime, list[_Condition], list[tuple[int, int]]]:

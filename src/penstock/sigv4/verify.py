@@ -70,10 +70,11 @@ _HEADER_FIELDS = frozenset({"Credential", "SignedHeaders", "Signature"})
 
 
 class AuthKind(Enum):
-    """Where the signature was."""
+    """Where the signature was; nowhere in a request that whoever serves it lets in without one."""
 
     HEADER = "header"
     QUERY = "query"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ def main() -> int:
         region=options.region,
         buckets=tuple(options.bucket),
         cors_origins=tuple(options.cors_origin),
+        public_acls=options.allow_public_acl,
         limits=limits_of(
             object_bytes=options.max_object_bytes,
             least_rate=options.min_rate,
@@ -64,6 +65,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--credentials", type=Path, help="0600 JSON file; default: credentials.json in the directory")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--bucket", action="append", default=[], help="create this bucket at start")
+    parser.add_argument(
+        "--allow-public-acl",
+        action="store_true",
+        help="keep x-amz-acl: public-read and public-read-write, and serve what has it to everybody, unsigned",
+    )
     parser.add_argument("--cors-origin", action="append", default=[], help="origin that browsers may call from")
     usual = Limits()
     parser.add_argument(

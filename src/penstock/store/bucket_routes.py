@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from penstock.store import xml
 from penstock.store.answers import Answer, document
 from penstock.store.cors import read_rules, shown_rules
+from penstock.store.demands import kept_acl, require_public_bucket
 from penstock.store.faults import BUCKET_ALREADY_OWNED, INVALID_BUCKET_NAME, NO_SUCH_CORS, Refused
 from penstock.store.layout import BUCKET_NAME
 from penstock.store.listing import list_object_versions, list_objects_v1, list_objects_v2
@@ -40,6 +41,10 @@ class BucketRoutes:
         owner = "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>"
         return document(xml.root("ListAllMyBucketsResult", f"{owner}<Buckets>{''.join(buckets)}</Buckets>"))
 
+    def require_public(self, request: S3Request) -> None:
+        """Raises `Refused` unless everybody may do this."""
+        require_public_bucket(request, self._objects.settings(request.bucket).acl)
+
     async def create(self, request: S3Request) -> Answer:
         """CreateBucket; a bucket that is there already is an error outside us-east-1, as in S3."""
         if not BUCKET_NAME.fullmatch(request.bucket):
@@ -48,6 +53,8 @@ class BucketRoutes:
         self._health.require_writable()
         if not self._objects.create_bucket(request.bucket) and self._region != "us-east-1":
             raise Refused(BUCKET_ALREADY_OWNED)
+        if acl := kept_acl(request.parameters):
+            self._objects.configure(request.bucket, lambda settings: replace(settings, acl=acl))
         return Answer(status=200, headers=(("Location", f"/{request.bucket}"),))
 
     def head(self, request: S3Request) -> Answer:

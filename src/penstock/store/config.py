@@ -56,6 +56,8 @@ class StoreConfig:
     buckets: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     """Origins that browsers may call from; `*` for any (no credentials are involved: the URL is the permission)."""
+    public_acls: bool = False
+    """Whether `x-amz-acl: public-…` is kept and lets in whom nobody signed for. Else it is refused."""
     limits: Limits = field(default_factory=Limits)
     encryption_key_file: Path | None = None
     """The master key of an encrypted store (`encryption`); None: what is new is stored as it comes."""

@@ -15,6 +15,7 @@ class Fault:
 
 
 ACCESS_DENIED = Fault("AccessDenied", 403, "Access Denied")
+ACL_NOT_SUPPORTED = Fault("AccessControlListNotSupported", 400, "The bucket does not allow ACLs.")
 BAD_DIGEST = Fault("BadDigest", 400, "The checksum you specified did not match what we received.")
 BUCKET_ALREADY_OWNED = Fault("BucketAlreadyOwnedByYou", 409, "The bucket exists already and you own it.")
 BUCKET_NOT_EMPTY = Fault("BucketNotEmpty", 409, "The bucket you tried to delete is not empty.")
@@ -34,6 +35,7 @@ INVALID_PART = Fault("InvalidPart", 400, "One or more of the specified parts cou
 INVALID_PART_ORDER = Fault("InvalidPartOrder", 400, "The list of parts was not in ascending order of part number.")
 INVALID_RANGE = Fault("InvalidRange", 416, "The requested range is not satisfiable.")
 INVALID_REQUEST = Fault("InvalidRequest", 400, "Invalid request.")
+INVALID_STORAGE_CLASS = Fault("InvalidStorageClass", 400, "The only storage class here is STANDARD.")
 INVALID_URI = Fault("InvalidURI", 400, "Couldn't parse the specified URI.")
 KEY_TOO_LONG = Fault("KeyTooLongError", 400, "Your key is too long: at most 1024 bytes of UTF-8.")
 MALFORMED_HTTP = Fault("BadRequest", 400, "This is not a request that HTTP/1.1 allows.")

@@ -6,11 +6,13 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from penstock.sigv4 import SignatureError, Verifier, parse_target, verify_form
+from penstock.sigv4 import SignatureError, Verifier, is_open_form, open_form, parse_target, verify_form
 from penstock.store import xml
 from penstock.store.answers import Answer, document
+from penstock.store.demands import ACL, PUBLIC_READ_WRITE, kept_acl, require_kept
 from penstock.store.digests import as_base64
 from penstock.store.faults import (
+    ACCESS_DENIED,
     ENTITY_TOO_LARGE,
     ENTITY_TOO_SMALL,
     INVALID_ARGUMENT,
@@ -49,11 +51,14 @@ def is_form(head: Head) -> bool:
 class FormRoutes:
     """The one operation that browser forms have."""
 
-    def __init__(self, objects: Objects, health: Health, *, verifier: Verifier, limits: Limits) -> None:
+    def __init__(
+        self, objects: Objects, health: Health, *, verifier: Verifier, limits: Limits, public_acls: bool
+    ) -> None:
         self._objects = objects
         self._health = health
         self._verifier = verifier
         self._limits = limits
+        self._public_acls = public_acls
 
     async def post(self, head: Head, body: Body, *, now: datetime) -> Answer:
         """POST Object. As with PUT, nothing is stored unless everything was right; the answer comes after the fsyncs.
@@ -67,7 +72,7 @@ class FormRoutes:
             if not bucket or key:
                 raise Refused(METHOD_NOT_ALLOWED)
             fields = await reader.fields()
-            form = verify_form(self._verifier, fields, bucket=bucket, file_name=reader.file_name, now=now)
+            form = self._permitted(fields, bucket=bucket, file_name=reader.file_name, now=now)
         except SignatureError as error:
             raise Refused(Fault(error.code, error.status, error.message)) from None
         self._objects.require_bucket(bucket)
@@ -77,12 +82,22 @@ class FormRoutes:
         record = await self._store(reader, form, key=key, length=body.length, now=now)
         return _success(record, form.fields)
 
+    def _permitted(self, fields: list[tuple[str, str]], *, bucket: str, file_name: str, now: datetime) -> VerifiedForm:
+        if not (self._public_acls and is_open_form(fields)):
+            return verify_form(self._verifier, fields, bucket=bucket, file_name=file_name, now=now)
+        if self._objects.settings(bucket).acl != PUBLIC_READ_WRITE:
+            raise Refused(ACCESS_DENIED)
+        return open_form(fields, bucket=bucket, file_name=file_name, now=now)
+
     async def _store(
         self, reader: FormReader, form: VerifiedForm, *, key: str, length: int | None, now: datetime
     ) -> Record:
         values = {name: _as_on_the_wire(value) for name, value in form.fields.items()}
         claim = self._claim(form, values)
-        headers, user = stored_metadata(values)
+        # A form's field is called `acl`; the header of that name is no field.
+        demands = {name: value for name, value in values.items() if name != ACL} | {ACL: values.get("acl", "")}
+        require_kept(demands, public_acls=self._public_acls)
+        headers, user = stored_metadata(values, acl=kept_acl(demands))
         content_type = content_type_of(values)
         self._health.require_writable()
         self._health.require_space(length or 0)

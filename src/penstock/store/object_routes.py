@@ -13,9 +13,11 @@ from penstock.store.conditions import (
     range_still_applies,
     request_conditions,
 )
+from penstock.store.demands import ACL, kept_acl, require_public_object
 from penstock.store.digests import COMPOSITE, as_base64, checksum_type, digest_of
 from penstock.store.exposure import OPAQUE_TYPE, field_value, shown_as
 from penstock.store.faults import (
+    ACCESS_DENIED,
     DAMAGED,
     INVALID_ARGUMENT,
     INVALID_PART,
@@ -65,7 +67,7 @@ class ObjectRoutes:
             raise Refused(MISSING_LENGTH)
         claim = declared(request, object_bytes=self._limits.object_bytes)
         conditions = request_conditions(request.fields)
-        headers, user = stored_metadata(request.fields)
+        headers, user = stored_metadata(request.fields, acl=kept_acl(request.parameters))
         self._health.require_writable()
         self._health.require_space(claim.length or 0)
         wanted = {"sha256", *claim.algorithms} | (set() if request.presigned else {"md5"})
@@ -89,7 +91,7 @@ class ObjectRoutes:
     def get(self, request: S3Request) -> Answer:
         """GetObject and HeadObject: conditions first, then the range (RFC 9110 §13.2.2)."""
         self._objects.require_bucket(request.bucket)
-        stored = self._objects.open(request.bucket, request.key)
+        stored = self._open_public(request) if request.unsigned else self._objects.open(request.bucket, request.key)
         try:
             answer = self._view(request, stored)
         except BaseException:
@@ -98,6 +100,19 @@ class ObjectRoutes:
         if answer.file is None:
             stored.close()
         return answer
+
+    def _open_public(self, request: S3Request) -> Stored:
+        """What everybody may read; of the rest nobody learns whether it is there."""
+        try:
+            stored = self._objects.open(request.bucket, request.key)
+        except Refused:
+            raise Refused(ACCESS_DENIED) from None
+        try:
+            require_public_object(request, stored.record.headers.get(ACL, ""))
+        except BaseException:
+            stored.close()
+            raise
+        return stored
 
     def copy(self, request: S3Request) -> Answer:
         """CopyObject: a hard link with a record of its own; nothing is moved."""
@@ -116,9 +131,12 @@ class ObjectRoutes:
 
         def describe(source: Record) -> Record:
             on_source.check_copy(source.etag, source.modified)
+            acl = kept_acl(request.parameters)
             headers, user, content_type = source.headers, source.user, source.content_type
+            # The ACL is never that of the source (S3 API, CopyObject).
+            headers = {name: value for name, value in headers.items() if name != ACL} | ({ACL: acl} if acl else {})
             if directive == "REPLACE":
-                headers, user = stored_metadata(request.fields)
+                headers, user = stored_metadata(request.fields, acl=acl)
                 content_type = content_type_of(request.fields)
             return Record(
                 bucket=request.bucket,
@@ -243,9 +261,10 @@ def content_type_of(fields: Mapping[str, str]) -> str:
     return field_value(fields.get("content-type", "")) or OPAQUE_TYPE
 
 
-def stored_metadata(fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The standard headers and the `x-amz-meta-…` values that a write leaves with the object."""
+def stored_metadata(fields: Mapping[str, str], *, acl: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The standard headers (and the ACL, if any) and the `x-amz-meta-…` values that a write leaves with the object."""
     headers = {name: field_value(fields[name]) for name in _STORED_HEADERS if name in fields}
+    headers |= {ACL: acl} if acl else {}
     if "content-encoding" in headers:
         codings = [coding.strip() for coding in headers.pop("content-encoding").split(",")]
         kept = ", ".join(coding for coding in codings if coding and coding != "aws-chunked")
@@ -295,7 +314,7 @@ def _shown_headers(request: S3Request, record: Record) -> Headers:
         record.headers.get("content-disposition"),
         requested_type=overrides.get("content-type"),
         requested_disposition=overrides.get("content-disposition"),
-        from_browser=request.presigned,
+        from_browser=request.from_browser,
     )
     shown = {name: overrides.get(name, record.headers.get(name)) for name in _OVERRIDES}
     shown["content-disposition"] = disposition

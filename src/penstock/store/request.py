@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.sigv4 import AuthKind, SignatureError, Verified, Verifier
+from penstock.sigv4 import UNSIGNED_PAYLOAD, AuthKind, Scope, SignatureError, Verified, Verifier, parse_target
 from penstock.store.faults import INVALID_ARGUMENT, INVALID_URI, KEY_TOO_LONG, Fault, Refused
 
 if TYPE_CHECKING:
@@ -47,6 +47,16 @@ class S3Request:
         return self.verified.kind is AuthKind.QUERY
 
     @property
+    def unsigned(self) -> bool:
+        """Nobody answers for it: it may do what everybody may."""
+        return self.verified.kind is AuthKind.NONE
+
+    @property
+    def from_browser(self) -> bool:
+        """Whether a link may have made it: its permission is not in its headers."""
+        return self.verified.kind is not AuthKind.HEADER
+
+    @property
     def subresources(self) -> frozenset[str]:
         """Which operation other than the plain one the query names."""
         return _SUBRESOURCES.intersection(self.query)
@@ -74,6 +84,36 @@ def authorise(head: Head, body: Body, *, verifier: Verifier, now: datetime) -> S
         verified = verifier.verify(head.method, head.target, head.headers, now=now)
     except SignatureError as error:
         raise Refused(Fault(error.code, error.status, error.message)) from None
+    return _request(head, body, verified)
+
+
+def is_unsigned(head: Head) -> bool:
+    """Whether a request does not even try to be signed."""
+    return "authorization" not in head.fields and "X-Amz-" not in head.target and "AWSAccessKeyId" not in head.target
+
+
+def unsigned(head: Head, body: Body, *, now: datetime) -> S3Request:
+    """A request that nobody signed, for whoever knows what everybody may do. Raises `Refused`."""
+    try:
+        target = parse_target(head.target)
+    except SignatureError as error:
+        raise Refused(Fault(error.code, error.status, error.message)) from None
+    nobody = Verified(
+        access_key="",
+        kind=AuthKind.NONE,
+        target=target,
+        payload_hash=UNSIGNED_PAYLOAD,
+        signed_headers=frozenset(),
+        signed_at=now,
+        expires_at=None,
+        scope=Scope(date="", region="", service=""),
+        signature="",
+        signing_key=b"",
+    )
+    return _request(head, body, nobody)
+
+
+def _request(head: Head, body: Body, verified: Verified) -> S3Request:
     bucket, key = split_path(verified.target.path)
     query: dict[str, str] = {}
     for name, value in verified.target.query:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from penstock.store.faults import METHOD_NOT_ALLOWED, NO_SUCH_VERSION, NOT_IMPLEMENTED, Refused
+from penstock.store.demands import require_kept
+from penstock.store.faults import ACCESS_DENIED, METHOD_NOT_ALLOWED, NO_SUCH_VERSION, NOT_IMPLEMENTED, Refused
 from penstock.store.request import ONLY_VERSION
 
 if TYPE_CHECKING:
@@ -33,8 +34,16 @@ class Routes:
     """Method, resource and subresource → handler."""
 
     def __init__(
-        self, buckets: BucketRoutes, objects: ObjectRoutes, multipart: MultipartRoutes, attributes: AttributeRoutes
+        self,
+        buckets: BucketRoutes,
+        objects: ObjectRoutes,
+        multipart: MultipartRoutes,
+        attributes: AttributeRoutes,
+        *,
+        public_acls: bool,
     ) -> None:
+        self._public_acls = public_acls
+        self._buckets = buckets
         self._service: Mapping[tuple[str, frozenset[str]], Handler] = {("GET", _NONE): buckets.list_buckets}
         self._bucket: Mapping[tuple[str, frozenset[str]], Handler] = {
             ("PUT", _NONE): buckets.create,
@@ -75,9 +84,19 @@ class Routes:
         self._copies: Mapping[Handler, Handler] = {objects.put: objects.copy, multipart.put_part: multipart.copy_part}
 
     async def answer(self, request: S3Request) -> Answer:
-        """Run the operation. Raises `Refused` when there is none."""
+        """Run the operation. Raises `Refused` when there is none, or when it would not do all that is asked for."""
+        require_kept(request.parameters, public_acls=self._public_acls)
+        if request.unsigned:
+            self._require_public(request)
         result = self._handler(request)(request)
         return await result if inspect.isawaitable(result) else result
+
+    def _require_public(self, request: S3Request) -> None:
+        """Nobody's requests: to look at a public bucket, or to read an object, which `get` holds to its own ACL."""
+        if not request.key:
+            self._buckets.require_public(request)
+        elif request.method not in {"GET", "HEAD"} or request.subresources:
+            raise Refused(ACCESS_DENIED)
 
     def _handler(self, request: S3Request) -> Handler:
         table = self._object if request.key else self._bucket if request.bucket else self._service

@@ -126,13 +126,16 @@ class _Server:
             ObjectRoutes(objects, self._health, limits=config.limits, now=now),
             MultipartRoutes(objects, self._multipart, self._health, limits=config.limits, now=now),
             AttributeRoutes(objects),
+            public_acls=config.public_acls,
         )
         verifier = Verifier(lookup=config.credentials.get, region=config.region)
         self._sessions = Sessions(
             config,
             verifier=verifier,
             routes=routes,
-            forms=FormRoutes(objects, self._health, verifier=verifier, limits=config.limits),
+            forms=FormRoutes(
+                objects, self._health, verifier=verifier, limits=config.limits, public_acls=config.public_acls
+            ),
             health=self._health,
             now=now,
             log=log,

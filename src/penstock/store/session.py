@@ -18,7 +18,7 @@ from penstock.store.head import Head, parse_head
 from penstock.store.metering import NO_OPERATION, POST_OBJECT, count_request, operation_of
 from penstock.store.reactor import READABLE, DeadlinePassed, ShuttingDown, ready
 from penstock.store.record import DamagedError
-from penstock.store.request import authorise
+from penstock.store.request import authorise, is_unsigned, unsigned
 from penstock.store.stored import FileSpan
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Sessions:
     ) -> None:
         self._operators_rules = cors.operators_rules(config.cors_origins)
         self._settings = settings
+        self._public_acls = config.public_acls
         self._limits = config.limits
         self._verifier = verifier
         self._routes = routes
@@ -142,7 +143,10 @@ class Sessions:
             if is_form(head):
                 exchange.operation = POST_OBJECT
                 return await self._forms.post(head, body, now=now)
-            request = authorise(head, body, verifier=self._verifier, now=now)
+            if self._public_acls and is_unsigned(head):
+                request = unsigned(head, body, now=now)
+            else:
+                request = authorise(head, body, verifier=self._verifier, now=now)
             exchange.operation = operation_of(request)
             return await self._routes.answer(request)
         except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
