@@ -32,7 +32,7 @@ EVENTS: Mapping[str, str] = {
     "store.degraded": "the store refuses writes (reason)",
     "store.failed": "an object request failed inside; `error` is the exception's type, `where` the line that raised it",
     "store.recovered": "the store takes writes again",
-    "store.swept": "leftovers of an earlier process were removed (files)",
+    "store.swept": "leftovers of writes that did not end were removed (files)",
     "upload.admitted": "bytes became an asset (upload_id, asset_id, size, content_type)",
     "upload.rejected": "bytes were refused (upload_id, reason)",
     "run.started": "a run's attempt began (run_id, model, attempt)",

@@ -24,6 +24,7 @@ from penstock.store.encryption import open_keyring
 from penstock.store.faults import SLOW_DOWN, Refused
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
+from penstock.store.janitor import EVERY_SECONDS, Janitor
 from penstock.store.metering import count_refusal, store_meters
 from penstock.store.multipart import Multipart
 from penstock.store.multipart_routes import MultipartRoutes
@@ -109,6 +110,7 @@ class _Server:
         self._limits = config.limits
         self._listener = listener
         self._now = now
+        self._log = log
         self._reactor = Reactor(threads=config.limits.threads, on_error=_reporter(log))
         self._objects = objects
         limits = config.limits
@@ -152,8 +154,11 @@ class _Server:
         self._multipart.recover()
         self._reactor.start()
         self._reactor.spawn(self._accept(), self._listener.fileno())
-        upkeep = threading.Thread(target=self._keep_up, args=(stop,), name="upkeep")
-        upkeep.start()
+        threads = [
+            threading.Thread(target=work, args=(stop,), name=work.__name__) for work in (self._keep_up, self._clean)
+        ]
+        for thread in threads:
+            thread.start()
         try:
             ready(self._listener.getsockname()[1])
             while not stop.wait(1.0):
@@ -162,7 +167,8 @@ class _Server:
         finally:
             stop.set()
             self._reactor.close()
-            upkeep.join()
+            for thread in threads:
+                thread.join()
 
     def _keep_up(self, stop: threading.Event) -> None:
         """What waits for the disk is kept apart from what keeps deadlines: a disk may hang."""
@@ -173,6 +179,15 @@ class _Server:
                 self._objects.drop_again()
             except OSError as error:
                 self._health.failed(error)
+
+    def _clean(self, stop: threading.Event) -> None:
+        # A clock that is set, by hand or by the network, makes nothing older.
+        began = self._now() - time.monotonic()
+        janitor = Janitor(self._objects, self._multipart.files, now=lambda: began + time.monotonic())
+        while not stop.is_set():
+            if removed := janitor.clean(stop):
+                self._log("store.swept", files=removed)
+            stop.wait(EVERY_SECONDS)
 
     async def _accept(self) -> None:
         with contextlib.suppress(ShuttingDown), self._listener:

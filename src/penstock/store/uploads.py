@@ -121,6 +121,10 @@ class UploadFiles:
         """Make what happened to the uploads durable. Raises `OSError`."""
         sync_directory(self._layout.uploads)
 
+    def is_open(self, upload_id: str) -> bool:
+        """Whether there is a description, readable or not."""
+        return UPLOAD_ID.fullmatch(upload_id) is not None and os.path.lexists(self._path(upload_id))
+
     def all(self) -> list[Upload]:
         """Every open upload, ascending by bucket, key and id."""
         names = [file.name for file in os.scandir(self._layout.uploads) if UPLOAD_ID.fullmatch(file.name)]
