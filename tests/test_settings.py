@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
@@ -43,6 +43,23 @@ def test_a_trailing_slash_makes_no_other_address() -> None:
 
     assert settings.api_address == "https://example.com/penstock"
     assert settings.store_public_address == "https://objects.example.com"
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ({}, ("http://127.0.0.1:8000", "http://localhost:8000")),
+        ({"host": "::1", "port": 80}, ("http://[::1]", "http://localhost")),
+        ({"public_url": "https://Media.Example.com:443/api"}, ("https://media.example.com",)),
+        ({"public_url": "https://127.0.0.1.example.com"}, ("https://127.0.0.1.example.com",)),
+        (
+            {"public_url": "http://a.example:8080", "cors_origins": "http://a.example:8080, https://b.example"},
+            ("http://a.example:8080", "https://b.example"),
+        ),
+    ],
+)
+def test_pages_of_the_api_itself_may_always_call_the_store(given: dict[str, Any], origins: tuple[str, ...]) -> None:
+    assert Settings(**given).store_cors_origins == origins
 
 
 def test_the_short_names_of_postgresql_mean_its_driver() -> None:

@@ -70,7 +70,7 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
         port=settings.store_port,
         region=settings.store_region,
         buckets=(settings.store_bucket,),
-        cors_origins=settings.cors_origin_list,
+        cors_origins=settings.store_cors_origins,
         limits=limits_of(
             object_bytes=settings.store_max_object_bytes,
             least_rate=settings.store_min_rate,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -11,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 LOOPBACK = "127.0.0.0/8,::1/128"
 _ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+/?")
+_LOOPBACK_HOST = re.compile(r"127\.0\.0\.1(?=:|$)|\[::1\]")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -84,7 +86,9 @@ class Settings(BaseSettings):
         default="", description="CIDR list that callbacks and downloads may reach although it is private."
     )
     cors_origins: str = Field(
-        default="", description="Comma-separated origins whose pages may call the API and the store; `*` for any."
+        default="",
+        description="Comma-separated origins, beside the API's own, whose pages may call the API and the embedded "
+        "store; `*` for any.",
     )
     streams_per_account: int = Field(
         default=200,
@@ -154,12 +158,32 @@ class Settings(BaseSettings):
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
+    def store_cors_origins(self) -> tuple[str, ...]:
+        """Whose pages may call the embedded store: those of the API itself (the dashboard's), and `cors_origins`.
+
+        Where the API is called by its loopback address, by its name `localhost` too.
+        """
+        own = _origin(self.api_address)
+        scheme, _, place = own.partition("://")
+        found = _LOOPBACK_HOST.match(place)
+        named = (f"{scheme}://localhost{place[found.end() :]}",) if found else ()
+        return tuple(dict.fromkeys((own, *named, *self.cors_origin_list)))
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The database's SQLAlchemy URL; `postgres://` and `postgresql://` mean psycopg 3."""
         for scheme in ("postgresql://", "postgres://"):
             if self.database_url.startswith(scheme):
                 return "postgresql+psycopg://" + self.database_url.removeprefix(scheme)
         return self.database_url or f"sqlite:///{self.data.absolute() / 'penstock.db'}"
+
+
+def _origin(address: str) -> str:
+    """Scheme, host and port of an address, as browsers write an origin (RFC 6454 §6.2)."""
+    parts = urlsplit(address)
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if parts.port in {None, usual} else f":{parts.port}")
 
 
 def _host_in_url(host: str) -> str:
