@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.store.changes import fill
 from tests.store.support import Store, new_key_file, store_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _ABOUT_WHAT_IS_STORED = ("awschunked", "clients", "forms", "multipart_routes", "object_routes", "presigned")
 
@@ -40,3 +42,19 @@ def store(tmp_path_factory: pytest.TempPathFactory, encryption_key_file: Path | 
     """A store with nothing in it."""
     with store_in_thread(tmp_path_factory.mktemp("store"), encryption_key_file=encryption_key_file) as store:
         yield store
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory if possible: for tests of many stores whose disk has no part in the matter."""
+    shared = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None, prefix="penstock-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a store that has ended, with what `changes` change; to be copied."""
+    place = tmp_path_factory.mktemp("filled")
+    fill(place)
+    return place

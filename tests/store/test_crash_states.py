@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import random
 import shutil
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +20,8 @@ from tests.support.posix import Tree
 from tests.support.strace import ANSWERS, BYTES, NAMES, SYNCS, calls, needs_strace, traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from tests.support.strace import Call
 
@@ -61,14 +60,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
                 if journal.acknowledged == len(journals):
                     journals.append(journal.frozen())
     return Recording(start=place / "start", root=str(directory), calls=tuple(calls(trace)), journals=tuple(journals))
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Where states are looked at: in memory if possible, for the disk has no part in it."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
-        yield Path(directory) / "left"
 
 
 def is_answer(call: Call) -> bool:
@@ -113,17 +104,17 @@ def require_state(directory: Path, journals: tuple[Journal, ...]) -> None:
     require_sound(directory)
 
 
-def test_whatever_a_power_loss_leaves_nothing_acknowledged_is_lost(recording: Recording, place: Path) -> None:
+def test_whatever_a_power_loss_leaves_nothing_acknowledged_is_lost(recording: Recording, memory: Path) -> None:
     assert len(recording.journals) == REQUESTS + 1
     assert sum(map(is_answer, recording.calls)) == REQUESTS
 
-    assert sum(look_at_states(recording, place, seed=seed) for seed in range(ROUNDS_IN_CI)) >= REQUESTS
+    assert sum(look_at_states(recording, memory / "left", seed=seed) for seed in range(ROUNDS_IN_CI)) >= REQUESTS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_nothing_acknowledged_is_lost_in_very_many_states(recording: Recording, place: Path) -> None:
-    looked = sum(look_at_states(recording, place, seed=seed) for seed in range(1_000, 1_000 + MANY_ROUNDS))
+def test_nothing_acknowledged_is_lost_in_very_many_states(recording: Recording, memory: Path) -> None:
+    looked = sum(look_at_states(recording, memory / "left", seed=seed) for seed in range(1_000, 1_000 + MANY_ROUNDS))
 
     assert looked >= MANY_ROUNDS * REQUESTS // 2
 
@@ -133,11 +124,11 @@ def test_nothing_acknowledged_is_lost_in_very_many_states(recording: Recording, 
     ["tmp", "objects"],
     ids=["of files", "of directories"],
 )
-def test_a_missing_fsync_is_found(recording: Recording, place: Path, synced: str) -> None:
+def test_a_missing_fsync_is_found(recording: Recording, memory: Path, synced: str) -> None:
     """The control: the same trace, as if a kind of fsync had not been in it."""
 
     def forgotten(call: Call) -> bool:
         return call.name == "fsync" and call.path.startswith(f"{recording.root}/{synced}/")
 
     with pytest.raises(AssertionError):
-        look_at_states(recording, place, seed=1, forgotten=forgotten)
+        look_at_states(recording, memory / "left", seed=1, forgotten=forgotten)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.changes import CHANGES, DELETE_MANY, fill
+from tests.store.changes import CHANGES, DELETE_MANY
 from tests.store.support import StoreProcess
 from tests.support.strace import ANSWERS, BYTES, NAMES, SYNCS, calls, needs_strace, traced
 
@@ -25,6 +25,22 @@ pytestmark = needs_strace
 TEMPORARY = "tmp"
 STORED = ("write file", "sync file", "rename", "sync shard")
 COPIED = ("link", "write file", "sync file", "sync shard", "rename", "sync shard")
+COPIED_PARTS = (
+    "make parts",
+    "link",
+    "link",
+    "sync parts",
+    "write file",
+    "sync file",
+    "sync shard",
+    "rename",
+    "sync shard",
+)
+PART = ("write file", "sync file", "rename", "sync parts")
+COMPLETED = (
+    *("write file", "sync file", "write file", "sync file", "sync parts", "rename", "sync shard"),
+    *("rename", "unlink upload", "sync uploads"),
+)
 ORDERS = {
     "put": (*STORED, "answer"),
     "overwrite": (*STORED, "answer"),
@@ -37,30 +53,40 @@ ORDERS = {
     "delete": ("unlink", "sync shard", "answer"),
     "delete a copy": ("unlink", "sync shard", "unlink data", "answer"),
     "delete many": ("unlink", "unlink", "sync shard", "sync shard", "unlink data", "answer"),
+    "begin an upload": ("make parts", "sync shard", "write file", "sync file", "rename", "sync uploads", "answer"),
+    "put a part": (*PART, "answer"),
+    "put a part again": (*PART, "answer"),
+    "copy a part": (*PART, "answer"),
+    "complete": (*COMPLETED, "unlink part", "answer"),
+    "complete over a copy": (*COMPLETED, "unlink data", "unlink part", "answer"),
+    "complete over parts": (*COMPLETED, "unlink part", "unlink part", "remove parts", "unlink part", "answer"),
+    "abort": ("unlink upload", "sync uploads", "unlink part", "unlink part", "remove parts", "answer"),
+    "overwrite parts": (*STORED, "unlink part", "unlink part", "remove parts", "answer"),
+    "copy parts": (*COPIED_PARTS, "answer"),
+    "copy over parts": (*COPIED, "unlink part", "unlink part", "remove parts", "answer"),
+    "delete parts": ("unlink", "sync shard", "unlink part", "unlink part", "remove parts", "answer"),
     "create a bucket": ("create bucket", "sync buckets", "answer"),
-    "delete a bucket": ("unlink bucket", "sync buckets", "answer"),
+    "delete a bucket": ("unlink bucket", "sync buckets", "sync uploads", "answer"),
 }
 # A step is a call of such a name on such a path of the data directory; the first that fits.
 STEPS = (
     ("write file", r"p?writev?2?(64)?|splice|copy_file_range", rf"/{TEMPORARY}/\w+"),
     ("sync file", r"fsync|fdatasync", rf"/{TEMPORARY}/\w+"),
     ("sync shard", r"fsync", r"/objects/\w\w"),
+    ("sync parts", r"fsync", r"/objects/\w\w/\w+\.\w+"),
+    ("sync uploads", r"fsync", r"/uploads"),
     ("sync buckets", r"fsync", r"/buckets"),
     ("rename", r"rename(at2?)?", r".*"),
     ("unlink bucket", r"unlink(at)?", r"/buckets/.+"),
+    ("unlink upload", r"unlink(at)?", r"/uploads/\w+"),
+    ("unlink part", r"unlink(at)?", r"/objects/\w\w/\w+\.\w+/.+"),
+    ("remove parts", r"rmdir", r"/objects/\w\w/\w+\.\w+"),
+    ("make parts", r"mkdir(at)?", r"/objects/\w\w/\w+\.\w+"),
     ("unlink data", r"unlink(at)?", r"/objects/\w\w/\w+\.\w+"),
     ("unlink", r"unlink(at)?", r"/objects/.*"),
     ("link", r"link(at)?", r".*"),
     ("create bucket", r"open(at)?", r"/buckets/.+"),
 )
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory to be copied."""
-    place = tmp_path_factory.mktemp("filled")
-    fill(place)
-    return place
 
 
 @pytest.mark.parametrize("name", ORDERS)

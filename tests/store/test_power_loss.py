@@ -32,7 +32,7 @@ def file_system(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def filled(file_system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled_image(file_system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image with a data directory in `data`, to be copied."""
     image = make_image(tmp_path_factory.mktemp("filled") / "image", file_system)
     with mounted(image, file_system) as disk:
@@ -42,35 +42,35 @@ def filled(file_system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", [*CHANGES, "delete many"])
 def test_one_acknowledged_change_on_a_quiet_disk_survives(
-    filled: Path, file_system: str, tmp_path: Path, name: str
+    filled_image: Path, file_system: str, tmp_path: Path, name: str
 ) -> None:
     acknowledged, left = change_and_cut(
-        filled, file_system, tmp_path, CHANGES.get(name, DELETE_MANY), without_fsync=False
+        filled_image, file_system, tmp_path, CHANGES.get(name, DELETE_MANY), without_fsync=False
     )
 
     assert left == acknowledged
 
 
 @pytest.mark.parametrize("name", ["put", "copy", "delete"])
-def test_without_fsync_the_same_change_is_lost(filled: Path, file_system: str, tmp_path: Path, name: str) -> None:
+def test_without_fsync_the_same_change_is_lost(filled_image: Path, file_system: str, tmp_path: Path, name: str) -> None:
     """The control. Whoever calls `sync` on this machine makes an attempt inconclusive."""
     for number in range(CONTROL_ATTEMPTS):
         place = tmp_path / str(number)
         place.mkdir()
-        acknowledged, left = change_and_cut(filled, file_system, place, CHANGES[name], without_fsync=True)
+        acknowledged, left = change_and_cut(filled_image, file_system, place, CHANGES[name], without_fsync=True)
         if left != acknowledged:
             return
     pytest.skip("inconclusive: something else made this machine write everything to its disks")
 
 
 def change_and_cut(
-    filled: Path, kind: str, place: Path, change: Change, *, without_fsync: bool
+    filled_image: Path, kind: str, place: Path, change: Change, *, without_fsync: bool
 ) -> tuple[State, State | None]:
     """What a store shows that has acknowledged a change, and what another shows after the power was cut then.
 
     None when what is left is damaged.
     """
-    image, cut = copy_image(filled, place / "image"), place / "cut"
+    image, cut = copy_image(filled_image, place / "image"), place / "cut"
     with (
         mounted(image, kind) as disk,
         StoreProcess(disk.root / "data", "--no-log", without_fsync=without_fsync) as process,
@@ -154,10 +154,10 @@ def test_nothing_is_lost_however_often_the_power_fails(file_system: str, tmp_pat
     ],
 )
 def test_what_a_start_shows_after_a_crash_is_not_lost_later(
-    filled: Path, file_system: str, tmp_path: Path, name: str, point: str
+    filled_image: Path, file_system: str, tmp_path: Path, name: str, point: str
 ) -> None:
     """The one who died had told nobody; the one who came after tells everybody (P6: a client may look with HEAD)."""
-    image, cut = copy_image(filled, tmp_path / "image"), tmp_path / "cut"
+    image, cut = copy_image(filled_image, tmp_path / "image"), tmp_path / "cut"
     with mounted(image, file_system) as disk:
         directory = disk.root / "data"
         with StoreProcess(directory, "--no-log", failpoint=point) as process, pytest.raises((OSError, EOFError)):

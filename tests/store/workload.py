@@ -31,6 +31,13 @@ MOST_AT_ONCE = 2
 _OWN_KEYS = 8
 _SHARED_KEYS = 4
 _READ = 64
+_STRAYS = frozenset(
+    {
+        "data that no record names",
+        "a part that the record does not name",
+        "parts that no record and no open upload names",
+    }
+)
 _BOUNDARY = "boundary"
 
 
@@ -154,7 +161,7 @@ def require_sound(directory: Path, *, index_is_behind: bool = False) -> int:
     """
     with exclusive(directory):
         found = list(Check(directory, progress=lambda _share: None).findings())
-    stray = [one for one in found if one.kind is Kind.STRAY and one.detail == "data that no record names"]
+    stray = [one for one in found if one.kind is Kind.STRAY and one.detail in _STRAYS]
     lagging = [
         one
         for one in found
