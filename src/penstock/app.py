@@ -47,7 +47,9 @@ __all__ = [
     "PenstockError",
     "administration",
     "check_store",
+    "create_store_key",
     "migrate",
+    "rotate_store_keys",
     "serve_api",
     "serve_store",
     "serve_worker",
@@ -61,6 +63,7 @@ _API_BACKLOG = 2048
 
 def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Serve the embedded object store until `stop` is set. Blocks; raises what starting it raises."""
+    from penstock.store.encryption import EncryptionError
     from penstock.store.server import serve
 
     config = StoreConfig(
@@ -82,7 +85,10 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
         metrics_port=settings.store_metrics_port,
     )
     clock = SystemClock()
-    serve(config, ready=lambda _port: ready(), stop=stop, log=Log("store"), now=lambda: clock.now().timestamp())
+    try:
+        serve(config, ready=lambda _port: ready(), stop=stop, log=Log("store"), now=lambda: clock.now().timestamp())
+    except EncryptionError as error:
+        raise ObjectStoreUnavailable(str(error)) from error
 
 
 def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
@@ -199,14 +205,40 @@ def check_store(settings: Settings, *, progress: Callable[[float], None]) -> Ite
 
     Raises `ObjectStoreUnavailable` while it runs, and `OSError` when the data directory holds no store.
     """
+    from penstock.store.encryption import EncryptionError, read_keyring
     from penstock.store.fsck import Check, InUseError, exclusive, rebuild_index
 
     directory = _objects_directory(settings)
     try:
         with exclusive(directory):
-            yield Check(directory, progress=progress), lambda: rebuild_index(directory)
-    except InUseError as error:
+            keyring = read_keyring(directory, settings.store_encryption_key_file)
+            check = Check(directory, progress=progress, keyring=keyring)
+            yield check, lambda: rebuild_index(directory, keyring)
+    except (InUseError, EncryptionError) as error:
         raise ObjectStoreUnavailable(str(error)) from error
+
+
+def rotate_store_keys(settings: Settings, *, old: Path, new: Path) -> tuple[int, bool]:
+    """Seal the embedded store's keys under the key of another file; the store cannot run meanwhile.
+
+    Returns the newest generation of keys, and False when that was done before. Raises `ObjectStoreUnavailable`.
+    """
+    from penstock.store.encryption import EncryptionError, rotate_keys
+    from penstock.store.fsck import InUseError, exclusive
+
+    directory = _objects_directory(settings)
+    try:
+        with exclusive(directory):
+            return rotate_keys(directory, old=old, new=new)
+    except (InUseError, EncryptionError) as error:
+        raise ObjectStoreUnavailable(str(error)) from error
+
+
+def create_store_key(path: Path) -> None:
+    """A new key for the embedded store's encryption, in a file that must not exist. Raises `OSError`."""
+    from penstock.store.encryption import create_key_file
+
+    create_key_file(path)
 
 
 class Administration:

@@ -7,24 +7,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.store.encryption import EncryptionError, read_keyring
 from penstock.store.fsck import Check, InUseError, Kind, exclusive, rebuild_index
 from penstock.store.layout import Layout, entry_name
-from tests.store.support import BUCKET, Store, store_in_thread
+from tests.store.support import BUCKET, Store, new_key_file, store_in_thread
 from tests.support.server import clean_environment, run_penstock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from penstock.store.keyring import Keyring
+
 LARGE = os.urandom(3_000_000)
 KEYS = ("copy", "empty", "large", "small")
+KEY_FILE = "master.key"
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
+@pytest.fixture(params=["plain", "encrypted"])
+def directory(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The data directory of a store that has ended, with four objects; `copy` is linked to the data of `large`."""
     place = tmp_path / "objects"
-    with store_in_thread(place) as store:
+    key_file = new_key_file(tmp_path / KEY_FILE) if request.param == "encrypted" else None
+    with store_in_thread(place, encryption_key_file=key_file) as store:
         for key, content in {"large": LARGE, "small": b"small", "empty": b""}.items():
             assert store.put(key, content).status == 200
         copied = {"x-amz-copy-source": f"/{BUCKET}/large", "content-length": "0"}
@@ -44,7 +49,21 @@ def linked(directory: Path, key: str) -> Path:
 def check(directory: Path) -> list[tuple[Kind, str]]:
     """What a check finds: kinds, and paths in the data directory."""
     with exclusive(directory):
-        return [(finding.kind, finding.path) for finding in Check(directory, progress=lambda _share: None).findings()]
+        found = Check(directory, progress=lambda _share: None, keyring=keyring(directory)).findings()
+        return [(finding.kind, finding.path) for finding in found]
+
+
+def keyring(directory: Path) -> Keyring | None:
+    """The keys of the directory, if it is encrypted."""
+    key_file = directory.parent / KEY_FILE
+    return read_keyring(directory, key_file if key_file.exists() else None)
+
+
+def environment_of(directory: Path) -> dict[str, str]:
+    """For commands: with the key file, if there is one."""
+    key_file = directory.parent / KEY_FILE
+    named = {"PENSTOCK_STORE_ENCRYPTION_KEY_FILE": str(key_file)} if key_file.exists() else {}
+    return dict(clean_environment(**named))
 
 
 def within(directory: Path, path: Path) -> str:
@@ -72,7 +91,7 @@ def truncate(path: Path, size: int) -> None:
 
 def test_a_sound_store_has_no_findings_and_every_byte_is_read(directory: Path) -> None:
     shares: list[float] = []
-    whole = Check(directory, progress=shares.append)
+    whole = Check(directory, progress=shares.append, keyring=keyring(directory))
 
     assert list(whole.findings()) == []
     assert (whole.objects, whole.bytes) == (len(KEYS), 2 * len(LARGE) + len(b"small"))
@@ -124,8 +143,9 @@ def test_a_truncated_object_is_found(directory: Path, size: int) -> None:
 
 def test_truncated_data_of_a_copy_is_found(directory: Path) -> None:
     copied = linked(directory, "copy")
+    content = copied.read_bytes()
     copied.unlink()
-    copied.write_bytes(LARGE[:-1])
+    copied.write_bytes(content[: len(LARGE) - 1])
 
     assert check(directory) == [(Kind.TRUNCATED, within(directory, entry(directory, "copy")))]
 
@@ -169,7 +189,9 @@ def test_an_object_under_another_keys_name_is_found(directory: Path) -> None:
     other = entry(directory, "other")
     other.write_bytes(entry(directory, "small").read_bytes())
 
-    assert (Kind.STRAY, within(directory, other)) in check(directory)
+    # Of an encrypted record nobody can say more than that it was not written for this place.
+    wrong = Kind.FLIPPED if keyring(directory) else Kind.STRAY
+    assert (wrong, within(directory, other)) in check(directory)
 
 
 def test_objects_of_a_bucket_that_is_gone_are_found(directory: Path) -> None:
@@ -199,7 +221,7 @@ def test_an_index_that_differs_is_found_and_rebuilt_when_asked(directory: Path, 
     damage(directory)
 
     assert check(directory) == [(Kind.INDEX, within(directory, entry(directory, "small")))]
-    assert rebuild_index(directory) == len(KEYS)
+    assert rebuild_index(directory, keyring(directory)) == len(KEYS)
     assert check(directory) == []
 
 
@@ -209,7 +231,7 @@ def test_an_index_that_cannot_be_read_is_one_finding(directory: Path, content: b
 
     assert check(directory) == [(Kind.INDEX, "index.sqlite3")]
     assert (directory / "index.sqlite3").read_bytes() == content
-    assert rebuild_index(directory) == len(KEYS)
+    assert rebuild_index(directory, keyring(directory)) == len(KEYS)
     assert check(directory) == []
 
 
@@ -225,12 +247,13 @@ def test_a_directory_that_is_no_stores_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_names_what_is_wrong_and_exits_with_status_1(directory: Path) -> None:
-    arguments, environment = ("fsck", "--data", str(directory.parent)), clean_environment()
+    arguments, environment = ("fsck", "--data", str(directory.parent)), environment_of(directory)
     sound = run_penstock(*arguments, environment=environment)
     flip(entry(directory, "small"), 0)
     damaged = run_penstock(*arguments, environment=environment)
 
-    assert (sound.returncode, sound.stdout) == (0, "4 objects, 0.006 GB read, 0 findings\n")
+    encrypted = " (4 encrypted)" if keyring(directory) else ""
+    assert (sound.returncode, sound.stdout) == (0, f"4 objects{encrypted}, 0.006 GB read, 0 findings\n")
     assert damaged.returncode == 1
     assert damaged.stdout.startswith(f"flipped  {within(directory, entry(directory, 'small'))}  ")
     assert f"{BUCKET}/small\n" in damaged.stdout
@@ -238,7 +261,7 @@ def test_the_command_names_what_is_wrong_and_exits_with_status_1(directory: Path
 
 def test_the_command_rebuilds_the_index_when_told(directory: Path) -> None:
     _forget(directory)
-    arguments, environment = ("fsck", "--data", str(directory.parent)), clean_environment()
+    arguments, environment = ("fsck", "--data", str(directory.parent)), environment_of(directory)
 
     assert run_penstock(*arguments, environment=environment).returncode == 1
     assert run_penstock(*arguments, "--repair-index", environment=environment).returncode == 0
@@ -251,3 +274,71 @@ def test_the_command_does_not_check_a_server_that_runs(tmp_path: Path) -> None:
 
     assert answer.returncode == 1
     assert "stop it first" in answer.stderr
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Path:
+    """The data directory of an encrypted store with an object, a copy of it, and an open upload of one part."""
+    place = tmp_path / "objects"
+    with store_in_thread(place, encryption_key_file=new_key_file(tmp_path / KEY_FILE)) as store:
+        store.put("large", LARGE)
+        store.call("PUT", "copy", headers={"x-amz-copy-source": f"/{BUCKET}/large", "content-length": "0"})
+        begun = store.call("POST", "parts", query={"uploads": ""}).body
+        upload = begun.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()
+        assert store.call("PUT", "parts", query={"partNumber": "1", "uploadId": upload}, body=LARGE).status == 200
+    return place
+
+
+def test_without_the_key_of_an_encrypted_store_one_finding_says_what_was_not_checked(encrypted: Path) -> None:
+    without = Check(encrypted, progress=lambda _share: None)
+
+    (finding,) = without.findings()
+
+    assert (finding.kind, finding.path) == (Kind.UNCHECKED, "keys.json")
+    assert "3 encrypted files" in finding.detail
+    assert (without.objects, without.encrypted, without.bytes) == (2, 2, 0)
+
+
+def test_what_needs_no_key_is_found_without_it(encrypted: Path) -> None:
+    truncate(entry(encrypted, "large"), 1_000_000)
+
+    without = [finding.kind for finding in Check(encrypted, progress=lambda _share: None).findings()]
+
+    assert sorted(without) == [Kind.TRUNCATED, Kind.UNCHECKED]
+
+
+def test_lost_keys_are_missing(encrypted: Path) -> None:
+    (encrypted / "keys.json").unlink()
+
+    assert check(encrypted) == [(Kind.MISSING, "keys.json")]
+
+
+def test_a_flipped_part_of_an_encrypted_store_is_found(encrypted: Path) -> None:
+    assert check(encrypted) == []
+    (part,) = encrypted.rglob("00001")
+    flip(part, 70_000)
+
+    assert check(encrypted) == [(Kind.FLIPPED, within(encrypted, part))]
+
+
+def test_the_index_of_an_encrypted_store_is_not_rebuilt_without_its_keys(encrypted: Path) -> None:
+    before = (encrypted / "index.sqlite3").read_bytes()
+
+    with pytest.raises(EncryptionError):
+        rebuild_index(encrypted)
+
+    assert (encrypted / "index.sqlite3").read_bytes() == before
+
+
+def test_plain_and_encrypted_objects_are_counted_apart(encrypted: Path) -> None:
+    plain = encrypted.parent / "plain"
+    with store_in_thread(plain) as store:
+        store.put("old", b"plain")
+    name = entry(plain, "old").relative_to(plain)
+    (encrypted / name).write_bytes((plain / name).read_bytes())
+    whole = Check(encrypted, progress=lambda _share: None, keyring=keyring(encrypted))
+
+    found = list(whole.findings())
+
+    assert [finding.kind for finding in found] == [Kind.INDEX]
+    assert (whole.objects, whole.encrypted) == (3, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,13 @@ _CLEAR_LINE = "\r\x1b[K"
 
 def fsck(
     data: DataOption = None,
+    encryption_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Key of an encrypted store. [env: PENSTOCK_STORE_ENCRYPTION_KEY_FILE] [default: none]",
+        ),
+    ] = None,
     *,
     repair_index: Annotated[
         bool, typer.Option("--repair-index", help="Afterwards make the index of keys anew from the objects' files.")
@@ -26,12 +34,13 @@ def fsck(
 ) -> None:
     """Check every object of the embedded store against its SHA-256. Stop the server first.
 
-    Prints one line for each thing that is wrong and exits with status 1 if there is any. Nothing is changed, unless
+    Prints one line for each thing that is wrong and exits with status 1 if there is any. An encrypted store needs its
+    key for that; without it, one line says how much was not checked. Nothing is changed, unless
     --repair-index asks for a new index; nothing else is ever removed.
     """
     from penstock import app
 
-    settings = load_settings(data=data)
+    settings = load_settings(data=data, store_encryption_key_file=encryption_key_file)
     findings = repaired = 0
     with clear_failures(app.PenstockError), app.check_store(settings, progress=_progress()) as (check, rebuild):
         for finding in check.findings():
@@ -40,7 +49,8 @@ def fsck(
             _clear()
             print(f"{finding.kind}  {finding.path}  {_printable(finding.detail)}")
         _clear()
-        print(f"{check.objects} objects, {check.bytes / _GIGABYTE:.3f} GB read, {findings} findings")
+        encrypted = f" ({check.encrypted} encrypted)" if check.encrypted else ""
+        print(f"{check.objects} objects{encrypted}, {check.bytes / _GIGABYTE:.3f} GB read, {findings} findings")
         if repair_index:
             print(f"index rebuilt: {rebuild()} objects")
     if findings > repaired:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, fsck, runs, serve, uploads
+from penstock.cli import administration, encryption, fsck, runs, serve, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -15,6 +15,7 @@ program = typer.Typer(
 )
 accounts = typer.Typer(help="Accounts and their credits.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
+encrypting = typer.Typer(help="Keys of the embedded store's encryption.", no_args_is_help=True)
 
 program.command("serve")(serve.serve)
 program.command("upload")(uploads.upload)
@@ -27,6 +28,9 @@ program.add_typer(keys, name="keys")
 keys.command("create")(administration.create_key)
 keys.command("list")(administration.list_keys)
 keys.command("revoke")(administration.revoke_key)
+program.add_typer(encrypting, name="encryption")
+encrypting.command("create-key")(encryption.create_key)
+encrypting.command("rotate")(encryption.rotate)
 program.command("migrate")(administration.migrate)
 program.command("fsck")(fsck.fsck)
 

@@ -6,12 +6,14 @@ A store without encryption imports no more of it than this module.
 from __future__ import annotations
 
 import os
+import secrets
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.store.layout import SHARDS, Layout, opened
+from penstock.store.layout import SHARDS, Layout, opened, sync_directory
 from penstock.store.record import DamagedError, is_sealed
+from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
     from penstock.store.keyring import Keyring
@@ -41,6 +43,31 @@ def open_keyring(directory: Path, key_file: Path | None) -> Keyring | None:
     if (sealed := _first_sealed(directory)) is not None:
         raise EncryptionError(f"{keys} is missing, and {sealed} is encrypted: restore it from a backup")
     return keyring.create_keyring(keys, master)
+
+
+def create_key_file(path: Path) -> None:
+    """Write a new master key to a file that must not exist, durably. Raises `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, secrets.token_hex(32).encode() + b"\n")
+        sync(descriptor, "file")
+    finally:
+        os.close(descriptor)
+    sync_directory(str(path.parent))
+
+
+def read_keyring(directory: Path, key_file: Path | None) -> Keyring | None:
+    """The keys of a data directory, without making any; None without a key file, or where nothing is encrypted.
+
+    Raises `EncryptionError`, and `OSError`.
+    """
+    keys = Layout(directory).keys
+    if key_file is None or not keys.exists():
+        return None
+    _require_library()
+    from penstock.store import keyring  # noqa: PLC0415 - as above
+
+    return keyring.load_keyring(keys, keyring.load_master_key(key_file))
 
 
 def rotate_keys(directory: Path, *, old: Path, new: Path) -> tuple[int, bool]:

@@ -19,15 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.store.digests import HashThreads
+from penstock.store.encryption import EncryptionError
 from penstock.store.index import KeyIndex
 from penstock.store.layout import SHARDS, Layout, entry_name, open_to_read, opened, part_name, part_place
 from penstock.store.objects import Objects
-from penstock.store.record import DamagedError, FlippedError, Record, read_record
+from penstock.store.record import DamagedError, FlippedError, Record, SealedError, is_sealed, read_record
 from penstock.store.segments import segments_of
 from penstock.store.uploads import DONE, UPLOAD_ID, Upload, UploadFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from penstock.store.keyring import Keyring
 
 _STEP = 1024 * 1024
 _NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -48,6 +51,7 @@ class Kind(StrEnum):
     UNREADABLE = "unreadable"
     TEMPORARY = "temporary"
     INDEX = "index"
+    UNCHECKED = "unchecked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +66,14 @@ class Finding:
 class Check:
     """One pass over a data directory. `objects` and `bytes` grow while `findings` runs; memory does not.
 
-    `progress` is called after every shard with the share that is done, and after every MiB that was hashed.
+    `encrypted` counts the objects whose records are. Without a keyring, of those only the lengths and the checksums of
+    records are compared, and what belongs to whom is unknown. `progress` is called after every shard with the share
+    that is done, and after every MiB that was hashed.
     """
 
-    def __init__(self, directory: Path, *, progress: Callable[[float], None]) -> None:
+    def __init__(self, directory: Path, *, progress: Callable[[float], None], keyring: Keyring | None = None) -> None:
         self.objects = 0
+        self.encrypted = 0
         self.bytes = 0
         self._root = directory
         self._layout = Layout(directory)
@@ -74,7 +81,9 @@ class Check:
         self._share = 0.0
         self._buffer = bytearray(_STEP)
         self._buckets: set[str] = set()
-        self._files = UploadFiles(self._layout, None)
+        self._keyring = keyring
+        self._unchecked = 0
+        self._files = UploadFiles(self._layout, keyring)
 
     def findings(self) -> Iterator[Finding]:
         """Everything that is wrong. Raises `OSError` when the directory is no store's."""
@@ -96,6 +105,14 @@ class Check:
                 yield from self._shard(shard, index)
                 self._share = (number + 1) / len(SHARDS)
                 self._progress(self._share)
+        if self._unchecked:
+            yield self._without_keys()
+
+    def _without_keys(self) -> Finding:
+        unchecked = f"{self._unchecked} encrypted files were not compared with their hashes"
+        if self._layout.keys.exists():
+            return self._finding(Kind.UNCHECKED, str(self._layout.keys), f"no key file was named: {unchecked}")
+        return self._finding(Kind.MISSING, str(self._layout.keys), f"the keys of the store: {unchecked}")
 
     def _shard(self, shard: str, index: KeyIndex | None) -> Iterator[Finding]:
         known = index.files(shard) if index else {}
@@ -129,7 +146,9 @@ class Check:
             except OSError as error:
                 yield self._finding(Kind.UNREADABLE, file.path, _reason(error))
                 continue
-            if upload is None:
+            if upload is None and self._is_closed_to_us(file.path):
+                self._unchecked += 1
+            elif upload is None:
                 yield self._finding(Kind.FLIPPED, file.path, "the description of an upload cannot be read")
             elif isinstance(upload, Upload):
                 if upload.bucket not in self._buckets:
@@ -141,7 +160,7 @@ class Check:
         """A directory of parts must belong to an object, where its parts are checked, or to an open upload."""
         try:
             with opened(self._layout.entry(name)) as fd:
-                record = read_record(fd, None, place=name)
+                record = read_record(fd, self._keyring, place=name)
         except DamagedError:
             return  # whose parts these are, nobody can say while the record is damaged
         except FileNotFoundError:
@@ -151,6 +170,8 @@ class Check:
             return
         upload_id = Path(path).name.partition(".")[2]
         upload = self._files.read(upload_id)
+        if upload is None and self._is_closed_to_us(f"{self._layout.uploads}/{upload_id}"):
+            return
         if record is not None and record.linked == Path(path).name:
             named = {part_name(segment.number) for segment in segments_of(record.segments)}
             for file in _sorted(path):
@@ -177,7 +198,7 @@ class Check:
         """Data of a copy must be named by the record of its key; the record is checked where it stands."""
         try:
             with opened(self._layout.entry(name)) as fd:
-                named = read_record(fd, None, place=name).linked == Path(path).name
+                named = read_record(fd, self._keyring, place=name).linked == Path(path).name
         except DamagedError:
             return  # whose data this is, nobody can say while the record is damaged
         except FileNotFoundError:
@@ -192,9 +213,13 @@ class Check:
         self.objects += 1
         try:
             with opened(file.path) as fd:
-                record = read_record(fd, None, place=file.name)
+                self.encrypted += is_sealed(fd)
+                record = read_record(fd, self._keyring, place=file.name)
                 found = self._wrong_place(record, file.name) or self._wrong_data(record, fd)
             stat = file.stat(follow_symlinks=False)
+        except SealedError:
+            self._unchecked += 1
+            return
         except FlippedError as error:
             found = Kind.FLIPPED, str(error)
         except DamagedError as error:
@@ -241,12 +266,15 @@ class Check:
     def _wrong_part(self, path: str, upload_id: str, number: int, *, size: int | None) -> tuple[Kind, str] | None:
         try:
             with opened(f"{path}/{part_name(number)}") as fd:
-                part = read_record(fd, None, place=part_place(upload_id, number))
+                part = read_record(fd, self._keyring, place=part_place(upload_id, number))
                 if size not in (None, part.size):
                     return Kind.TRUNCATED, f"{part.size} bytes of {size}"
                 return self._wrong_bytes(part, fd)
         except FileNotFoundError:
             return Kind.MISSING, "a part that the record names"
+        except SealedError:
+            self._unchecked += 1
+            return None
         except FlippedError as error:
             return Kind.FLIPPED, str(error)
         except DamagedError as error:
@@ -254,8 +282,9 @@ class Check:
 
     def _wrong_bytes(self, record: Record, fd: int) -> tuple[Kind, str] | None:
         digest, position, view = hashlib.sha256(), 0, memoryview(self._buffer)
+        read = self._reader(record, fd)
         while position < record.size:
-            count = os.preadv(fd, [view[: record.size - position]], position)
+            count = read(view[: record.size - position], position)
             if not count:
                 return Kind.TRUNCATED, f"{position} bytes of {record.size}"
             digest.update(view[:count])
@@ -267,17 +296,37 @@ class Check:
             return Kind.FLIPPED, "the data does not have the SHA-256 of the record"
         return None
 
+    def _reader(self, record: Record, fd: int) -> Callable[[memoryview, int], int]:
+        """What fills a buffer with the data's plaintext from a position on, as `os.preadv` does."""
+        if record.cipher is None or self._keyring is None:
+            return lambda view, position: os.preadv(fd, [view], position)
+        decryptor = self._keyring.decryptor(record.cipher)
+        return lambda view, position: decryptor.read_into(fd, view, size=record.size, offset=position)
+
+    def _is_closed_to_us(self, path: str) -> bool:
+        """Whether this is a whole file that only lacks its keys."""
+        try:
+            with opened(path) as fd:
+                return self._keyring is None and is_sealed(fd)
+        except (OSError, DamagedError):
+            return False
+
     def _finding(self, kind: Kind, path: str, detail: str) -> Finding:
         return Finding(kind=kind, path=str(Path(path).relative_to(self._root)), detail=detail)
 
 
-def rebuild_index(directory: Path) -> int:
-    """Throw the index away and make it anew from the files. Returns how many objects it lists."""
+def rebuild_index(directory: Path, keyring: Keyring | None = None) -> int:
+    """Throw the index away and make it anew from the files. Returns how many objects it lists.
+
+    Raises `EncryptionError` without the keys of an encrypted store, whose objects it could not list.
+    """
+    if keyring is None and Layout(directory).keys.exists():
+        raise EncryptionError("the index of an encrypted store cannot be made without its encryption key file")
     index = Layout(directory).index
     for suffix in ("", "-wal", "-shm"):
         index.with_name(index.name + suffix).unlink(missing_ok=True)
     threads = HashThreads(0)
-    objects = Objects(directory, threads=threads)
+    objects = Objects(directory, threads=threads, keyring=keyring)
     try:
         return objects.reconcile()
     finally:
