@@ -5,6 +5,7 @@ An undeclared event or metric, or a field that looks like a secret, raises, so a
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import mmap
@@ -113,7 +114,8 @@ class Log:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251 - a log line's own time is not a decision
         line = json.dumps({"at": now, "part": self._part, "event": event, **fields}, default=str)
-        with _write_lock:
+        # A log on a full disk, or whose reader has gone, must not fail what it tells of.
+        with _write_lock, contextlib.suppress(OSError):
             print(line, file=self._stream, flush=True)
 
 

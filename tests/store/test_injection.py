@@ -84,7 +84,7 @@ def object_file(directory: Path, key: str) -> Path:
 def test_a_write_that_fails_is_refused_and_changes_nothing_until_the_disk_is_well(
     tmp_path: Path, body: bytes, call: str, error: str, status: int, code: str
 ) -> None:
-    with StoreProcess(tmp_path / "data", "--no-log") as process:
+    with StoreProcess(tmp_path / "data") as process:
         store = process.ready()
         assert store.put("key", OLD).status == 200
         files = store.stored_files()
