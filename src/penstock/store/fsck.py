@@ -281,6 +281,14 @@ class Check:
             return Kind.TRUNCATED, f"{error}: it was cut off, or its end was overwritten"
 
     def _wrong_bytes(self, record: Record, fd: int) -> tuple[Kind, str] | None:
+        try:
+            return self._wrong_plaintext(record, fd)
+        except FlippedError as error:
+            return Kind.FLIPPED, str(error)
+        except DamagedError as error:
+            return Kind.TRUNCATED, str(error)
+
+    def _wrong_plaintext(self, record: Record, fd: int) -> tuple[Kind, str] | None:
         digest, position, view = hashlib.sha256(), 0, memoryview(self._buffer)
         read = self._reader(record, fd)
         while position < record.size:
