@@ -156,6 +156,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     # One worker per data directory holds its lock, so whatever an earlier one of this name had leased is free (P12).
     queue.release(owner, now=core.clock.now())
     limits = RunLimits(timeout=timedelta(seconds=settings.run_timeout_seconds), scratch=scratch)
+    interrupt = threading.Event()
     worker = Worker(
         core.database,
         queue,
@@ -169,8 +170,9 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
                 clock=core.clock,
                 entropy=core.entropy,
                 log=log,
+                interrupt=interrupt,
             ),
-            INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock),
+            INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
         },
         sweep_schedules(core.uploads, core.assets),
         open_changes=core.open_changes,
@@ -179,6 +181,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         log=log,
         owner=owner + core.entropy.random_bytes(4).hex(),
         concurrency=settings.run_concurrency,
+        interrupt=interrupt,
     )
     try:
         worker.serve(stop, ready=ready)

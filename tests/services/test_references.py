@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.adapters.objects.s3 import Bucket, S3Presigner
 from penstock.domain.errors import (
     AssetNotFound,
+    DatabaseUnavailable,
     FileTooLarge,
     FileTypeMismatch,
     FileTypeRefused,
@@ -18,9 +21,16 @@ from penstock.domain.errors import (
 )
 from penstock.domain.ids import parse_media_key
 from penstock.domain.uploads import UploadState
+from penstock.services.references import References
+from penstock.services.uploads import Uploads
+from penstock.sigv4 import Credentials
+from penstock.telemetry import Log
 from tests.support.core import BASE_URL, HOUR, PNG, POLICY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from penstock.adapters.db.database import SqlTransaction
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId
     from tests.support.core import Core
@@ -202,3 +212,66 @@ def test_a_data_uri_that_does_not_fit_leaves_nothing(core: Core) -> None:
     assert (caught.value.limit, caught.value.actual) == (1000, 1001)
     assert core.keys() == kept
     assert len(core.assets.page(acme, cursor=None, limit=10).items) == 1
+
+
+class Lossy:
+    """A database that is lost in a write: before its commit, or after it, when nobody can tell."""
+
+    def __init__(self, core: Core, *, committed: bool) -> None:
+        self._database = core.database
+        self._committed = committed
+        self.read = core.database.read
+        self.ping = core.database.ping
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        lost = DatabaseUnavailable("the database does not answer")
+        if not self._committed:
+            raise lost
+        with self._database.write() as tx:
+            yield tx
+        raise lost
+
+
+@pytest.mark.parametrize(("committed", "left"), [(False, 0), (True, 1)])
+def test_the_object_of_a_data_uri_goes_only_when_no_row_can_name_it(core: Core, *, committed: bool, left: int) -> None:
+    acme = core.open_account()
+    references = References(
+        Lossy(core, committed=committed),
+        core.objects,
+        core.assets,
+        core.uploads,
+        parsers=[],
+        clock=core.clock,
+        entropy=core.entropy,
+        max_inline_bytes=1000,
+        inline_lifetime=HOUR,
+    )
+
+    with pytest.raises(DatabaseUnavailable):
+        references.resolve(acme, data_uri(PNG), path=("input", "image"))
+
+    assert len(core.keys()) == left
+    assert len(core.assets.page(acme, cursor=None, limit=10).items) == left
+
+
+@pytest.mark.parametrize(("committed", "left"), [(False, 0), (True, 1)])
+def test_a_sealed_object_goes_only_when_no_row_can_name_it(core: Core, *, committed: bool, left: int) -> None:
+    acme = core.open_account()
+    upload = core.begin(acme)
+    core.put(upload)
+    uploads = Uploads(
+        Lossy(core, committed=committed),
+        core.objects,
+        S3Presigner(Bucket(endpoint="http://o", name="b", region="r", credentials=Credentials("k", "s"))),
+        clock=core.clock,
+        entropy=core.entropy,
+        log=Log("test", None),
+    )
+
+    with pytest.raises(DatabaseUnavailable):
+        uploads.complete_upload(acme, upload.id)
+
+    assert len(core.keys("assets/")) == left
+    core.uploads.complete_upload(acme, upload.id)
+    assert len(core.keys("assets/")) == 1

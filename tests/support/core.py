@@ -148,6 +148,7 @@ class Core:
     run_flow: RunFlow
     intake: AssetIntake
     worker: Worker
+    interrupt: threading.Event
 
     def open_account(self, name: str = "acme", *, credits_usd: str = "100") -> AccountId:
         """A new account's id."""
@@ -229,6 +230,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
     catalog = parse_catalog(CATALOG)
     queue, models = SqlJobQueue(database), Models()
     scratch.mkdir(parents=True, exist_ok=True)
+    interrupt = threading.Event()
     run_flow = RunFlow(
         database,
         objects,
@@ -238,8 +240,9 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         clock=clock,
         entropy=entropy,
         log=log,
+        interrupt=interrupt,
     )
-    intake = AssetIntake(database, objects, clock=clock)
+    intake = AssetIntake(database, objects, clock=clock, interrupt=interrupt)
     worker = Worker(
         database,
         queue,
@@ -251,6 +254,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         log=log,
         owner="test",
         concurrency=2,
+        interrupt=interrupt,
     )
     try:
         yield Core(
@@ -269,6 +273,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             run_flow=run_flow,
             intake=intake,
             worker=worker,
+            interrupt=interrupt,
         )
     finally:
         database.close()

@@ -162,11 +162,22 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
         scratch.mkdir(parents=True)
         limits = RunLimits(timeout=_TIMEOUT, scratch=scratch)
         runners = {"test": _Models(models)}
-        run_flow = RunFlow(database, objects, assets, runners, limits=limits, clock=clock, entropy=entropy, log=_SILENT)
+        interrupt = threading.Event()
+        run_flow = RunFlow(
+            database,
+            objects,
+            assets,
+            runners,
+            limits=limits,
+            clock=clock,
+            entropy=entropy,
+            log=_SILENT,
+            interrupt=interrupt,
+        )
         worker = Worker(
             database,
             SqlJobQueue(database),
-            {RUN_JOB: run_flow, INTAKE_JOB: AssetIntake(database, objects, clock=clock)},
+            {RUN_JOB: run_flow, INTAKE_JOB: AssetIntake(database, objects, clock=clock, interrupt=interrupt)},
             (),
             open_changes=database.changes,
             clock=clock,
@@ -174,6 +185,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             log=_SILENT,
             owner="house",
             concurrency=1,
+            interrupt=interrupt,
         )
         stack.enter_context(_api(services, url, listener))
         yield House(

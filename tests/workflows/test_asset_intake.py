@@ -51,6 +51,21 @@ def test_an_asset_is_usable_at_once_and_measured_afterwards(core: Core) -> None:
     assert not core.has_jobs()
 
 
+def test_measuring_that_a_stop_of_the_server_interrupts_is_no_failure(core: Core) -> None:
+    acme, asset = admitted(core)
+    core.interrupt.set()
+    assert core.worker.drain() == 1
+    assert core.assets.get(acme, asset.id).sha256 is None
+    core.clock.advance(HOUR)
+
+    core.interrupt.clear()
+    job = core.claim()
+    core.intake.run(job)
+
+    assert job.failures == 0
+    assert core.assets.get(acme, asset.id).sha256 == SHA256
+
+
 def test_twenty_completions_at_once_make_one_intake(core_on_each_database: Core) -> None:
     core = core_on_each_database
     core.objects.tells_sha256 = False

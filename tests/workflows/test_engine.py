@@ -12,8 +12,9 @@ from penstock.domain.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from penstock.domain.ids import JobId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import AttemptInterruptedError
 from penstock.telemetry import Log
-from penstock.workflows.engine import Schedule, Worker
+from penstock.workflows.engine import Patience, Schedule, Worker
 from tests.support.records import uuid_text
 from tests.support.server import wait_until
 
@@ -65,6 +66,7 @@ def worker_of(
     queue: JobQueue | None = None,
     schedules: Sequence[Schedule] = (),
     log: Log | None = None,
+    patience: Patience | None = None,
 ) -> Worker:
     return Worker(
         core.database,
@@ -77,6 +79,8 @@ def worker_of(
         log=log or Log("test", None),
         owner="test",
         concurrency=2,
+        interrupt=core.interrupt,
+        patience=patience,
     )
 
 
@@ -344,3 +348,133 @@ def test_an_error_that_nobody_expected_is_logged_by_its_type(core: Core, tmp_pat
 
     assert '"event": "worker.failed", "error": "KeyError"' in logged
     assert "secret detail" not in logged
+
+
+# --- stopping in the midst of work
+
+
+def test_an_attempt_that_lets_go_when_the_worker_stops_is_no_failure(
+    core: Core, serve: Callable[[Worker], threading.Event]
+) -> None:
+    begun = threading.Event()
+
+    def listen(_: Job) -> None:
+        begun.set()
+        assert core.interrupt.wait(20)
+        raise AttemptInterruptedError
+
+    work = Work(core, listen)
+    enqueue(core)
+    stop = serve(worker_of(core, work, patience=Patience(to_end=0, to_let_go=60)))
+    assert begun.wait(20)
+
+    stop.set()
+
+    wait_until(lambda: _ready(core), "the job is handed back")
+    assert _claimed_later(core).failures == 0
+
+
+def test_a_job_whose_attempt_does_not_listen_is_taken_from_it_without_a_failure(
+    core: Core, serve: Callable[[Worker], threading.Event]
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def be_deaf(_: Job) -> None:
+        begun.set()
+        assert go_on.wait(60)
+
+    work = Work(core, be_deaf)
+    enqueue(core)
+    stop = serve(worker_of(core, work, patience=Patience(to_end=0, to_let_go=0)))
+    assert begun.wait(20)
+
+    stop.set()
+
+    wait_until(lambda: _ready(core), "the job is handed back")
+    successor = _claimed_later(core)
+    go_on.set()
+    assert successor.failures == 0
+    with core.database.write() as tx:
+        tx.fenced.finish(successor)
+    assert work.done == []  # its late write was refused
+
+
+def test_any_number_of_planned_stops_buries_no_job(core: Core) -> None:
+    work = Work(core, fail_with(AttemptInterruptedError()))
+    worker = worker_of(core, work)
+    enqueue(core)
+
+    for _ in range(MAX_ATTEMPTS + 2):
+        assert worker.drain() == 1
+        core.clock.advance(LATER)
+
+    work.act = lambda _: None
+    assert worker.drain() == 1
+    assert (len(work.done), work.given_up) == (1, [])
+
+
+def _ready(core: Core) -> bool:
+    with core.database.gate.read() as connection:
+        return connection.exec_driver_sql("SELECT state FROM jobs").scalars().all() == ["ready"]
+
+
+def _claimed_later(core: Core) -> Job:
+    (job,) = core.queue.claim("next", kinds=[KIND], limit=1, lease=LEASE, now=core.clock.now() + LATER)
+    return job
+
+
+# --- sweeps
+
+
+class Slow:
+    """Schedules whose work waits for the test."""
+
+    def __init__(self, count: int) -> None:
+        self.begun: list[str] = []
+        self.go_on = threading.Event()
+        self.schedules = [self._schedule(f"sweep-{number}") for number in range(count)]
+
+    def _schedule(self, name: str) -> Schedule:
+        def act() -> int:
+            self.begun.append(name)
+            assert self.go_on.wait(60)
+            return 0
+
+        return Schedule(name=name, every=timedelta(microseconds=1), act=act)
+
+
+def test_sweeps_that_hang_take_no_jobs_place(core: Core, serve: Callable[[Worker], threading.Event]) -> None:
+    slow, work = Slow(3), Work(core)
+    serve(worker_of(core, work, schedules=slow.schedules))
+    wait_until(lambda: len(slow.begun) == 2, "all that may sweep at once do")
+
+    for number in (1, 2, 3):
+        enqueue(core, number)
+        wait_until(lambda count=number: len(work.done) == count, "the job is done")  # type: ignore[misc]  # bound
+        core.clock.advance(timedelta(seconds=1))
+
+    assert sorted(slow.begun) == ["sweep-0", "sweep-1"]
+    slow.go_on.set()
+
+
+def test_a_sweep_that_has_not_begun_when_the_worker_stops_never_does(
+    core: Core, serve: Callable[[Worker], threading.Event]
+) -> None:
+    begun = threading.Event()
+
+    def listen(_: Job) -> None:
+        begun.set()
+        assert core.interrupt.wait(60)
+        raise AttemptInterruptedError
+
+    slow = Slow(4)
+    enqueue(core)
+    stop = serve(worker_of(core, Work(core, listen), schedules=slow.schedules, patience=Patience(to_end=0)))
+    wait_until(lambda: len(slow.begun) == 2 and begun.is_set(), "all that may sweep at once do")
+
+    stop.set()
+    assert core.interrupt.wait(60)  # the worker is past its sweeps
+    slow.go_on.set()
+    wait_until(lambda: _ready(core), "the job is handed back")
+
+    assert sorted(slow.begun) == ["sweep-0", "sweep-1"]

@@ -191,6 +191,7 @@ def test_a_model_without_a_runner_fails_the_run(core: Core) -> None:
     core.worker.drain()
 
     assert_failed_with_the_money_back(core, acme, run, "no runner named nobody")
+    assert core.runs.get(acme, run.id).fault is RunFault.SERVER
 
 
 @pytest.mark.parametrize("output", [{"n": float("nan")}, [float("inf")], {1, 2}, b"bytes", {"path": object()}])
@@ -351,6 +352,76 @@ def test_a_model_that_is_stopped_by_its_time_limit_has_failed(sqlite_url: str, t
 
         assert_failed_with_the_money_back(core, acme, run, "the run took longer than")
         assert core.runs.get(acme, run.id).fault is RunFault.SERVER
+
+
+# --- stops
+
+
+def test_any_number_of_planned_stops_costs_a_run_nothing(core: Core) -> None:
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        if context.cancelled():
+            raise RunCancelledError
+        return {"n": 1}
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    run = core.submit(acme)
+    core.interrupt.set()
+    for _ in range(MAX_ATTEMPTS + 1):
+        core.worker.drain()
+        assert core.runs.get(acme, run.id).state is RunState.RUNNING
+        core.clock.advance(LATER)
+
+    core.interrupt.clear()
+    core.worker.drain()
+
+    assert core.runs.get(acme, run.id).state is RunState.SUCCEEDED
+    assert kinds(core, acme) == ["credit", "hold", "settle"]
+
+
+def test_a_wish_to_cancel_counts_more_than_a_stop(core: Core) -> None:
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        core.runs.cancel(acme, run.id)
+        core.interrupt.set()
+        assert context.cancelled()
+        raise RunCancelledError
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    run = core.submit(acme)
+
+    core.worker.drain()
+
+    assert core.runs.get(acme, run.id).state is RunState.CANCELLED
+
+
+# --- what a failed attempt leaves behind
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_outputs_of_an_attempt_that_could_not_store_all_are_removed(core: Core, which: int) -> None:
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        return [picture(context, name=f"{number}.png") for number in range(3)]
+
+    puts = [0]
+
+    def put() -> None:
+        puts[0] += 1
+        if puts[0] == which:
+            raise ObjectStoreUnavailable("the object store does not answer")
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    run = core.submit(acme)
+    core.objects.before["put"] = put
+
+    assert core.worker.drain() == 1
+    assert core.keys() == []
+
+    core.clock.advance(LATER)
+    core.worker.drain()
+    assert core.runs.get(acme, run.id).state is RunState.SUCCEEDED
+    assert len(core.keys("assets/")) == 3
 
 
 # --- crashes and lost leases
@@ -515,6 +586,20 @@ def test_an_input_whose_bytes_are_lost_fails_the_run(core: Core) -> None:
     core.worker.drain()
 
     assert_failed_with_the_money_back(core, acme, run, "photo.png is gone")
+    assert core.runs.get(acme, run.id).fault is RunFault.SERVER
+
+
+def test_an_input_whose_row_is_lost_fails_the_run(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+    run = core.submit(acme, image=spelled(asset))
+    with core.database.write() as tx:
+        tx.asset_sweeps.remove([asset.id])
+
+    core.worker.drain()
+
+    assert_failed_with_the_money_back(core, acme, run, "the input file of image is gone")
+    assert core.runs.get(acme, run.id).fault is RunFault.SERVER
 
 
 # --- what a model says

@@ -360,10 +360,6 @@ class RunnerFailed(PenstockError):
 
     code = "runner_failed"
 
-    def __init__(self, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-
 
 class InternalError(PenstockError):
     """A fault of ours. The message says nothing of the inside (S30)."""

@@ -166,6 +166,8 @@ def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
         raise FileSizeMismatch(declared=upload.declared_size or 0, actual=size)
     found = sniff(head)
     if upload.type_policy is TypePolicy.REFUSE and contradicts(upload.declared_type, found):
+        if not size:
+            raise FileTooSmall(limit=1, actual=0)
         raise FileTypeMismatch(declared=upload.declared_type, found=found or OCTET_STREAM)
     counts = type_that_counts(upload.declared_type, found)
     recorded = upload.type_policy is TypePolicy.RECORD and not says_nothing(upload.declared_type)

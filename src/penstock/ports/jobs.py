@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from penstock.domain.jobs import Job
 
 
+class AttemptInterruptedError(Exception):
+    """The attempt was stopped from outside, for no reason of the job's own: it is to be made again."""
+
+
 class JobQueue(Protocol):
     """The worker's side of the queue. Each call is a transaction of its own. All may raise `DatabaseUnavailable`."""
 

@@ -40,6 +40,10 @@ class RunCancelledError(Exception):
     """Raised by a runner that stopped because `context.cancelled()` became true."""
 
 
+class RunImpossibleError(Exception):
+    """The server cannot carry the run out, whatever the model could do; the message is fit for the caller."""
+
+
 class RunContext(Protocol):
     """The runner's window to the rest: files, progress, logs, cancellation. Valid during one attempt only."""
 
@@ -49,7 +53,10 @@ class RunContext(Protocol):
         ...
 
     def fetch(self, file: FileInput) -> Path:
-        """Bring a file's bytes into `workdir` and return its path (repeatable). Raises `ObjectStoreUnavailable`."""
+        """Bring a file's bytes into `workdir` and return its path (repeatable).
+
+        Raises `ObjectStoreUnavailable`, and `RunImpossibleError` when they are gone.
+        """
         ...
 
     def url(self, file: FileInput) -> str:
@@ -65,7 +72,7 @@ class RunContext(Protocol):
         ...
 
     def cancelled(self) -> bool:
-        """Whether somebody asked to cancel. Cheap; may be called often."""
+        """Whether to stop: somebody asked to cancel, the time is up, or the server ends. Cheap; may be called often."""
         ...
 
 
@@ -75,7 +82,7 @@ class Runner(Protocol):
     def run(self, model: str, inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
         """Run `model` (the runner's own name for it) and return its output, or raise.
 
-        Raises `RunnerFailed` (domain; message fit for the caller), `RunCancelledError`, or `Unavailable`, on which the
-        run is tried again later.
+        Raises `RunnerFailed` (domain; message fit for the caller), `RunCancelledError`, or `Unavailable` or
+        `AttemptInterruptedError` (ports.jobs), on which the run is tried again later.
         """
         ...

@@ -13,6 +13,7 @@ from penstock.domain.errors import (
     FileTooLarge,
     FileTypeRefused,
     ReferenceInvalid,
+    Unavailable,
     UploadNotFound,
 )
 from penstock.domain.filenames import url_slug
@@ -138,7 +139,12 @@ class References:
         _require_kind(kind_of(content_type), content_type, accepts)
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
-        info = self._objects.put(f"assets/{asset_id}", inline.data, size=len(inline.data), content_type=content_type)
+        key = f"assets/{asset_id}"
+        try:
+            info = self._objects.put(key, inline.data, size=len(inline.data), content_type=content_type)
+        except Unavailable:
+            self._drop(key)  # it may be there all the same
+            raise
         name = url_slug(f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}")
         asset = Asset(
             id=asset_id,
@@ -156,9 +162,20 @@ class References:
             created_at=now,
             expires_at=now + self._inline_lifetime,
         )
-        with self._database.write() as tx:
-            tx.assets.add(asset)
+        committing = False
+        try:
+            with self._database.write() as tx:
+                tx.assets.add(asset)
+                committing = True
+        except Unavailable:
+            if not committing:  # a commit that failed may have happened (P6)
+                self._drop(asset.object_key)
+            raise
         return asset
+
+    def _drop(self, key: str) -> None:
+        with contextlib.suppress(Unavailable):
+            self._objects.delete([key])
 
 
 def _require_kind(kind: Kind, content_type: str, accepts: tuple[str, ...]) -> None:

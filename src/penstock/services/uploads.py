@@ -6,6 +6,7 @@ presigned for writing), then one transaction. Nothing is believed that was not l
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from penstock.domain.errors import (
     FileNotStored,
     InputError,
     ObjectStoreUnavailable,
+    Unavailable,
     UploadNotCompletable,
 )
 from penstock.domain.events import EventKind
@@ -296,15 +298,23 @@ class Uploads:
         )
         stored = rules.admitted(upload, asset_id=asset.id)
         final = rules.settled(stored) if sha256 is not None else stored
-        with self._database.write() as tx:
-            won = tx.uploads.replace(final, was=UploadState.PENDING)
-            if won:
-                tx.assets.add(asset)
-                self._tell(tx, upload, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
-                if sha256 is None:
-                    self._enqueue_intake(tx, asset)
-                else:
-                    self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
+        committing = False
+        try:
+            with self._database.write() as tx:
+                won = tx.uploads.replace(final, was=UploadState.PENDING)
+                if won:
+                    tx.assets.add(asset)
+                    self._tell(tx, upload, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
+                    if sha256 is None:
+                        self._enqueue_intake(tx, asset)
+                    else:
+                        self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
+                committing = True
+        except Unavailable:
+            if not committing:  # a commit that failed may have happened (P6)
+                with contextlib.suppress(Unavailable):
+                    self._objects.delete([final_key])
+            raise
         if not won:
             self._objects.delete([final_key])
             return self._asset_of(self.get(upload.account_id, upload.id))

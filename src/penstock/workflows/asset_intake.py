@@ -11,9 +11,12 @@ from penstock.domain.errors import AssetNotFound
 from penstock.domain.events import EventKind
 from penstock.domain.ids import AccountId, AssetId
 from penstock.domain.uploads import UploadState
+from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
 
 if TYPE_CHECKING:
+    import threading
+
     from penstock.domain.assets import Asset
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock
@@ -26,10 +29,11 @@ _MEASURED = "measured"
 class AssetIntake:
     """The flow of kind `asset_intake`; payload `{asset_id}`."""
 
-    def __init__(self, database: Database, objects: ObjectStore, *, clock: Clock) -> None:
+    def __init__(self, database: Database, objects: ObjectStore, *, clock: Clock, interrupt: threading.Event) -> None:
         self._database = database
         self._objects = objects
         self._clock = clock
+        self._interrupt = interrupt
 
     def run(self, job: Job) -> None:
         """Measure, then settle. An asset that is gone ends the job quietly."""
@@ -51,6 +55,8 @@ class AssetIntake:
         digest = hashlib.sha256()
         for chunk in self._objects.read(asset.object_key):
             digest.update(chunk)
+            if self._interrupt.is_set():
+                raise AttemptInterruptedError
         with self._database.write() as tx:
             return tx.fenced.checkpoint(job, _MEASURED, {"sha256": digest.hexdigest()})
 

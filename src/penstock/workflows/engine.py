@@ -2,12 +2,13 @@
 
 A flow finishes its own job inside the transaction of its last effect. Whatever it raises is a retry or, after too many,
 an end that the flow itself gives its subject (`give_up`) before the job is parked. A lost lease is silent: the work is
-another's.
+another's. An attempt that a planned stop interrupts is no failure: it hands its job back.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from penstock.domain.errors import PenstockError, Unavailable
 from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS, retry_delay
 from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import AttemptInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,13 +33,18 @@ _MAX_OUTAGES = 240
 """Attempts that met an outage of something behind them: not the job's fault, so it gets an hour."""
 _OUTAGE_DELAY = timedelta(seconds=15)
 """The longest pause between looks whether an outage is over: nobody shall wait long for what works again."""
+_SWEEPERS = 2
+"""Threads for schedules: one that hangs shall not keep all others waiting, and none may take a job's place."""
 
 
 class Flow(Protocol):
     """One kind of durable work."""
 
     def run(self, job: Job) -> None:
-        """Go on from the job's last checkpoint to its end, finishing the job included. Every step may run twice."""
+        """Go on from the job's last checkpoint to its end, finishing the job included. Every step may run twice.
+
+        Raises `AttemptInterruptedError` once the worker's `interrupt` is set and there is much left to do.
+        """
         ...
 
     def give_up(self, job: Job, reason: str) -> None:
@@ -54,8 +61,19 @@ class Schedule:
     act: Callable[[], int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Of a worker that stops, in seconds: for attempts to end by themselves, and then, interrupted, to let go.
+
+    Both together are less than a supervisor waits before it kills.
+    """
+
+    to_end: float = 6.0
+    to_let_go: float = 3.0
+
+
 class Worker:
-    """Runs flows until told to stop."""
+    """Runs flows until told to stop. It sets `interrupt` when attempts shall no longer go on."""
 
     def __init__(  # noqa: PLR0913 - the parts it works with
         self,
@@ -70,6 +88,8 @@ class Worker:
         log: Log,
         owner: str,
         concurrency: int,
+        interrupt: threading.Event,
+        patience: Patience | None = None,
     ) -> None:
         self._database = database
         self._queue = queue
@@ -81,25 +101,33 @@ class Worker:
         self._log = log
         self._owner = owner
         self._concurrency = concurrency
+        self._interrupt = interrupt
+        self._patience = patience or Patience()
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
+        self._acting: set[str] = set()
         self._freed = threading.Event()
 
     def serve(self, stop: threading.Event, *, ready: Callable[[], None]) -> None:
-        """Work until `stop` is set, then let what is running finish its attempt. Blocks."""
+        """Work until `stop` is set; then let what is running end, or hand it back without a failure. Blocks."""
         heartbeat_stop = threading.Event()
         heartbeat = threading.Thread(target=self._keep_leases, args=(heartbeat_stop,), name="heartbeat", daemon=True)
         heartbeat.start()
         changes = self._open_changes()
         ready()
         try:
-            with ThreadPoolExecutor(self._concurrency, thread_name_prefix="job") as pool:
-                while not stop.is_set():
-                    try:
-                        self._round(pool, changes, stop)
-                    except PenstockError as error:
-                        self._log("worker.failed", error=error.code)
-                        stop.wait(_IDLE_WAIT.total_seconds())
+            jobs = ThreadPoolExecutor(self._concurrency, thread_name_prefix="job")
+            sweeps = ThreadPoolExecutor(_SWEEPERS, thread_name_prefix="sweep")
+            while not stop.is_set():
+                try:
+                    self._round(jobs, sweeps, changes, stop)
+                except PenstockError as error:
+                    self._log("worker.failed", error=error.code)
+                    stop.wait(_IDLE_WAIT.total_seconds())
+            sweeps.shutdown(wait=False, cancel_futures=True)
+            stuck = self._let_go()
+            jobs.shutdown(wait=not stuck)
+            sweeps.shutdown(wait=not stuck)
         finally:
             heartbeat_stop.set()
             heartbeat.join()
@@ -114,11 +142,16 @@ class Worker:
             self._execute(jobs[0])
         return limit
 
-    def _round(self, pool: ThreadPoolExecutor, changes: Changes, stop: threading.Event) -> None:
+    def _round(
+        self, pool: ThreadPoolExecutor, sweeps: ThreadPoolExecutor, changes: Changes, stop: threading.Event
+    ) -> None:
         self._freed.clear()
         for schedule in self._schedules:
-            if self._queue.claim_schedule(schedule.name, every=schedule.every, now=self._clock.now()):
-                pool.submit(self._act, schedule)
+            if schedule.name not in self._acting and self._queue.claim_schedule(
+                schedule.name, every=schedule.every, now=self._clock.now()
+            ):
+                self._acting.add(schedule.name)
+                sweeps.submit(self._act, schedule)
         free = self._concurrency - len(self._running)
         jobs = self._claim(free) if free > 0 else ()
         for job in jobs:
@@ -142,12 +175,38 @@ class Worker:
         if wait > timedelta(0) and not stop.is_set():
             changes.wait(wait)
 
+    def _let_go(self) -> bool:
+        """End, or interrupt, what is running; in the end hand back the jobs of those that do not listen, and tell."""
+        if self._is_idle(within=self._patience.to_end):
+            return False
+        self._interrupt.set()
+        if self._is_idle(within=self._patience.to_let_go):
+            return False
+        with self._lock:
+            jobs = list(self._running.values())
+        for job in jobs:
+            self._failed(job, AttemptInterruptedError())
+        return True
+
+    def _is_idle(self, *, within: float) -> bool:
+        deadline = time.monotonic() + within
+        while self._running:
+            self._freed.clear()
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._running:
+                self._freed.wait(left)
+        return True
+
     def _act(self, schedule: Schedule) -> None:
         try:
             count = schedule.act()
         except Exception as error:  # noqa: BLE001 - nobody looks at this thread's result; the next turn tries again
             self._log("worker.failed", error=_name(error))
             return
+        finally:
+            self._acting.discard(schedule.name)
         if count:
             self._log("sweep.removed", what=schedule.name, count=count)
 
@@ -168,8 +227,10 @@ class Worker:
 
     def _failed(self, job: Job, error: Exception) -> None:
         reason = error.message if isinstance(error, PenstockError) else f"internal error ({type(error).__name__})"
+        if isinstance(error, AttemptInterruptedError):
+            reason = "interrupted by a stop of the server"
         try:
-            if isinstance(error, Unavailable):
+            if isinstance(error, Unavailable | AttemptInterruptedError):
                 self._postpone(job, reason)
             else:
                 self._retry(job, reason)

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
 from penstock.domain.assets import Asset
-from penstock.domain.errors import ObjectStoreUnavailable, RunnerFailed, RunNotFound
+from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
 from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
-from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
+from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
 from penstock.services.identity import new_media_key
 from penstock.services.runs import end_money_and_leases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock, Entropy
@@ -72,6 +72,7 @@ class RunFlow:
         clock: Clock,
         entropy: Entropy,
         log: Log,
+        interrupt: threading.Event,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -81,6 +82,7 @@ class RunFlow:
         self._clock = clock
         self._entropy = entropy
         self._log = log
+        self._interrupt = interrupt
 
     def run(self, job: Job) -> None:
         """One attempt. Ends the run, or raises so that it is tried again."""
@@ -143,9 +145,10 @@ class RunFlow:
             self._end_cancelled(job, run, context)
             return
         except RunnerFailed as error:
-            context.close()
-            ended = rules.failed(run, error=error.message, now=self._clock.now())
-            self._end(job, ended, EventKind.RUN_FAILED, {"error": error.message})
+            self._end_failed(job, run, context, error.message, RunFault.MODEL)
+            return
+        except RunImpossibleError as error:
+            self._end_failed(job, run, context, str(error), RunFault.SERVER)
             return
         finally:
             context.close()
@@ -155,17 +158,22 @@ class RunFlow:
     def _runner(self, run: Run) -> Runner:
         runner = self._runners.get(run.runner)
         if runner is None:
-            raise RunnerFailed(f"no runner named {run.runner} is configured for this model")
+            raise RunImpossibleError(f"no runner named {run.runner} is configured for this model")
         return runner
 
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
-        now = self._clock.now()
         if context.timed_out():
             message = f"the run took longer than {self._limits.timeout.total_seconds():.0f} s"
-            ended = rules.failed(run, error=message, now=now, fault=RunFault.SERVER)
-            self._end(job, ended, EventKind.RUN_FAILED, {"error": message})
+            self._end_failed(job, run, context, message, RunFault.SERVER)
+        elif self._interrupt.is_set() and not self.cancel_wanted(run):
+            raise AttemptInterruptedError
         else:
-            self._end(job, rules.cancelled(run, now=now), EventKind.RUN_CANCELLED, {})
+            self._end(job, rules.cancelled(run, now=self._clock.now()), EventKind.RUN_CANCELLED, {})
+
+    def _end_failed(self, job: Job, run: Run, context: _Context, message: str, fault: RunFault) -> None:
+        context.close()
+        ended = rules.failed(run, error=message, now=self._clock.now(), fault=fault)
+        self._end(job, ended, EventKind.RUN_FAILED, {"error": message})
 
     def _inputs(self, run: Run, context: _Context) -> dict[str, JsonLike]:
         with self._database.read() as tx:
@@ -176,7 +184,7 @@ class RunFlow:
             asset = leased.get(asset_id)
             if asset is None:
                 msg = f"the input file of {name} is gone"
-                raise RunnerFailed(msg)
+                raise RunImpossibleError(msg)
             inputs[name] = FileInput(
                 asset_id=asset.id, name=asset.name, content_type=asset.content_type, size=asset.size
             )
@@ -199,20 +207,23 @@ class RunFlow:
                 return value
             raise RunnerFailed(f"the model returned a value that is not JSON: {type(value).__name__}")
 
-        return store(output), made
+        try:
+            return store(output), made
+        except Exception:
+            # Of the one whose storing failed nothing is certain.
+            self._discard(_output_key(job, run, index) for index in range(len(made) + 1))
+            raise
 
     def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
-        """The asset's id follows from run and place, so a repeated attempt makes the same; its key from the attempt."""
-        asset_id = AssetId(uuid4_text(hashlib.sha256(f"{run.id}/{index}".encode()).digest()[:16]))
         with file.path.open("rb") as source:
             found = sniff(source.read(SNIFF_BYTES))
         content_type = found if found is not None and found != "text/plain" else file.content_type
         info = self._objects.put(
-            f"assets/{asset_id}-{job.attempt}", file.path, size=file.path.stat().st_size, content_type=content_type
+            _output_key(job, run, index), file.path, size=file.path.stat().st_size, content_type=content_type
         )
         name = clean_filename(file.name)
         return Asset(
-            id=asset_id,
+            id=_output_id(run, index),
             account_id=run.account_id,
             upload_id=None,
             run_id=run.id,
@@ -231,6 +242,8 @@ class RunFlow:
     def _end(
         self, job: Job, ended: Run, kind: EventKind, data: Mapping[str, object], *, made: list[Asset] | None = None
     ) -> None:
+        keys = [asset.object_key for asset in made or ()]
+        committing = False
         try:
             with self._database.write() as tx:
                 written = self._write_end(tx, ended, kind, data, was=RunState.RUNNING)
@@ -238,11 +251,13 @@ class RunFlow:
                     for asset in made or ():
                         tx.assets.add(asset)
                 tx.fenced.finish(job)
-        except LeaseLostError:
-            self._discard(made)
+                committing = True
+        except Exception:
+            if not committing:  # a commit that failed may have happened (P6)
+                self._discard(keys)
             raise
         if not written:
-            self._discard(made)
+            self._discard(keys)
             return
         seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
         self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
@@ -258,10 +273,10 @@ class RunFlow:
         tx.events.add(ended.account_id, ended.id, kind, data, now=now)
         return True
 
-    def _discard(self, made: list[Asset] | None) -> None:
-        """Remove the outputs of an attempt that came too late; their keys are its own."""
-        with contextlib.suppress(ObjectStoreUnavailable):
-            self._objects.delete(asset.object_key for asset in made or ())
+    def _discard(self, keys: Iterable[str]) -> None:
+        """Remove the outputs of an attempt that comes to nothing; their keys are its own."""
+        with contextlib.suppress(Unavailable):
+            self._objects.delete(keys)
 
     def tell(self, job: Job, run: Run, kind: EventKind, data: Mapping[str, object]) -> None:
         """Add an event of a running run; dropped when the run has ended meanwhile. Raises `LeaseLostError`."""
@@ -270,13 +285,17 @@ class RunFlow:
                 tx.fenced.checkpoint(job, _STARTED, {})  # a late attempt does not speak for its successor (F25)
                 tx.events.add(run.account_id, run.id, kind, data, now=self._clock.now())
 
+    def interrupted(self) -> bool:
+        """Whether the server ends and attempts shall not go on."""
+        return self._interrupt.is_set()
+
     def cancel_wanted(self, run: Run) -> bool:
         """Whether the run's owner asked to cancel."""
         with self._database.read() as tx:
             return tx.runs.cancel_requested(run.id)
 
     def fetch(self, asset: Asset, target: Path) -> None:
-        """Bring an asset's bytes into a file. Raises `RunnerFailed` when they are gone."""
+        """Bring an asset's bytes into a file. Raises `RunImpossibleError` when they are gone."""
         partial = target.with_name(target.name + ".part")
         try:
             with partial.open("wb") as sink:
@@ -284,7 +303,7 @@ class RunFlow:
                     sink.write(chunk)
         except ObjectNotFoundError:
             msg = f"the input file {asset.name} is gone"
-            raise RunnerFailed(msg) from None
+            raise RunImpossibleError(msg) from None
         partial.replace(target)
 
     def signed_get(self, asset: Asset) -> str:
@@ -349,7 +368,7 @@ class _Context:
         if now >= self._next_look and not self._cancelled:
             self._next_look = now + _CANCEL_LOOK_SECONDS
             self._cancelled = self._flow.cancel_wanted(self._run)
-        return self._cancelled or self.timed_out()
+        return self._cancelled or self.timed_out() or self._flow.interrupted()
 
     def timed_out(self) -> bool:
         """Whether the attempt has used up its time."""
@@ -364,6 +383,15 @@ class _Context:
 
     def _tell(self, kind: EventKind, data: Mapping[str, object]) -> None:
         self._flow.tell(self._job, self._run, kind, data)
+
+
+def _output_id(run: Run, index: int) -> AssetId:
+    """Follows from the run and the file's place in its output, so that a repeated attempt makes the same."""
+    return AssetId(uuid4_text(hashlib.sha256(f"{run.id}/{index}".encode()).digest()[:16]))
+
+
+def _output_key(job: Job, run: Run, index: int) -> str:
+    return f"assets/{_output_id(run, index)}-{job.attempt}"
 
 
 def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tools.reference import openapi, operations
+
+if TYPE_CHECKING:
+    from tests.support.native import Native
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +42,9 @@ def test_errors_are_announced_under_their_media_type(document: dict[str, Any]) -
     for _, _, operation in operations(document):
         for statuses in ("4XX", "5XX"):
             assert set(operation["responses"][statuses]["content"]) == {"application/problem+json"}
+
+
+def test_the_server_stands_in_it_once(alice: Native) -> None:
+    served = alice.get("/openapi.json").must(200)
+
+    assert [server["url"] for server in served["servers"]] == [f"{alice.url}/v1"]

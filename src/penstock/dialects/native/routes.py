@@ -71,6 +71,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
         title="Penstock",
         version="1",
         servers=[{"url": base_url}],
+        root_path_in_servers=False,
         openapi_url="/openapi.json",
         responses=_PROBLEMS,
     )

@@ -19,6 +19,7 @@ from PIL import Image
 
 from penstock.adapters.runners.builtin import BuiltinRunner, Limits
 from penstock.domain.errors import RunnerFailed
+from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.runners import OutputFile, RunCancelledError
 from penstock.telemetry import Log
 
@@ -143,7 +144,6 @@ def test_what_is_no_picture_is_refused_in_words_for_the_caller(
     with pytest.raises(RunnerFailed, match=message) as failure:
         runner.run("remove-background", {"image": bench.file(path)}, bench)
 
-    assert not failure.value.retryable
     assert str(tmp_path) not in failure.value.message
 
 
@@ -252,9 +252,17 @@ def test_a_child_that_dies_fails_the_run_and_the_next_run_works(
         runner.run("remove-background", {"image": bench.file(cat)}, bench)
 
     assert f"exit code {-sent}" in str(failure.value.__cause__)
-    assert not failure.value.retryable
     bench.on_progress = lambda: None
     assert run(runner, "remove-background", bench, {"image": bench.file(cat)}).path.exists()
+
+
+def test_a_child_that_is_stopped_together_with_the_server_is_no_failure_of_its_model(
+    runner: BuiltinRunner, bench: Workbench, cat: Path
+) -> None:
+    bench.on_progress = lambda: os.kill(child_of_this_process(), signal.SIGTERM)
+
+    with pytest.raises(AttemptInterruptedError):
+        runner.run("remove-background", {"image": bench.file(cat)}, bench)
 
 
 def test_a_picture_that_needs_too_much_memory_fails_the_run(bench: Workbench, tmp_path: Path) -> None:

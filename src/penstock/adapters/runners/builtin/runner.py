@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from penstock.adapters.runners.builtin.confinement import Limits
 from penstock.domain.errors import RunnerFailed
+from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class BuiltinRunner:
         """The output `{"image": OutputFile}`.
 
         Raises `RunnerFailed` (the input is unusable, the child crashed, or a limit was reached; the operator's details
-        are its cause), `RunCancelledError`, and what `context.fetch` raises.
+        are its cause), `RunCancelledError`, `AttemptInterruptedError`, and what `context.fetch` raises.
         """
         if context.cancelled():
             raise RunCancelledError
@@ -196,8 +197,10 @@ def _output(path: Path, message: Mapping[str, object]) -> OutputFile:
     return OutputFile(path=path, name=f"{title}.{extension}", content_type=content_type)
 
 
-def _ended(child: subprocess.Popen[bytes], workdir: Path) -> RunnerFailed:
+def _ended(child: subprocess.Popen[bytes], workdir: Path) -> RunnerFailed | AttemptInterruptedError:
     code = child.wait()
+    if code == -signal.SIGTERM:  # whoever stops the server may tell all its processes at once
+        return AttemptInterruptedError()
     message = _BROKEN
     if code == -signal.SIGXCPU:
         message = "the run needed more computing time than it may use"
