@@ -81,6 +81,7 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
             reserve_bytes=settings.store_reserve_bytes,
         ),
         encryption_key_file=settings.store_encryption_key_file,
+        processes=settings.store_processes,
         metrics_host=settings.store_metrics_host,
         metrics_port=settings.store_metrics_port,
     )

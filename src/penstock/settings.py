@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         default=None,
         description="File (0600) of the key that encrypts what the embedded store keeps; empty: it is not encrypted.",
     )
+    store_processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes of the embedded store, to use several cores; each further one takes 40 MB of memory.",
+    )
     store_metrics_port: int | None = Field(
         default=None,
         ge=0,

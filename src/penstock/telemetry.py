@@ -32,6 +32,7 @@ EVENTS: Mapping[str, str] = {
     "store.unreadable": "an object could not be read as it was written (path, request_id); `penstock fsck` tells more",
     "store.degraded": "the store refuses writes (reason)",
     "store.failed": "an object request failed inside; `error` is the exception's type, `where` the line that raised it",
+    "store.process_died": "one of several processes of the store ended and is replaced (number, code)",
     "store.recovered": "the store takes writes again",
     "store.swept": "leftovers of writes that did not end were removed (files)",
     "upload.admitted": "bytes became an asset (upload_id, asset_id, size, content_type)",

@@ -41,6 +41,7 @@ def main() -> int:
             reserve_bytes=options.reserve_bytes,
         ),
         encryption_key_file=options.encryption_key_file,
+        processes=options.processes,
         metrics_host=options.metrics_host,
         metrics_port=options.metrics_port,
     )
@@ -83,6 +84,7 @@ def _options() -> argparse.Namespace:
         "--reserve-bytes", type=int, default=usual.reserve_bytes, help="free space that uploads leave alone"
     )
     parser.add_argument("--encryption-key-file", type=Path, help="0600 file of the key that encrypts what is stored")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="serve with so many; default: 1")
     parser.add_argument("--metrics-port", type=int, help="serve Prometheus metrics on this port; 0: any free port")
     parser.add_argument("--metrics-host", default="127.0.0.1", help="address of the metrics alone")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")

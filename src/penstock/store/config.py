@@ -61,6 +61,8 @@ class StoreConfig:
     limits: Limits = field(default_factory=Limits)
     encryption_key_file: Path | None = None
     """The master key of an encrypted store (`encryption`); None: what is new is stored as it comes."""
+    processes: int = 1
+    """How many serve the directory together; each has these limits for itself."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None
     """Port of the admin listener, 0: any free one; None: metrics are counted and not served."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 from penstock.store.record import SealedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from penstock.store.changes import SharedChanges
     from penstock.store.record import Seal
 
     _Row = tuple[str, str, str, int, str | bytes, int, int, int]
@@ -55,20 +57,25 @@ class KeyIndex:
     With `seal`, ETags are encrypted from now on: blobs, where others are texts.
 
     Changes are gathered and written together: before every look at the index, and when `flush` is called. A change
-    that could not be written stays gathered.
+    that could not be written stays gathered. With `changes` they are gathered where other processes see them, too.
     """
 
-    def __init__(self, path: Path, seal: Seal | None = None) -> None:
+    def __init__(self, path: Path, seal: Seal | None = None, changes: SharedChanges | None = None) -> None:
         self._seal = seal
         self._lock = threading.Lock()
         self._pending: dict[str, Entry | None] = {}
-        self._db = _open(path)
+        self._changes = changes
+        self._gathered = 0
+        # Of several processes none may replace a file that the others have open.
+        self._db = _open(path) if changes is None else _prepared(path)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.flush()
         with self._lock:
             self._db.close()
+            if self._changes is not None:
+                self._changes.close()
 
     def put(self, entry: Entry) -> None:
         self._gather(entry.name, entry)
@@ -110,9 +117,14 @@ class KeyIndex:
             return db.execute("SELECT 1 FROM entry WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
 
     def _gather(self, name: str, entry: Entry | None) -> None:
-        with self._lock:
-            self._pending[name] = entry
-            full = len(self._pending) >= _MOST_PENDING
+        if self._changes is None:
+            with self._lock:
+                self._pending[name] = entry
+                full = len(self._pending) >= _MOST_PENDING
+        else:
+            self._changes.append(_line(name, entry))
+            self._gathered += 1
+            full = self._gathered >= _MOST_PENDING
         if full:
             # What cannot be written now stays gathered; whoever flushes every second hears of it. The object that is
             # being published must not fail for the sake of a cache.
@@ -127,10 +139,29 @@ class KeyIndex:
                 if self._pending:
                     _write(self._db, self._pending, self._seal)
                     self._pending.clear()
+                if self._changes is not None:
+                    self._gathered = 0
+                    with self._changes.unread() as lines:
+                        if lines:
+                            _write(self._db, _from_lines(lines), self._seal)
                 yield self._db
             except sqlite3.Error as error:
                 full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
                 raise OSError(errno.ENOSPC if full else errno.EIO, "the index of keys cannot be used") from error
+
+
+def _line(name: str, entry: Entry | None) -> bytes:
+    return json.dumps((name,) if entry is None else _row(entry, None)).encode() + b"\n"
+
+
+def _from_lines(lines: Iterable[bytes]) -> dict[str, Entry | None]:
+    """The last change of each name. A line that was not written whole was not acknowledged either."""
+    changes: dict[str, Entry | None] = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            row = json.loads(line)
+            changes[row[0]] = _entry(row, None) if len(row) > 1 else None
+    return changes
 
 
 def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None], seal: Seal | None) -> None:

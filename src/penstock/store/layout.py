@@ -49,9 +49,10 @@ def shard_of(name: str) -> str:
 
 
 class Layout:
-    """The paths of one data directory."""
+    """The paths of one data directory. `writer` tells the temporary files of one process from those of another."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, writer: str = "") -> None:
+        self.writer = writer
         self.root = str(root)
         self.temporary = str(root / "tmp")
         self.buckets = str(root / "buckets")
@@ -83,7 +84,7 @@ class Layout:
 
     def new_temporary(self) -> str:
         """The path of a file that nobody has yet."""
-        return f"{self.temporary}/{secrets.token_hex(16)}"
+        return f"{self.temporary}/{self.writer}{secrets.token_hex(16)}"
 
     def bucket(self, bucket: str) -> str:
         """The file that says that a bucket exists."""

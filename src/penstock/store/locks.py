@@ -52,11 +52,11 @@ class ShardLocks:
             if self._fd is None:
                 yield
                 return
-            _take(self._fd, 0, len(SHARDS))
+            take(self._fd, 0, len(SHARDS))
             try:
                 yield
             finally:
-                _free(self._fd, 0, len(SHARDS))
+                free(self._fd, 0, len(SHARDS))
 
     def close(self) -> None:
         """Nobody may hold a lock any more."""
@@ -77,21 +77,23 @@ class _Both:
     def __enter__(self) -> None:
         self._lock.acquire()
         try:
-            _take(self._fd, self._place, 1)
+            take(self._fd, self._place, 1)
         except BaseException:
             self._lock.release()
             raise
 
     def __exit__(self, *_: object) -> None:
         try:
-            _free(self._fd, self._place, 1)
+            free(self._fd, self._place, 1)
         finally:
             self._lock.release()
 
 
-def _take(fd: int, start: int, count: int) -> None:
+def take(fd: int, start: int, count: int) -> None:
+    """Lock bytes of a file for one opening of it; waits for whoever holds one of them. Raises `OSError`."""
     fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, start, count, 0))
 
 
-def _free(fd: int, start: int, count: int) -> None:
+def free(fd: int, start: int, count: int) -> None:
+    """Give such a lock back."""
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, start, count, 0))

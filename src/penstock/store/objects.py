@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from penstock.store.bucket_settings import BucketSettings, SettingsFiles
+from penstock.store.changes import SharedChanges
 from penstock.store.failpoints import failpoint
 from penstock.store.faults import BUCKET_NOT_EMPTY, DAMAGED, NO_SUCH_BUCKET, NO_SUCH_KEY, Refused
 from penstock.store.incoming import Incoming, write_all
@@ -48,24 +49,40 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 100
 _COPY_STEP = 1024 * 1024
+_NO_NAMES = frozenset({"", ".", ".."})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sibling:
+    """One of several processes that serve a directory together, all forked from one that has recovered it.
+
+    `changes` is the descriptor of what they tell each other (`changes.create_changes`); `heir` says that this one takes
+    the place of one that died.
+    """
+
+    number: int
+    changes: int
+    heir: bool
 
 
 class Objects:
-    """All objects of one data directory, for several threads; with `shared` locks also beside other processes."""
+    """All objects of one data directory, for several threads; as a `sibling` also beside other processes."""
 
     def __init__(
-        self, directory: Path, *, threads: HashThreads, shared: bool = False, keyring: Keyring | None = None
+        self, directory: Path, *, threads: HashThreads, sibling: Sibling | None = None, keyring: Keyring | None = None
     ) -> None:
         self._threads = threads
         self.keyring = keyring
         """What seals records and encrypts data; None when the store is not encrypted."""
-        self._layout = Layout(directory)
-        self._layout.prepare()
+        self._layout = Layout(directory, writer=f"{sibling.number}-" if sibling else "")
+        if sibling is None:
+            self._layout.prepare()
         # Whoever changes what a name stands for holds its shard's lock.
-        self._locks = ShardLocks(self._layout.locks if shared else None)
-        self._buckets = {file.name for file in os.scandir(self._layout.buckets)}
+        self._locks = ShardLocks(self._layout.locks if sibling else None)
+        self._buckets = None if sibling else {file.name for file in os.scandir(self._layout.buckets)}
         self._settings = SettingsFiles(self._layout)
-        self.index = KeyIndex(self._layout.index, keyring)
+        changes = SharedChanges(sibling.changes) if sibling else None
+        self.index = KeyIndex(self._layout.index, keyring, changes)
         self._undropped: set[str] = set()
 
     def close(self) -> None:
@@ -76,7 +93,11 @@ class Objects:
 
     def require_bucket(self, bucket: str) -> None:
         """Raises `Refused` when there is no such bucket."""
-        if bucket not in self._buckets:
+        if self._buckets is None:  # another process may have created or deleted it
+            exists = bucket not in _NO_NAMES and os.access(self._layout.bucket(bucket), os.F_OK)
+        else:
+            exists = bucket in self._buckets
+        if not exists:
             raise Refused(NO_SUCH_BUCKET)
 
     def create_bucket(self, bucket: str) -> bool:
@@ -89,7 +110,8 @@ class Objects:
             created = False
         failpoint("bucket.created")
         sync_directory(self._layout.buckets)
-        self._buckets.add(bucket)
+        if self._buckets is not None:
+            self._buckets.add(bucket)
         return created
 
     def delete_bucket(self, bucket: str) -> None:
@@ -99,7 +121,8 @@ class Objects:
             if not self.index.is_empty(bucket):
                 raise Refused(BUCKET_NOT_EMPTY)
             remove(self._layout.bucket(bucket))
-            self._buckets.remove(bucket)
+            if self._buckets is not None:
+                self._buckets.remove(bucket)
         failpoint("bucket.removed")
         sync_directory(self._layout.buckets)
 
@@ -243,8 +266,9 @@ class Objects:
     # --- recovery, before the first request
 
     def sweep(self) -> int:
-        """Remove what a dead process left half-written. Returns how many files."""
-        leftovers = [file.path for file in os.scandir(self._layout.temporary)]
+        """Remove what a dead process left half-written; a sibling, what its predecessor did. Returns how many files."""
+        mine = self._layout.writer
+        leftovers = [file.path for file in os.scandir(self._layout.temporary) if file.name.startswith(mine)]
         for path in leftovers:
             remove(path)
         return len(leftovers)
@@ -256,18 +280,24 @@ class Objects:
         """
         changed = 0
         for shard in SHARDS:
-            known = self.index.files(shard)
-            for file in os.scandir(f"{self._layout.objects}/{shard}"):
-                if "." in file.name:
-                    continue
-                stat = file.stat()
-                if known.pop(file.name, None) != (stat.st_ino, stat.st_mtime_ns):
-                    changed += 1
-                    self._index_file(file.name, stat)
-            for name in known:
-                changed += 1
-                self.index.remove(name)
+            with self._locks[shard]:
+                changed += self._reconcile(shard)
         self.index.flush()
+        return changed
+
+    def _reconcile(self, shard: str) -> int:
+        changed = 0
+        known = self.index.files(shard)
+        for file in os.scandir(f"{self._layout.objects}/{shard}"):
+            if "." in file.name:
+                continue
+            stat = file.stat()
+            if known.pop(file.name, None) != (stat.st_ino, stat.st_mtime_ns):
+                changed += 1
+                self._index_file(file.name, stat)
+        for name in known:
+            changed += 1
+            self.index.remove(name)
         return changed
 
     # --- inside

@@ -18,10 +18,12 @@ from penstock.sigv4 import Verifier
 from penstock.store.answers import refusal, render_head
 from penstock.store.attribute_routes import AttributeRoutes
 from penstock.store.bucket_routes import BucketRoutes
+from penstock.store.changes import create_changes
 from penstock.store.connection import Connection
 from penstock.store.digests import HashThreads
 from penstock.store.encryption import open_keyring
 from penstock.store.faults import SLOW_DOWN, Refused
+from penstock.store.fleet import Fleet
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
 from penstock.store.janitor import EVERY_SECONDS, Janitor
@@ -29,7 +31,7 @@ from penstock.store.metering import count_refusal, store_meters
 from penstock.store.multipart import Multipart
 from penstock.store.multipart_routes import MultipartRoutes
 from penstock.store.object_routes import ObjectRoutes
-from penstock.store.objects import Objects
+from penstock.store.objects import Objects, Sibling
 from penstock.store.reactor import READABLE, Reactor, ShuttingDown
 from penstock.store.reactor import ready as until_ready
 from penstock.store.routes import Routes
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.store.config import StoreConfig
+    from penstock.store.keyring import Keyring
     from penstock.telemetry import Meter, Meters
 
 _BACKLOG = 1024
@@ -49,6 +52,7 @@ _M_ARENA_MAX = -8
 _ARENAS = 2
 _FILES_BESIDE_CONNECTIONS = 80
 _SHORT_OF_FILES_SECONDS = 0.05
+_FLEET_SECONDS = 3.0
 _FOREVER = float("inf")
 
 
@@ -73,25 +77,62 @@ def serve(
     _claim_little_memory()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_locked(config.directory))
-        listener = stack.enter_context(_listening(config.host, config.port))
-        threads = HashThreads(os.cpu_count() or 1)
-        stack.callback(threads.close)
-        meters = store_meters()
-        meter = meters.of(0)
-        stack.enter_context(observed(lambda seconds, of: meter.observe(seconds, "penstock_store_fsync_seconds", of)))
+        # Not listening where there are several processes: it keeps the port, on which each listens for itself.
+        alone = config.processes == 1
+        listener = stack.enter_context(_bound(config.host, config.port, listening=alone, shared=not alone))
+        port = listener.getsockname()[1]
+        meters = store_meters(processes=config.processes)
         if config.metrics_port is not None:
-            admin = stack.enter_context(_listening(config.metrics_host, config.metrics_port))
+            admin = stack.enter_context(_bound(config.metrics_host, config.metrics_port))
             stack.enter_context(_serving_metrics(admin, meters, config.directory))
             log("store.metrics", host=config.metrics_host, port=admin.getsockname()[1])
         keyring = open_keyring(config.directory, config.encryption_key_file)
-        objects = Objects(config.directory, threads=threads, keyring=keyring)
+        if alone:
+            meter = meters.of(0)
+            with _opened(config, keyring, None, meter, log) as objects:
+                server = _Server(config, objects, listener=listener, meter=meter, log=log, now=now)
+                server.run(lambda: ready(port), stop)
+            return
+
+        def work(number: int, heir: bool, ready: Callable[[], None], stop: threading.Event) -> None:  # noqa: FBT001 - the fleet's order
+            sibling = Sibling(number=number, changes=changes, heir=heir)
+            meter = meters.of(number)
+            with (
+                _bound(config.host, port, shared=True) as own_listener,
+                _opened(config, keyring, sibling, meter, log) as objects,
+            ):
+                server = _Server(config, objects, listener=own_listener, meter=meter, log=log, now=now)
+                server.run(ready, stop, janitor=number == 0)
+
+        with _opened(config, keyring, None, None, log):
+            pass
+        changes = create_changes()
+        stack.callback(os.close, changes)
+        patience = config.limits.shutdown_seconds + _FLEET_SECONDS
+        Fleet(config.processes, work, patience=patience, log=log).run(lambda: ready(port), stop)
+
+
+@contextlib.contextmanager
+def _opened(
+    config: StoreConfig, keyring: Keyring | None, sibling: Sibling | None, meter: Meter | None, log: Callable[..., None]
+) -> Iterator[Objects]:
+    """The objects, with nothing left of a process that died. Without a `meter`, only to leave them in that state."""
+    with contextlib.ExitStack() as stack:
+        threads = HashThreads((os.cpu_count() or 1) if meter else 0)
+        stack.callback(threads.close)
+        if meter is not None:
+            observe = meter.observe
+            stack.enter_context(observed(lambda seconds, of: observe(seconds, "penstock_store_fsync_seconds", of)))
+        objects = Objects(config.directory, threads=threads, sibling=sibling, keyring=keyring)
         stack.callback(objects.close)
         if removed := objects.sweep():
             log("store.swept", files=removed)
-        objects.reconcile()
-        for bucket in config.buckets:
-            objects.create_bucket(bucket)
-        _Server(config, objects, listener=listener, meter=meter, log=log, now=now).run(ready, stop)
+        if sibling is None or sibling.heir:
+            objects.reconcile()
+        if sibling is None:
+            for bucket in config.buckets:
+                objects.create_bucket(bucket)
+        yield objects
 
 
 class _Server:
@@ -150,17 +191,16 @@ class _Server:
         beside = min(_FILES_BESIDE_CONNECTIONS, files // 2)
         self._most_connections = min(config.limits.connections, (files - beside) // 2)
 
-    def run(self, ready: Callable[[int], None], stop: threading.Event) -> None:
+    def run(self, ready: Callable[[], None], stop: threading.Event, *, janitor: bool = True) -> None:
         self._multipart.recover()
         self._reactor.start()
         self._reactor.spawn(self._accept(), self._listener.fileno())
-        threads = [
-            threading.Thread(target=work, args=(stop,), name=work.__name__) for work in (self._keep_up, self._clean)
-        ]
+        chores = [self._keep_up, self._clean] if janitor else [self._keep_up]
+        threads = [threading.Thread(target=work, args=(stop,), name=work.__name__) for work in chores]
         for thread in threads:
             thread.start()
         try:
-            ready(self._listener.getsockname()[1])
+            ready()
             while not stop.wait(1.0):
                 self._reactor.expire()
             self._reactor.drain(seconds=self._limits.shutdown_seconds)
@@ -263,11 +303,20 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *, listening: bool = True, shared: bool = False) -> socket.socket:
+    """A socket on an address; a `shared` one lets others of this user have it, too. Raises `OSError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    listener.setblocking(False)  # noqa: FBT003 - the library's signature
-    return listener
+    if listening:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=shared)
+        listener.setblocking(False)  # noqa: FBT003 - the library's signature
+        return listener
+    with contextlib.ExitStack() as stack:
+        keeper = stack.enter_context(socket.socket(family))
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            keeper.setsockopt(socket.SOL_SOCKET, option, 1)
+        keeper.bind((host, port))
+        stack.pop_all()
+    return keeper
 
 
 def _file_limit() -> int:
