@@ -72,6 +72,28 @@ def object_file(directory: Path, key: str) -> Path:
     return directory / layout.entry(entry_name(BUCKET, key))
 
 
+# --- clients that cannot be taken
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    ("call", "error"), [("accept4", "EPROTO"), ("accept4", "ENOMEM"), ("accept4", "EMFILE"), ("setsockopt", "EINVAL")]
+)
+def test_a_client_that_cannot_be_taken_does_not_keep_the_next_ones_out(tmp_path: Path, call: str, error: str) -> None:
+    trace = tmp_path / "trace"
+    with StoreProcess(tmp_path / "data", "--no-log") as process:
+        store = process.ready()
+
+        with injected(process, call, error, trace=trace), store.connect():
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while "INJECTED" not in trace.read_text():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+
+        assert health(store) == 200
+        assert store.put("key", NEW).status == 200
+
+
 # --- F4, F5: writes that fail
 
 

@@ -142,7 +142,12 @@ class Reactor:
             self._end()
             self._on_error(failure)
         else:
-            self._park(task, wait)
+            try:
+                self._park(task, wait)
+            except OSError as failure:  # the kernel has no room for one more, or cannot wait for such a file
+                task.coroutine.close()
+                self._end()
+                self._on_error(failure)
 
     def _end(self) -> None:
         with self._finished:
@@ -155,9 +160,9 @@ class Reactor:
         task.idle = wait.idle
         # Under the lock, because from the moment of arming another thread may run the coroutine and close the socket.
         with self._lock:
-            self._parked[task.fd] = task
             if task.registered:
                 self._epoll.modify(task.fd, events)
             else:
-                task.registered = True
                 self._epoll.register(task.fd, events)
+                task.registered = True
+            self._parked[task.fd] = task

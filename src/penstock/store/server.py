@@ -53,6 +53,8 @@ _ARENAS = 2
 _FILES_BESIDE_CONNECTIONS = 80
 _SHORT_OF_FILES_SECONDS = 0.05
 _FLEET_SECONDS = 3.0
+_LISTENER_IS_BROKEN = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+"""Everything else that accept() may say is of one client, or passes (accept(2))."""
 _FOREVER = float("inf")
 
 
@@ -238,19 +240,25 @@ class _Server:
                 except BlockingIOError:
                     await _for_clients()
                 except OSError as error:
-                    if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ECONNABORTED, errno.ENOBUFS}:
+                    if error.errno in _LISTENER_IS_BROKEN:
                         raise
                     time.sleep(_SHORT_OF_FILES_SECONDS)  # noqa: ASYNC251 - the backlog waits for a descriptor, and so do we
                 else:
-                    self._welcome(client)
+                    # One client that cannot be served must not end the loop that lets the others in.
+                    with contextlib.suppress(OSError, MemoryError):
+                        self._welcome(client)
 
     def _welcome(self, client: socket.socket) -> None:
-        client.setblocking(False)  # noqa: FBT003 - the library's signature
-        if self._reactor.live > self._most_connections:
-            self._turn_away(client)
-            return
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection = Connection(client, self._limits)
+        try:
+            client.setblocking(False)  # noqa: FBT003 - the library's signature
+            if self._reactor.live > self._most_connections:
+                self._turn_away(client)
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = Connection(client, self._limits)
+        except BaseException:
+            client.close()
+            raise
         self._reactor.spawn(self._sessions.run(connection), client.fileno())
 
     def _turn_away(self, client: socket.socket) -> None:
