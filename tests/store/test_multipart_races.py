@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.store.changes import create_changes
 from penstock.store.faults import Refused
 from penstock.store.multipart import Multipart
-from penstock.store.objects import Objects
+from penstock.store.objects import Objects, Sibling
 from tests.store.test_multipart import KEY, Bench
 
 if TYPE_CHECKING:
@@ -33,9 +35,11 @@ OTHER_PART = "InvalidPart"
 def two_processes(directory: Path) -> Iterator[tuple[Bench, Bench]]:
     """Two stores on one directory, which share nothing but its locks, as two processes would."""
     benches = (Bench(directory, None), Bench(directory, None))
-    for bench in benches:
+    changes = create_changes()
+    for number, bench in enumerate(benches):
         bench.objects.close()
-        bench.objects = Objects(directory, threads=bench.threads, shared=True)
+        sibling = Sibling(number=number, changes=changes, heir=False)
+        bench.objects = Objects(directory, threads=bench.threads, sibling=sibling)
         bench.multipart = Multipart(bench.objects, least_bytes=4, most_bytes=1000)
         bench.objects.create_bucket("bucket")
     try:
@@ -43,6 +47,7 @@ def two_processes(directory: Path) -> Iterator[tuple[Bench, Bench]]:
     finally:
         for bench in benches:
             bench.close()
+        os.close(changes)
 
 
 @contextmanager
