@@ -248,7 +248,37 @@ def test_a_file_that_lost_its_end_is_not_served(store: Store) -> None:
     assert store.get("truncated").body == BODY
 
 
+# --- what SDKs put into the query of a signed URL
+
+
+def test_metadata_in_the_query_of_a_signed_url_is_kept(shared_store: Store) -> None:
+    target = shared_store.presign("PUT", "hoisted", query={"x-amz-meta-colour": "grün", "cache-control": "no-store"})
+
+    put = shared_store.exchange(shared_store.plain_head("PUT", target, {"content-length": "1"}) + b"x")
+    got = shared_store.get("hoisted")
+
+    assert (put.status, got.headers["x-amz-meta-colour"].encode("latin-1").decode()) == (200, "grün")
+    assert "cache-control" not in got.headers
+
+
+def test_a_source_in_the_query_of_a_signed_url_is_copied(shared_store: Store) -> None:
+    shared_store.put("origin", BODY)
+    target = shared_store.presign("PUT", "hoisted-copy", query={"x-amz-copy-source": f"{BUCKET}/origin"})
+
+    assert shared_store.exchange(shared_store.plain_head("PUT", target, {"content-length": "0"})).status == 200
+    assert shared_store.get("hoisted-copy").body == BODY
+
+
 # --- ranges and conditions
+
+
+def test_a_304_repeats_what_caches_need(shared_store: Store) -> None:
+    etag = shared_store.put("cached", BODY, cache_control="max-age=60", x_amz_meta_a="b").headers["etag"]
+
+    unchanged = shared_store.get("cached", if_none_match=etag)
+
+    assert (unchanged.status, unchanged.headers["cache-control"]) == (304, "max-age=60")
+    assert "x-amz-meta-a" not in unchanged.headers
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
@@ -413,6 +443,23 @@ def test_a_deleted_object_is_gone_and_deleting_again_is_no_error(store: Store) -
     assert [store.call("DELETE", "gone").status for _ in range(2)] == [204, 204]
     assert store.get("gone").status == 404
     assert store.stored_files() == []
+
+
+def test_a_deletion_may_depend_on_the_version_that_was_seen(store: Store) -> None:
+    etag = store.put("seen", BODY).headers["etag"]
+
+    assert store.call("DELETE", "seen", headers={"if-match": '"another"'}).code == "PreconditionFailed"
+    assert store.get("seen").status == 200
+    assert store.call("DELETE", "seen", headers={"if-match": etag}).status == 204
+    assert store.get("seen").status == 404
+
+
+def test_conditions_on_single_keys_of_a_list_are_not_forgotten(shared_store: Store) -> None:
+    shared_store.put("listed", BODY)
+    body = b'<Delete><Object><Key>listed</Key><ETag>"x"</ETag></Object></Delete>'
+
+    assert shared_store.call("POST", "", query={"delete": ""}, body=body).code == "NotImplemented"
+    assert shared_store.get("listed").status == 200
 
 
 def test_many_objects_are_deleted_in_one_request(shared_store: Store) -> None:

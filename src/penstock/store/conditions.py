@@ -62,6 +62,11 @@ def request_conditions(fields: Mapping[str, str]) -> Conditions:
     return _conditions(fields, "")
 
 
+def delete_conditions(fields: Mapping[str, str]) -> Conditions:
+    """The preconditions of a deletion: `If-Match` alone (S3 API, DeleteObject)."""
+    return Conditions(match=fields.get("if-match"), none_match=None, modified_since=None, unmodified_since=None)
+
+
 def copy_source_conditions(fields: Mapping[str, str]) -> Conditions:
     """The preconditions on the source of a copy (`x-amz-copy-source-if-…`)."""
     return _conditions(fields, _COPY_SOURCE)

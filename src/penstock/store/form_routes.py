@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from penstock.sigv4 import SignatureError, Verifier, is_open_form, open_form, parse_target, verify_form
 from penstock.store import xml
 from penstock.store.answers import Answer, document
-from penstock.store.demands import ACL, PUBLIC_READ_WRITE, kept_acl, require_kept
+from penstock.store.demands import ACL, PUBLIC_READ_WRITE, require_kept
 from penstock.store.digests import as_base64
 from penstock.store.faults import (
     ACCESS_DENIED,
@@ -97,7 +97,7 @@ class FormRoutes:
         # A form's field is called `acl`; the header of that name is no field.
         demands = {name: value for name, value in values.items() if name != ACL} | {ACL: values.get("acl", "")}
         require_kept(demands, public_acls=self._public_acls)
-        headers, user = stored_metadata(values, acl=kept_acl(demands))
+        headers, user = stored_metadata(demands)
         content_type = content_type_of(values)
         self._health.require_writable()
         self._health.require_space(length or 0)

@@ -11,7 +11,6 @@ from penstock.store import xml
 from penstock.store.answers import Answer, document
 from penstock.store.completion import Claim, listed_parts, part_number
 from penstock.store.conditions import copy_source_conditions, request_conditions
-from penstock.store.demands import kept_acl
 from penstock.store.digests import ALGORITHMS, COMBINABLE, COMPOSITE, FULL_OBJECT, as_base64
 from penstock.store.faults import ENTITY_TOO_LARGE, INVALID_ARGUMENT, INVALID_REQUEST, MISSING_LENGTH, Refused
 from penstock.store.multipart_listing import list_parts, list_uploads
@@ -53,7 +52,7 @@ class MultipartRoutes:
     async def create(self, request: S3Request) -> Answer:
         """CreateMultipartUpload."""
         self._objects.require_bucket(request.bucket)
-        headers, user = stored_metadata(request.fields, acl=kept_acl(request.parameters))
+        headers, user = stored_metadata(request.parameters)
         algorithm, checksum_type = _checksum_choice(request.parameters)
         await read_document(request, limit=self._limits.small_body_bytes)
         self._health.require_writable()
@@ -98,8 +97,8 @@ class MultipartRoutes:
         kept = frozenset({upload.algorithm}) if upload.algorithm else frozenset()
         source = self._objects.open(bucket, key)
         try:
-            copy_source_conditions(request.fields).check_copy(source.record.etag, source.record.modified)
-            offset, count = _copy_range(request.fields.get("x-amz-copy-source-range"), source.record.size)
+            copy_source_conditions(request.parameters).check_copy(source.record.etag, source.record.modified)
+            offset, count = _copy_range(request.parameters.get("x-amz-copy-source-range"), source.record.size)
             if count > self._limits.object_bytes:
                 raise Refused(ENTITY_TOO_LARGE)
             self._health.require_space(count)

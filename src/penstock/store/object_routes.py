@@ -10,6 +10,7 @@ from penstock.store.answers import Answer, FileSlice, Headers, document, http_da
 from penstock.store.completion import part_number
 from penstock.store.conditions import (
     copy_source_conditions,
+    delete_conditions,
     range_still_applies,
     request_conditions,
 )
@@ -25,6 +26,7 @@ from penstock.store.faults import (
     MALFORMED_XML,
     MISSING_LENGTH,
     NO_SUCH_VERSION,
+    NOT_IMPLEMENTED,
     NotModified,
     Refused,
 )
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 _STORED_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
 _OVERRIDES = ("cache-control", "content-encoding", "content-language", "expires")
 _USER = "x-amz-meta-"
+_DELETE_CONDITIONS = ("ETag", "LastModifiedTime", "Size")
 _MOST_DELETIONS = 1000
 _MOST_USER_BYTES = 2048
 _VERIFIED_BYTES = 256 * 1024
@@ -67,7 +70,7 @@ class ObjectRoutes:
             raise Refused(MISSING_LENGTH)
         claim = declared(request, object_bytes=self._limits.object_bytes)
         conditions = request_conditions(request.fields)
-        headers, user = stored_metadata(request.fields, acl=kept_acl(request.parameters))
+        headers, user = stored_metadata(request.parameters)
         self._health.require_writable()
         self._health.require_space(claim.length or 0)
         wanted = {"sha256", *claim.algorithms} | (set() if request.presigned else {"md5"})
@@ -119,24 +122,25 @@ class ObjectRoutes:
         self._objects.require_bucket(request.bucket)
         source_bucket, source_key = copy_source(request)
         self._objects.require_bucket(source_bucket)
-        directive = request.fields.get("x-amz-metadata-directive", "COPY")
+        parameters = request.parameters
+        directive = parameters.get("x-amz-metadata-directive", "COPY")
         if directive not in {"COPY", "REPLACE"}:
             raise Refused(INVALID_ARGUMENT, "x-amz-metadata-directive must be COPY or REPLACE.")
         same = (source_bucket, source_key) == (request.bucket, request.key)
         if same and directive == "COPY":
             raise Refused(INVALID_REQUEST, "An object can be copied to itself only with changed metadata.")
-        on_source, on_target = copy_source_conditions(request.fields), request_conditions(request.fields)
+        on_source, on_target = copy_source_conditions(parameters), request_conditions(request.fields)
         self._health.require_writable()
         self._health.require_space(0)
 
         def describe(source: Record) -> Record:
             on_source.check_copy(source.etag, source.modified)
-            acl = kept_acl(request.parameters)
+            acl = kept_acl(parameters)
             headers, user, content_type = source.headers, source.user, source.content_type
             # The ACL is never that of the source (S3 API, CopyObject).
             headers = {name: value for name, value in headers.items() if name != ACL} | ({ACL: acl} if acl else {})
             if directive == "REPLACE":
-                headers, user = stored_metadata(request.fields, acl=acl)
+                headers, user = stored_metadata(parameters)
                 content_type = content_type_of(request.fields)
             return Record(
                 bucket=request.bucket,
@@ -152,13 +156,18 @@ class ObjectRoutes:
             )
 
         record = self._objects.copy(source_bucket, source_key, describe=describe, check=on_target.check_write)
-        content = xml.tag("LastModified", xml.timestamp(record.modified_us)) + xml.tag("ETag", f'"{record.etag}"')
+        content = [
+            xml.tag("LastModified", xml.timestamp(record.modified_us)),
+            xml.tag("ETag", f'"{record.etag}"'),
+            xml.checksums(record.checksums, typed=True),
+        ]
         return document(xml.root("CopyObjectResult", content))
 
     def delete(self, request: S3Request) -> Answer:
         """DeleteObject: 204 whether or not there was an object."""
         self._objects.require_bucket(request.bucket)
-        self._objects.delete(request.bucket, [request.key])
+        conditions = delete_conditions(request.fields)
+        self._objects.delete(request.bucket, [request.key], check=conditions.check_write)
         return Answer(status=204)
 
     async def delete_many(self, request: S3Request) -> Answer:
@@ -168,6 +177,8 @@ class ObjectRoutes:
         named = [(node.findtext("Key") or "", node.findtext("VersionId") or "") for node in tree.iter("Object")]
         if not 1 <= len(named) <= _MOST_DELETIONS or not all(key for key, _ in named):
             raise Refused(MALFORMED_XML)
+        if any(node.find(name) is not None for node in tree.iter("Object") for name in _DELETE_CONDITIONS):
+            raise Refused(NOT_IMPLEMENTED, "Conditions on single keys of a list are not supported here.")
         self._objects.delete(request.bucket, [key for key, version in named if version in {"", ONLY_VERSION}])
         quiet = (tree.findtext("Quiet") or "").lower() == "true"
         return document(xml.root("DeleteResult", [_deletion(*one, quiet=quiet) for one in named]))
@@ -177,7 +188,7 @@ class ObjectRoutes:
         try:
             request_conditions(request.fields).check_read(record.etag, record.modified)
         except NotModified:
-            return Answer(status=304, headers=_validators(record))
+            return Answer(status=304, headers=(*_validators(record), *_caching(record)))
         wanted = request.fields.get("range")
         if not range_still_applies(request.fields.get("if-range"), record.etag, record.modified):
             wanted = None
@@ -261,10 +272,11 @@ def content_type_of(fields: Mapping[str, str]) -> str:
     return field_value(fields.get("content-type", "")) or OPAQUE_TYPE
 
 
-def stored_metadata(fields: Mapping[str, str], *, acl: str) -> tuple[dict[str, str], dict[str, str]]:
+def stored_metadata(fields: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """The standard headers (and the ACL, if any) and the `x-amz-meta-…` values that a write leaves with the object."""
     headers = {name: field_value(fields[name]) for name in _STORED_HEADERS if name in fields}
-    headers |= {ACL: acl} if acl else {}
+    if acl := kept_acl(fields):
+        headers[ACL] = acl
     if "content-encoding" in headers:
         codings = [coding.strip() for coding in headers.pop("content-encoding").split(",")]
         kept = ", ".join(coding for coding in codings if coding and coding != "aws-chunked")
@@ -277,7 +289,7 @@ def stored_metadata(fields: Mapping[str, str], *, acl: str) -> tuple[dict[str, s
 
 def copy_source(request: S3Request) -> tuple[str, str]:
     """Bucket and key of `x-amz-copy-source`, which is percent-encoded, with or without a leading slash."""
-    path, _, version = request.fields["x-amz-copy-source"].partition("?versionId=")
+    path, _, version = request.parameters["x-amz-copy-source"].partition("?versionId=")
     try:
         bucket, key = split_path("/" + unquote_to_bytes(path.encode("latin-1")).decode().removeprefix("/"))
     except UnicodeDecodeError:
@@ -300,6 +312,11 @@ def _deletion(key: str, version: str, *, quiet: bool) -> str:
 
 def _validators(record: Record) -> Headers:
     return (("ETag", f'"{record.etag}"'), ("Last-Modified", http_date(record.modified)))
+
+
+def _caching(record: Record) -> Headers:
+    """What a 304 repeats of the 200 beside the validators (RFC 9110 §15.4.5)."""
+    return tuple([(name, record.headers[name]) for name in ("cache-control", "expires") if name in record.headers])
 
 
 def _shown_headers(request: S3Request, record: Record) -> Headers:

@@ -65,6 +65,10 @@ class Sibling:
     heir: bool
 
 
+def _anything(_etag: str | None) -> None:
+    """Whatever stands under the key."""
+
+
 class Objects:
     """All objects of one data directory, for several threads; as a `sibling` also beside other processes."""
 
@@ -188,14 +192,19 @@ class Objects:
                 source.close()
         raise Refused(NO_SUCH_KEY)
 
-    def delete(self, bucket: str, keys: Iterable[str]) -> None:
-        """Remove objects, durably; a key that is not there is no error, and its absence is made durable too."""
+    def delete(self, bucket: str, keys: Iterable[str], *, check: Check = _anything) -> None:
+        """Remove objects, durably; a key that is not there is no error, and its absence is made durable too.
+
+        What `check` raises leaves its object, and those after it, as they were.
+        """
         removed: list[Record | None] = []
         shards: set[str] = set()
         for key in keys:
             name = entry_name(bucket, key)
             with self._locks[shard_of(name)]:
-                removed.append(self.current(name))
+                old = self.current(name)
+                check(old.etag if old else None)
+                removed.append(old)
                 remove(self._layout.entry(name))
                 failpoint("delete.unlinked")
                 self.index.remove(name)

@@ -63,10 +63,14 @@ class S3Request:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Headers, and in a presigned URL the query parameters that stand for headers; names in lower case."""
+        """Headers, and in a presigned URL the query parameters that stand for headers (some SDKs put them there).
+
+        Names in lower case; values as the text of the wire, like those of headers.
+        """
         if not self.presigned:
             return self.fields
-        return {name.lower(): value for name, value in self.query.items()} | self.fields
+        found = ((name.lower(), value) for name, value in self.query.items())
+        return {name: _on_the_wire(value) for name, value in found if name.startswith("x-amz-")} | self.fields
 
     def number(self, name: str, default: int, *, most: int) -> int:
         """A decimal query parameter, capped at `most`. Raises `Refused` when it is no number."""
@@ -131,3 +135,7 @@ def split_path(path: str) -> tuple[str, str]:
     if len(key.encode()) > _LONGEST_KEY:
         raise Refused(KEY_TOO_LONG)
     return bucket, key
+
+
+def _on_the_wire(value: str) -> str:
+    return value if value.isascii() else value.encode().decode("latin-1")

@@ -106,7 +106,7 @@ class Routes:
             if not allowed:
                 raise Refused(NOT_IMPLEMENTED)
             raise Refused(METHOD_NOT_ALLOWED, headers=(("Allow", ", ".join(allowed)),))
-        if "x-amz-copy-source" in request.fields:
+        if "x-amz-copy-source" in request.parameters:
             return self._copies.get(handler, handler)
         return handler
 
