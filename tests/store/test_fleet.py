@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
 import threading
 import time
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -239,3 +241,28 @@ def test_the_store_of_several_processes_takes_large_bodies_too(process: StorePro
 
     assert response.headers["etag"] == f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
     assert store.get("large").body == body
+
+
+def test_metrics_are_the_sums_of_all_processes_and_outlive_each_of_them(tmp_path: Path) -> None:
+    with StoreProcess(tmp_path, "--processes", "2", "--metrics-port", "0") as process, ExitStack() as stack:
+        store = process.ready()
+        assert process.process.stderr is not None
+        port = json.loads(process.process.stderr.readline())["port"]
+        lanes = Lanes(process, stack)
+        for lane in lanes.to_each(store):
+            assert call(lane, store, "PUT", "key", bytes(1000)).status == 200
+        until(lambda: scraped(port, "penstock_store_received_bytes_total") == 2000)
+
+        killed = children_of(process)[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: len(children_of(process)) == 2 and killed not in children_of(process))
+        for lane in lanes.to_each(store):
+            assert call(lane, store, "PUT", "key", bytes(1000)).status == 200
+
+        until(lambda: scraped(port, "penstock_store_received_bytes_total") == 4000)
+
+
+def scraped(port: int, name: str) -> float:
+    """One number without labels, as Prometheus would get it."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_SECONDS) as page:
+        return float(re.findall(rf"^{name} (.*)$", page.read().decode(), re.MULTILINE)[0])
