@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -490,3 +492,88 @@ def test_a_checksum_is_not_taken_from_a_store_that_is_not_trusted(script: Script
     script.steps = [head(headers=f"x-amz-checksum-sha256: {SHA256_OF_HELLO}\r\n")]
 
     assert store.head("a").sha256 is None
+
+
+# --- a store that is silent
+
+
+class Silent:
+    """A server that takes every request and answers when, and as, the test says."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.step = b""
+        self.asked = threading.Semaphore(0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def stop(self) -> None:
+        self.answer.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._threads.append(threading.Thread(target=self._wait, args=(connection,)))
+            self._threads[-1].start()
+
+    def _wait(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream, suppress(OSError):
+            _request(stream)
+            self.asked.release()
+            self.answer.wait()
+            connection.sendall(self.step)
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    server = Silent()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def patient(silent: Silent) -> Iterator[S3ObjectStore]:
+    """A store that would wait an hour for bytes, and hardly at all for anything else."""
+    bucket = Bucket(endpoint=silent.url, name="b", region="r", credentials=Credentials("key", SECRET))
+    store = S3ObjectStore(bucket, clock=Clock(), patience=Patience(answer=0.2, timeout=3600, copy_rate=1))
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("verb", ["head", "peek", "copy", "delete"])
+def test_a_call_that_moves_no_bytes_is_not_waited_for_as_long_as_one_that_does(
+    patient: S3ObjectStore, verb: str
+) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "head": lambda: patient.head("a"),
+        "peek": lambda: patient.peek("a", length=10),
+        "copy": lambda: patient.copy(replace(SEEN, size=0), "b", content_type="image/png"),
+        "delete": lambda: patient.delete(["a"]),
+    }
+
+    with pytest.raises(ObjectStoreUnavailable, match="does not answer"):
+        calls[verb]()
+
+
+def test_a_copy_of_many_bytes_may_take_longer(silent: Silent, patient: S3ObjectStore) -> None:
+    silent.step = answer(200, COPIED)
+    with ThreadPoolExecutor(1) as pool:
+        copying = pool.submit(patient.copy, replace(SEEN, size=3600), "b", content_type="image/png")
+        assert silent.asked.acquire(timeout=60)
+        with pytest.raises(ObjectStoreUnavailable):
+            patient.head("a")  # which began later
+        silent.answer.set()
+
+        assert copying.result(60).etag == '"e2"'

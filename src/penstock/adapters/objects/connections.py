@@ -77,24 +77,40 @@ class Exchange:
 class Connections:
     """A pool that grows with its users and forgets what has been idle for long. Safe to use from any thread."""
 
-    def __init__(self, origin: str, *, timeout_seconds: float) -> None:
+    def __init__(self, origin: str, *, connect_seconds: float, timeout_seconds: float) -> None:
+        """`connect_seconds` to be connected, TLS included; then `timeout_seconds` for each read or write."""
         parts = urlsplit(origin)
         self._host, self._port = parts.hostname or "", parts.port
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._connect_seconds = connect_seconds
         self._timeout = timeout_seconds
         self._idle: deque[tuple[HTTPConnection, float]] = deque()
 
     def send(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | Iterable[bytes] | None = None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None = None,
+        *,
+        answer_seconds: float,
     ) -> Exchange:
-        """Send a request; the answer's head is there when this returns. Raises `NoAnswerError`.
+        """Send a request; the answer's head, for which `answer_seconds` are waited, is there when this returns.
 
-        `headers` are sent as they are and must hold `host`, and `content-length` when there is a body.
+        `headers` are sent as they are and must hold `host`, and `content-length` when there is a body. Raises
+        `NoAnswerError`.
         """
         connection, kept = self._take()
         try:
+            if connection.sock is None:
+                connection.connect()
+            # Of the connection's own: an answer that ends the connection takes it away from there.
+            line = connection.sock
+            line.settimeout(self._timeout)
             reusable = _transmit(connection, method, target, headers, body)
+            line.settimeout(answer_seconds)
             response = connection.getresponse()
+            line.settimeout(self._timeout)
         except (OSError, HTTPException) as error:
             connection.close()
             raise _no_answer(error, stale=kept) from error
@@ -130,8 +146,8 @@ class Connections:
 
     def _new(self) -> HTTPConnection:
         if self._tls is None:
-            return HTTPConnection(self._host, self._port, timeout=self._timeout)
-        return HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            return HTTPConnection(self._host, self._port, timeout=self._connect_seconds)
+        return HTTPSConnection(self._host, self._port, timeout=self._connect_seconds, context=self._tls)
 
 
 def _transmit(
@@ -145,8 +161,6 @@ def _transmit(
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in headers.items():
         connection.putheader(name, value)
-    if connection.sock is None:
-        connection.connect()
     try:
         connection.endheaders(body)
     except (BrokenPipeError, ConnectionResetError):

@@ -48,10 +48,22 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait: for one read or write on a socket, and before each repetition. Seconds."""
+    """How long to wait, in seconds.
 
+    To be connected (`connect`); for the `answer` to a call that moves no bytes, so that a store that accepts and says
+    nothing does not cost its caller a minute; for one read or write of any other call (`timeout`); and before each
+    repetition. A copy may move bytes after all: it gets a second more per `copy_rate` of them, up to `timeout`.
+    """
+
+    connect: float = 3.0
+    answer: float = 10.0
     timeout: float = 60.0
+    copy_rate: int = 100 * 2**20
     pauses: tuple[float, ...] = (0.1, 0.4, 1.0)
+
+    def for_copy(self, size: int) -> float:
+        """How long to wait for the answer to a copy of so many bytes."""
+        return min(max(self.timeout, self.answer), self.answer + size / self.copy_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +104,11 @@ class S3ObjectStore:
         self._signer = bucket.signer
         self._clock = clock
         self._trusts = (capabilities or Capabilities()).trusts_checksums
-        patience = patience or Patience()
-        self._pauses = patience.pauses
+        self._patience = patience or Patience()
         self._page_keys = page_keys
-        self._connections = Connections(self._origin, timeout_seconds=patience.timeout)
+        self._connections = Connections(
+            self._origin, connect_seconds=self._patience.connect, timeout_seconds=self._patience.timeout
+        )
 
     def close(self) -> None:
         """Close idle connections."""
@@ -103,7 +116,8 @@ class S3ObjectStore:
 
     def head(self, key: str) -> ObjectInfo:
         """Facts about an object. Raises `ObjectNotFoundError`."""
-        headers, _ = self._ask(self._request("HEAD", key, headers=(_CHECKSUM_MODE,)))
+        request = self._request("HEAD", key, headers=(_CHECKSUM_MODE,))
+        headers, _ = self._ask(request, answer_seconds=self._patience.answer)
         return self._info(key, headers)
 
     def peek(self, key: str, *, length: int) -> tuple[ObjectInfo, bytes]:
@@ -114,7 +128,7 @@ class S3ObjectStore:
         request = self._request("GET", key, headers=(("range", f"bytes=0-{length - 1}"), _CHECKSUM_MODE))
 
         def attempt() -> tuple[int, Mapping[str, str], bytes]:
-            with self._begin(request) as exchange:
+            with self._begin(request, answer_seconds=self._patience.answer) as exchange:
                 return exchange.status, exchange.headers, exchange.read(length)
 
         status, headers, data = self._repeated(attempt)
@@ -171,7 +185,7 @@ class S3ObjectStore:
                 ("x-amz-metadata-directive", "REPLACE"),
             ),
         )
-        _, body = self._ask(request)
+        _, body = self._ask(request, answer_seconds=self._patience.for_copy(source.size))
         etag, modified_at = copied(body)
         return replace(source, key=target, etag=etag, modified_at=modified_at, content_type=content_type)
 
@@ -179,7 +193,7 @@ class S3ObjectStore:
         """Remove objects, one call each; a key that is not there is no error."""
         for key in keys:
             try:
-                self._ask(self._request("DELETE", key))
+                self._ask(self._request("DELETE", key), answer_seconds=self._patience.answer)
             except ObjectNotFoundError:
                 continue
 
@@ -207,20 +221,21 @@ class S3ObjectStore:
         *,
         body: Callable[[], Iterable[bytes]] | None = None,
         payload_hash: str = EMPTY_SHA256,
+        answer_seconds: float | None = None,
     ) -> tuple[Mapping[str, str], bytes]:
         """A call whose answer is short: its headers and its body. Raises what the answer means."""
 
         def attempt() -> tuple[Mapping[str, str], bytes]:
-            with self._send(request, body=body, payload_hash=payload_hash) as exchange:
+            with self._send(request, body=body, payload_hash=payload_hash, answer_seconds=answer_seconds) as exchange:
                 answer = exchange.read(_ANSWER_BYTES)
                 check(exchange.status, answer)
                 return exchange.headers, answer
 
         return self._repeated(attempt)
 
-    def _begin(self, request: Request) -> Exchange:
+    def _begin(self, request: Request, *, answer_seconds: float | None = None) -> Exchange:
         """A GET of an object, answered with its bytes or 416; the body is still to be read."""
-        exchange = self._send(request)
+        exchange = self._send(request, answer_seconds=answer_seconds)
         if exchange.status in {_OK, _PARTIAL, _RANGE_NOT_SATISFIABLE}:
             return exchange
         with exchange:
@@ -229,7 +244,7 @@ class S3ObjectStore:
 
     def _repeated(self, attempt: Callable[[], _Result]) -> _Result:
         """The result of an attempt, repeated while the store gives no answer or asks to be called again."""
-        pauses = iter(self._pauses)
+        pauses = iter(self._patience.pauses)
         while True:
             try:
                 return attempt()
@@ -246,17 +261,24 @@ class S3ObjectStore:
         *,
         body: Callable[[], Iterable[bytes]] | None = None,
         payload_hash: str = EMPTY_SHA256,
+        answer_seconds: float | None = None,
     ) -> Exchange:
         """Sign and send. A kept connection that was closed meanwhile says nothing of the store: a new one is tried."""
         target, signed = self._signer.sign_headers(request, now=self._clock.now(), payload_hash=payload_hash)
         headers = {"host": self._host, **dict(request.headers), **signed}
+
+        def send() -> Exchange:
+            sent = body() if body else None
+            seconds = self._patience.timeout if answer_seconds is None else answer_seconds
+            return self._connections.send(request.method, target, headers, sent, answer_seconds=seconds)
+
         try:
-            return self._connections.send(request.method, target, headers, body() if body else None)
+            return send()
         except NoAnswerError as error:
             if not error.stale or error.timed_out:
                 raise
         self._connections.close()
-        return self._connections.send(request.method, target, headers, body() if body else None)
+        return send()
 
 
 class S3Presigner:
