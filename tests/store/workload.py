@@ -8,6 +8,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,6 +16,15 @@ from xml.sax.saxutils import escape
 
 from penstock.sigv4 import Form, sign_form
 from penstock.store.fsck import Check, Kind, exclusive
+from tests.store.multipart_client import (
+    abort_upload,
+    begin_upload,
+    complete_upload,
+    id_of,
+    listed_parts,
+    open_uploads,
+    put_part,
+)
 from tests.store.support import BUCKET, PATIENCE_SECONDS, SIGNER
 
 if TYPE_CHECKING:
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
     from tests.store.journal import Attempt, Journal
     from tests.store.support import Response, Store
 
+LEAST_PART = 5 * 1024 * 1024
+"""Bytes of every part but the last (S3 API)."""
 _SIZES = (0, 10, 5_000, 20_000, 20_000, 70_000, 300_000, 1_200_000)
 CLIENTS = 4
 MOST_AT_ONCE = 2
@@ -31,6 +43,7 @@ MOST_AT_ONCE = 2
 _OWN_KEYS = 8
 _SHARED_KEYS = 4
 _READ = 64
+UPLOAD, PART, OPEN = "upload:", "part:", "open"
 _STRAYS = frozenset(
     {
         "data that no record names",
@@ -45,11 +58,35 @@ def sha256(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
+def md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenUpload:
+    """A multipart upload, and the parts that were acknowledged. In the journal it and each part are registers, too."""
+
+    key: str
+    id: str
+    parts: dict[int, bytes] = field(default_factory=dict)
+
+    def part(self, number: int) -> str:
+        """A part's name in the journal; its value is the MD5."""
+        return f"{PART}{self.id}:{number}"
+
+
 class Client:
     """One client, with keys that only it changes and some that all change."""
 
     def __init__(
-        self, store: Store, journal: Journal, *, number: int, seed: int, sizes: tuple[int, ...] = _SIZES
+        self,
+        store: Store,
+        journal: Journal,
+        *,
+        number: int,
+        seed: int,
+        sizes: tuple[int, ...] = _SIZES,
+        part_sizes: tuple[int, ...] = (*_SIZES, LEAST_PART),
     ) -> None:
         self._store = store
         self._journal = journal
@@ -57,14 +94,19 @@ class Client:
         self._own = [f"{number}/key {one}" for one in range(_OWN_KEYS)]
         self._shared = [f"shared/{one}" for one in range(_SHARED_KEYS)]
         self._sizes = sizes
-        self._ways = (self.put, self.put, self.post_form, self.copy, self.copy, self.delete, self.delete_many)
+        self._part_sizes = part_sizes
+        self._uploads: list[OpenUpload] = []
+        self._ways = (
+            *(self.put, self.put, self.post_form, self.copy, self.copy, self.delete, self.delete_many),
+            *(self.begin_upload, self.put_part, self.put_part, self.put_part, self.complete, self.complete, self.abort),
+        )
 
     def step(self) -> None:
         """One request; raises `OSError` or `EOFError` when the store does not answer."""
         self._chance.choice((self.read, self.change, self.change, self.change, self.change, self.change))()
 
     def change(self) -> None:
-        """One request that changes something; none if there is nothing to be copied."""
+        """One request that changes something; none if there is nothing to be copied, or no upload."""
         self._chance.choice(self._ways)()
 
     def put(self) -> None:
@@ -97,9 +139,51 @@ class Client:
         attempts = [self._journal.begin(key, None) for key in keys]
         self._done(delete_objects(self._store, keys), 200, *attempts)
 
+    def begin_upload(self) -> None:
+        key = self._chance.choice(self._own)
+        begun = begin_upload(self._store, key)
+        upload = OpenUpload(key=key, id=id_of(begun))  # until it was answered, nobody knows the upload
+        self._done(begun, 200, self._journal.begin(UPLOAD + upload.id, OPEN))
+        self._uploads.append(upload)
+
+    def put_part(self) -> None:
+        """Send a part of an upload, perhaps one that was sent before."""
+        if not self._uploads:
+            return
+        upload, number = self._chance.choice(self._uploads), self._chance.choice((1, 2, 5))
+        body = self._chance.randbytes(self._chance.choice(self._part_sizes))
+        attempt = self._journal.begin(upload.part(number), md5(body))
+        self._done(put_part(self._store, upload.key, upload.id, number, body), 200, attempt)
+        upload.parts[number] = body
+
+    def complete(self) -> None:
+        """Complete an upload with its last part, and with all others that are large enough; then once more."""
+        ready = [upload for upload in self._uploads if upload.parts]
+        if not ready:
+            return
+        upload = self._chance.choice(ready)
+        last = max(upload.parts)
+        listed = {
+            number: body for number, body in sorted(upload.parts.items()) if number == last or len(body) >= LEAST_PART
+        }
+        etags = {number: md5(body) for number, body in listed.items()}
+        attempts = (
+            self._journal.begin(upload.key, sha256(b"".join(listed.values()))),
+            self._journal.begin(UPLOAD + upload.id, None),
+        )
+        self._done(complete_upload(self._store, upload.key, upload.id, etags), 200, *attempts)
+        self._uploads.remove(upload)
+        self._done(complete_upload(self._store, upload.key, upload.id, etags), 200)
+
+    def abort(self) -> None:
+        if self._uploads:
+            upload = self._uploads.pop(self._chance.randrange(len(self._uploads)))
+            attempt = self._journal.begin(UPLOAD + upload.id, None)
+            self._done(abort_upload(self._store, upload.key, upload.id), 204, attempt)
+
     def read(self) -> None:
         """What others and we do is seen whole or not at all, also while it happens."""
-        keys = self._journal.known()
+        keys = keys_of(self._journal)
         if keys:
             key, since = self._chance.choice(keys), self._journal.now()
             seen = value_of(self._store.get(key))
@@ -141,17 +225,61 @@ def clients_at_work(store: Store, journal: Journal, *, seed: int, clients: int =
             one.result(timeout=PATIENCE_SECONDS)
 
 
-def require_promises(store: Store, journal: Journal) -> None:
-    """Every key shows what was acknowledged last, whole; so does the listing. From then on nothing else may show."""
+def keys_of(journal: Journal) -> list[str]:
+    """The keys of objects, among the names in a journal."""
+    return [name for name in journal.known() if not name.startswith((UPLOAD, PART))]
+
+
+def require_promises(store: Store, journal: Journal, *others: Journal) -> None:
+    """Every key shows what was acknowledged last, whole; so does the listing. From then on nothing else may show.
+
+    Uploads are open or closed, and have their parts, as was acknowledged last; what is still open is closed here.
+    `others` are journals of other moments, any of which may be that of the store.
+    """
+    journals = (journal, *others)
     listed = listing(store)
-    for key in journal.known():
+    for key in sorted({key for one in journals for key in keys_of(one)}):
         response = store.get(key)
         seen = value_of(response)
-        assert seen in journal.possible(key), f"{key} shows {seen}"
+        assert any(seen in one.possible(key) for one in journals), f"{key} shows {seen}"
         assert listed.pop(key, None) == (None if seen is None else len(response.body)), key
         journal.settle(key, seen)
     assert not listed, "keys that nobody wrote"
     assert not list((store.directory / "tmp").iterdir())
+    _require_uploads(store, journals)
+
+
+def _require_uploads(store: Store, journals: tuple[Journal, ...]) -> None:
+    opened = open_uploads(store)
+    names = {name for journal in journals for name in journal.known()}
+    for name in sorted(name for name in names if name.startswith(UPLOAD)):
+        seen = OPEN if name.removeprefix(UPLOAD) in opened else None
+        assert any(seen in journal.possible(name) for journal in journals), f"{name} is {seen}"
+    for upload, key in opened.items():
+        parts = listed_parts(store, key, upload)
+        prefix = OpenUpload(key=key, id=upload).part(0)[:-1]
+        sent = {int(name.removeprefix(prefix)) for name in names if name.startswith(prefix)}
+        assert parts.keys() <= sent
+        for number in sent:
+            possible = {one for journal in journals for one in journal.possible(f"{prefix}{number}")}
+            assert parts.get(number) in possible, f"part {number} of {upload} is {parts.get(number)}"
+        _close(store, OpenUpload(key=key, id=upload), parts, journals[0])
+    assert not open_uploads(store)
+    for name in names:
+        if name.startswith((UPLOAD, PART)):
+            journals[0].settle(name, None)
+
+
+def _close(store: Store, upload: OpenUpload, parts: dict[int, str], journal: Journal) -> None:
+    """Complete an upload with its last part; abort one that has none."""
+    if not parts:
+        assert abort_upload(store, upload.key, upload.id).status == 204
+        return
+    last = max(parts)
+    assert complete_upload(store, upload.key, upload.id, {last: parts[last]}).status == 200
+    body = store.get(upload.key).body
+    assert md5(body) == parts[last]
+    journal.settle(upload.key, sha256(body))
 
 
 def require_sound(directory: Path, *, index_is_behind: bool = False) -> int:

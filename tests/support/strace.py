@@ -91,23 +91,24 @@ def _successful(text: str) -> Iterator[Call]:
 def _call(text: str) -> Call:
     found = _LINE.match(text)
     assert found, text
-    paths: list[str] = []
+    descriptors: list[str] = []
+    named: list[str] = []
     texts: list[bytes] = []
     whole, base = True, ""
     for token in _TOKEN.finditer(found[2]):
         if token[1] is not None:
             base = _bytes(token[1]).decode() + (token[2] or "")
-            paths.append(base)
+            descriptors.append(base)
         else:
             texts.append(_bytes(token[3]))
+            named.append(os.path.join(base, texts[-1].decode(errors="replace")))  # noqa: PTH118 - another process's text
             whole = whole and not token[4]
-    if not found[1].startswith(("write", "pwrite", "send")):
-        paths = [os.path.join(base, one.decode()) for one in texts] or paths  # noqa: PTH118 - text of another process
+    writes = found[1].startswith(("write", "pwrite", "send"))
     return Call(
         name=found[1],
         arguments=_TOKEN.sub("", found[2]),
         result=int(found[3]),
-        paths=tuple(paths),
+        paths=tuple(descriptors if writes or not named else named),
         data=b"".join(texts),
         whole=whole,
     )
