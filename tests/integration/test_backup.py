@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.store.support import new_key_file
 from tests.support import pages
 from tests.support.exchange import fetch
 from tests.support.native import Native
-from tests.support.server import running_server, wait_until
+from tests.support.server import clean_environment, running_server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,13 @@ PAGE = "howto/backup.md"
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="the sqlite3 command is not installed")
-def test_a_backup_under_load_restores_every_asset(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_a_backup_under_load_restores_every_asset(tmp_path: Path, encrypted: bool) -> None:
+    named = {"PENSTOCK_STORE_ENCRYPTION_KEY_FILE": str(new_key_file(tmp_path / "store.key"))} if encrypted else {}
+    environment = clean_environment(**named)
     pages.save_files(PAGE, tmp_path)
     back_up, restore = pages.commands(PAGE)
-    with running_server(tmp_path / "penstock-data") as server:
+    with running_server(tmp_path / "penstock-data", environment=environment) as server:
         native = Native(url=server.url, key=server.create_key())
         with _load(native) as made:
             wait_until(lambda: len(made) >= 5, "some files are there before the backup")
@@ -37,7 +41,7 @@ def test_a_backup_under_load_restores_every_asset(tmp_path: Path) -> None:
         assert native.finished(run["id"])["state"] == "succeeded"
     pages.run(restore, tmp_path, server.environment)
 
-    with running_server(tmp_path / "restored") as server:
+    with running_server(tmp_path / "restored", environment=environment) as server:
         restored = _assets(Native(url=server.url, key=native.key))
 
         assert set(kept) <= set(restored)

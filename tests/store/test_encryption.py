@@ -63,6 +63,7 @@ def upload_in_parts(store: Store, key: str, *parts: bytes) -> None:
     assert store.call("POST", key, query={"uploadId": upload}, body=body).status == 200
 
 
+@pytest.mark.statement("RU-35", part="the embedded store")
 def test_nothing_of_an_object_can_be_read_on_the_disk(directory: Path, key_file: Path) -> None:
     hashes = [hashlib.new(name, LARGE).digest() for name in ("md5", "sha256")]
     traces = [MARKER, HEADER[:24], b"__metadata__", b"application/x-weights", b"secret-name", *hashes]
