@@ -167,10 +167,15 @@ def test_a_directory_that_cannot_be_synced_takes_the_new_object_back(tmp_path: P
 def test_an_index_that_cannot_be_written_fails_no_object_and_is_made_up_for(tmp_path: Path, error: str) -> None:
     with StoreProcess(tmp_path / "data", "--no-log") as process:
         store = process.ready()
+        assert store.put("older", OLD).status == 200
+        assert listed(store) == ["older"]
 
         with injected(process, "pwrite64", error, trace=tmp_path / "trace"):
             assert store.put("key", NEW).status == 200
             assert store.get("key").body == NEW
+            assert listed(store) == ["key", "older"]
+            assert store.call("DELETE", "older").status == 204
+            assert listed(store) == ["key"]
             deadline = time.monotonic() + PATIENCE_SECONDS
             while health(store) != 503:
                 assert time.monotonic() < deadline

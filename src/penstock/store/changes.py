@@ -52,17 +52,32 @@ class SharedChanges:
             os.write(self._end, b"\n")  # the half line is then one that cannot be read, and spoils no other
             raise OSError(errno.ENOMEM, "no memory for a change of the index")
 
+    def peek(self) -> list[bytes]:
+        """The lines that nobody has read, and that stay so."""
+        take(self._fd, 0, 1)
+        try:
+            begin, _ = _HEADER.unpack(os.pread(self._fd, _HEADER.size, 0))
+            return self._lines_from(begin)[0]
+        finally:
+            free(self._fd, 0, 1)
+
+    def _lines_from(self, begin: int) -> tuple[list[bytes], int]:
+        """The whole lines behind `begin`, and where they end."""
+        data = os.pread(self._fd, os.fstat(self._fd).st_size - begin, begin)
+        # A line may be on its way; it is nobody's promise yet.
+        whole = data.rfind(b"\n") + 1
+        return data[:whole].splitlines(), begin + whole
+
     @contextlib.contextmanager
     def unread(self) -> Iterator[list[bytes]]:
         """The lines that nobody has read. They count as read when the context ends without an exception."""
         take(self._fd, 0, 1)
         try:
             begin, freed = _HEADER.unpack(os.pread(self._fd, _HEADER.size, 0))
-            data = os.pread(self._fd, os.fstat(self._fd).st_size - begin, begin)
-            whole = data.rfind(b"\n") + 1  # a line may be on its way; it is nobody's promise yet
-            yield data[:whole].splitlines()
-            if whole:
-                os.pwrite(self._fd, _HEADER.pack(begin + whole, self._freed(freed, begin + whole)), 0)
+            lines, end = self._lines_from(begin)
+            yield lines
+            if lines:
+                os.pwrite(self._fd, _HEADER.pack(end, self._freed(freed, end)), 0)
         finally:
             free(self._fd, 0, 1)
 

@@ -85,12 +85,12 @@ class KeyIndex:
 
     def flush(self) -> None:
         """Write what was gathered. Raises `OSError`."""
-        with self._flushed():
-            pass
+        with self._lock, _errors_of_the_disk():
+            self._write()
 
     def files(self, shard: str) -> dict[str, tuple[int, int]]:
         """Name → (inode, mtime) of the entries whose name begins with `shard`. Raises `OSError`."""
-        with self._flushed() as db:
+        with self._seen() as db:
             rows = db.execute(
                 "SELECT name, inode, mtime_ns FROM entry WHERE name >= ? AND name < ?", (shard, shard + "g")
             ).fetchall()
@@ -107,13 +107,13 @@ class KeyIndex:
         if bound is not None:
             where, values = f"{where} AND key < ?", [*values, bound]
         query = f"SELECT * FROM entry WHERE {where} ORDER BY key LIMIT ?"  # noqa: S608 - no value is in the text
-        with self._flushed() as db:
+        with self._seen() as db:
             rows = db.execute(query, (*values, limit)).fetchall()
         return [_entry(row, self._seal) for row in rows]
 
     def is_empty(self, bucket: str) -> bool:
         """Raises `OSError`."""
-        with self._flushed() as db:
+        with self._seen() as db:
             return db.execute("SELECT 1 FROM entry WHERE bucket = ? LIMIT 1", (bucket,)).fetchone() is None
 
     def _gather(self, name: str, entry: Entry | None) -> None:
@@ -132,22 +132,44 @@ class KeyIndex:
                 self.flush()
 
     @contextlib.contextmanager
-    def _flushed(self) -> Iterator[sqlite3.Connection]:
-        """The database with nothing left to write."""
-        with self._lock:
+    def _seen(self) -> Iterator[sqlite3.Connection]:
+        """The database with all that was gathered: written, or, while the disk takes nothing, for this look alone.
+
+        So a full disk hinders no listing (P10): SQLite keeps an open transaction in memory (`cache_spill`).
+        """
+        with self._lock, _errors_of_the_disk():
             try:
-                if self._pending:
-                    _write(self._db, self._pending, self._seal)
-                    self._pending.clear()
-                if self._changes is not None:
-                    self._gathered = 0
-                    with self._changes.unread() as lines:
-                        if lines:
-                            _write(self._db, _from_lines(lines), self._seal)
+                self._write()
+            except sqlite3.Error:
+                shared = _from_lines(self._changes.peek()) if self._changes is not None else {}
+                self._db.execute("BEGIN")
+                try:
+                    _apply(self._db, self._pending | shared, self._seal)
+                    yield self._db
+                finally:
+                    self._db.execute("ROLLBACK")
+            else:
                 yield self._db
-            except sqlite3.Error as error:
-                full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-                raise OSError(errno.ENOSPC if full else errno.EIO, "the index of keys cannot be used") from error
+
+    def _write(self) -> None:
+        if self._pending:
+            _commit(self._db, self._pending, self._seal)
+            self._pending.clear()
+        if self._changes is not None:
+            self._gathered = 0
+            with self._changes.unread() as lines:
+                if lines:
+                    _commit(self._db, _from_lines(lines), self._seal)
+
+
+@contextlib.contextmanager
+def _errors_of_the_disk() -> Iterator[None]:
+    """SQLite's errors as the `OSError`s that they come from."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        raise OSError(errno.ENOSPC if full else errno.EIO, "the index of keys cannot be used") from error
 
 
 def _line(name: str, entry: Entry | None) -> bytes:
@@ -164,12 +186,16 @@ def _from_lines(lines: Iterable[bytes]) -> dict[str, Entry | None]:
     return changes
 
 
-def _write(db: sqlite3.Connection, changes: Mapping[str, Entry | None], seal: Seal | None) -> None:
-    gone = [(name,) for name, entry in changes.items() if entry is None]
+def _commit(db: sqlite3.Connection, changes: Mapping[str, Entry | None], seal: Seal | None) -> None:
     with db:  # commits, or rolls back
         db.execute("BEGIN")
-        db.executemany("DELETE FROM entry WHERE name = ?", gone)
-        db.executemany(_UPSERT, [_row(entry, seal) for entry in changes.values() if entry is not None])
+        _apply(db, changes, seal)
+
+
+def _apply(db: sqlite3.Connection, changes: Mapping[str, Entry | None], seal: Seal | None) -> None:
+    gone = [(name,) for name, entry in changes.items() if entry is None]
+    db.executemany("DELETE FROM entry WHERE name = ?", gone)
+    db.executemany(_UPSERT, [_row(entry, seal) for entry in changes.values() if entry is not None])
 
 
 def beyond_prefix(prefix: str) -> str | None:
@@ -201,6 +227,7 @@ def _prepared(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA journal_size_limit=16777216")
+        db.execute("PRAGMA cache_spill=OFF")  # nothing of a transaction is written before its commit
         _require_usable(db)
         db.executescript(f"{_SCHEMA} PRAGMA user_version={_VERSION};")
     except sqlite3.DatabaseError:
