@@ -26,6 +26,8 @@ from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
 from penstock.settings import Settings
+from penstock.sigv4.errors import SignatureError
+from penstock.store import faults
 from penstock.store.metering import OPERATIONS
 from penstock.telemetry import EVENTS, METRICS, Log, Metric
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from penstock.dialects.base import Services
 
 ROOT = Path(__file__).parents[1]
+S3_TESTS = ROOT / "tools" / "s3tests"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 BLOCK = re.compile(r"^<!-- generated: (?P<name>[a-z-]+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 TERMINAL_COLUMNS = 100
@@ -172,6 +175,30 @@ def _sample(name: str, metric: Metric) -> str:
 def store_operations() -> str:
     """The values of the label `operation`."""
     return ", ".join(f"`{name}`" for name in OPERATIONS)
+
+
+# --- the embedded store as an S3 --------------------------------------------------------------------------------------
+
+
+def store_errors() -> str:
+    """Every error code of the store, with its status and its usual message."""
+    refusals = [fault for fault in vars(faults).values() if isinstance(fault, faults.Fault)]
+    signatures: list[type[SignatureError]] = [SignatureError, *SignatureError.__subclasses__()]
+    meanings: dict[tuple[str, int], list[str]] = {}
+    for fault in refusals:
+        meanings.setdefault((fault.code, fault.status), []).append(fault.message)
+    for error in signatures:
+        meanings.setdefault((error.code, error.status), [_sentence(error.__doc__ or "")])
+    rows = [(f"`{code}`", str(status), " Or: ".join(meanings[code, status])) for code, status in sorted(meanings)]
+    return _table(("code", "status", "meaning"), rows)
+
+
+def conformance() -> str:
+    """The tests of the conformance suite that fail, with the reason of each."""
+    core = (S3_TESTS / "core.txt").read_text(encoding="utf-8").split()
+    expected = tomllib.loads((S3_TESTS / "expected.toml").read_text(encoding="utf-8"))
+    rows = [(f"`{name}`", entry["reason"]) for name, entry in expected.items()]
+    return f"{len(core) - len(rows)} of {len(core)} pass.\n\n{_table(('test', 'why it fails'), rows)}"
 
 
 # --- life cycles ------------------------------------------------------------------------------------------------------
@@ -390,6 +417,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "log-events": log_events,
     "metrics": metrics,
     "store-operations": store_operations,
+    "store-errors": store_errors,
+    "conformance": conformance,
     "upload-states": upload_states,
     "run-states": run_states,
     "rooms": rooms,

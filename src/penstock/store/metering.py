@@ -64,6 +64,7 @@ _OPERATIONS: dict[tuple[str, str, frozenset[str]], str] = {
     )
 }
 _ANY_VERSION = frozenset({"versionId"})
+_SOURCE = "x-amz-copy-source"
 _WITH_A_SOURCE = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
 POST_OBJECT = "PostObject"
 OPERATIONS = tuple(sorted({NO_OPERATION, *_OPERATIONS.values(), *_WITH_A_SOURCE.values()}))
@@ -87,7 +88,11 @@ def operation_of(request: S3Request) -> str:
     """The S3 operation that a signed request means."""
     level = _OBJECT if request.key else _BUCKET if request.bucket else _SERVICE
     name = _OPERATIONS.get((level, request.method, request.subresources - _ANY_VERSION), NO_OPERATION)
-    return _WITH_A_SOURCE.get(name, name) if "x-amz-copy-source" in request.fields else name
+    if name not in _WITH_A_SOURCE:
+        return name
+    # Some SDKs sign the header into the query.
+    copies = _SOURCE in request.fields or any(parameter.lower() == _SOURCE for parameter in request.query)
+    return _WITH_A_SOURCE[name] if copies else name
 
 
 def count_request(  # noqa: PLR0913 - what is known of a request, each once
