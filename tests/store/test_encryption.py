@@ -55,10 +55,18 @@ def copy(store: Store, source: str, target: str) -> None:
 def upload_in_parts(store: Store, key: str, *parts: bytes) -> None:
     created = store.call("POST", key, query={"uploads": ""}, headers={"x-amz-meta-note": MARKER.decode()}).body
     upload = created.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()
-    listed = ""
-    for number, part in enumerate(parts, 1):
-        etag = store.call("PUT", key, query={"partNumber": str(number), "uploadId": upload}, body=part).headers["etag"]
-        listed += f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
+    complete(store, key, upload, *[put_part(store, key, upload, number, part) for number, part in enumerate(parts, 1)])
+
+
+def put_part(store: Store, key: str, upload: str, number: int, part: bytes) -> str:
+    """Its ETag."""
+    return store.call("PUT", key, query={"partNumber": str(number), "uploadId": upload}, body=part).headers["etag"]
+
+
+def complete(store: Store, key: str, upload: str, *etags: str) -> None:
+    listed = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>" for number, etag in enumerate(etags, 1)
+    )
     body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
     assert store.call("POST", key, query={"uploadId": upload}, body=body).status == 200
 
@@ -105,12 +113,58 @@ def test_what_was_stored_before_stays_readable_and_what_comes_now_is_encrypted(d
 
     with store_in_thread(directory, encryption_key_file=key_file) as store:
         store.put("new", LARGE[::-1])
-        copy(store, "old", "copy")
-        bodies = [store.get(key).body for key in ("old", "copy", "new")]
+        bodies = [store.get(key).body for key in ("old", "new")]
 
-    assert bodies == [LARGE, LARGE, LARGE[::-1]]
+    assert bodies == [LARGE, LARGE[::-1]]
     assert MARKER in entry(directory, "old").read_bytes()
     assert MARKER[::-1] not in entry(directory, "new").read_bytes()
+
+
+def test_a_copy_of_what_was_stored_before_is_encrypted(directory: Path, key_file: Path) -> None:
+    with store_in_thread(directory) as store:
+        for key, content in {"old": LARGE, "small": MARKER, "empty": b""}.items():
+            store.put(key, content)
+        upload_in_parts(store, "parts", LARGE * 4, MARKER)
+
+    with store_in_thread(directory, encryption_key_file=key_file) as store:
+        etag = store.get("parts").headers["etag"]
+        for key in ("old", "small", "empty", "parts"):
+            copy(store, key, f"copy-{key}")
+            copy(store, f"copy-{key}", f"again-{key}")
+            store.call("DELETE", key)
+        bodies = {key: store.get(f"again-{key}").body for key in ("old", "small", "empty", "parts")}
+        etag_of_copy = store.get("copy-parts").headers["etag"]
+
+    assert bodies == {"old": LARGE, "small": MARKER, "empty": b"", "parts": LARGE * 4 + MARKER}
+    assert etag_of_copy == etag
+    assert MARKER not in on_disk(directory)
+
+
+def test_a_damaged_object_from_before_is_not_encrypted_as_if_it_were_whole(directory: Path, key_file: Path) -> None:
+    with store_in_thread(directory) as store:
+        store.put("old", LARGE)
+    path = entry(directory, "old")
+    path.write_bytes(b"?" + path.read_bytes()[1:])
+
+    with store_in_thread(directory, encryption_key_file=key_file) as store:
+        headers = {"x-amz-copy-source": f"/{BUCKET}/old", "content-length": "0"}
+        assert store.call("PUT", "copy", headers=headers).status == 500
+        assert store.get("copy").status == 404
+
+
+def test_an_upload_begun_before_the_keys_is_completed_with_them(directory: Path, key_file: Path) -> None:
+    with store_in_thread(directory) as store:
+        created = store.call("POST", "parts", query={"uploads": ""}).body
+        upload = created.partition(b"<UploadId>")[2].partition(b"</UploadId>")[0].decode()
+        first = put_part(store, "parts", upload, 1, LARGE * 4)
+
+    with store_in_thread(directory, encryption_key_file=key_file) as store:
+        second = put_part(store, "parts", upload, 2, MARKER)
+        complete(store, "parts", upload, first, second)
+        copy(store, "parts", "copy")
+        bodies = [store.get(key).body for key in ("parts", "copy")]
+
+    assert bodies == [LARGE * 4 + MARKER] * 2
 
 
 def test_a_restart_finds_everything_again(directory: Path, key_file: Path) -> None:

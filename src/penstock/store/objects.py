@@ -174,12 +174,15 @@ class Objects:
         """Make the data of one object that of another too, as a hard link: no byte is moved.
 
         `describe` gets the source's record and returns the new one, or raises. Where the file system allows no
-        (further) link, the bytes are copied. Raises `Refused` when there is no such source.
+        (further) link, the bytes are copied; and where data from before an encrypted store's keys is to be encrypted.
+        Raises `Refused` when there is no such source.
         """
         for _ in range(_ATTEMPTS):
             source = self.open(bucket, key)
             try:
                 record = describe(source.record)
+                if self.keyring is not None and not source.is_encrypted():
+                    return self._copy_encrypted(source, record, check)
                 name = entry_name(record.bucket, record.key)
                 linked = f"{name}.{secrets.token_hex(8)}"
                 if self._link_data(source, self._layout.entry(linked)):
@@ -352,6 +355,18 @@ class Objects:
             if current is None or current.linked != record.linked:
                 self.drop_data(record)
             raise
+
+    def _copy_encrypted(self, source: Stored, record: Record, check: Check) -> Record:
+        """Write the data of an object that is not encrypted as that of one that is."""
+        with self.begin(["sha256"]) as incoming:
+            for piece in source.pieces(0, source.record.size):
+                incoming.append(piece)
+            found = incoming.finish()["sha256"].hex()
+            if source.record.sha256 not in (None, found):
+                raise Refused(DAMAGED)
+            record = replace(record, sha256=found)
+            self.commit(incoming, record, check=check)
+        return record
 
     def _link_data(self, source: Stored, target: str) -> bool:
         """A second name for the data that `source` has open; False when its key has another version by now."""

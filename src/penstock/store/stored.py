@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from penstock.store.layout import open_to_read, part_name, part_place
 from penstock.store.record import DamagedError, Record, SealedError, read_record
-from penstock.store.segments import covering
+from penstock.store.segments import covering, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,6 +86,12 @@ class Stored:
             return self._part(fd, number)
         finally:
             os.close(fd)
+
+    def is_encrypted(self) -> bool:
+        """Whether none of the data can be read without keys. Raises `OSError` and `DamagedError`."""
+        if self.record.segments:
+            return all(self.part(one.number).cipher for one in segments_of(self.record.segments) if one.size)
+        return self.record.cipher is not None or not self.record.size
 
     def close(self) -> None:
         os.close(self.fd)
