@@ -146,3 +146,69 @@ def test_a_wrong_secret_is_refused(shared_store: Store) -> None:
 
     assert failure(stranger.list_buckets) == "SignatureDoesNotMatch"
     stranger.close()
+
+
+# --- as boto3 comes, without a word on checksums
+
+
+@pytest.fixture(scope="module")
+def plain_s3(shared_store: Store) -> Iterator[Client]:
+    client = boto3.client(
+        "s3",
+        endpoint_url=shared_store.url,
+        aws_access_key_id=SIGNER.credentials.access_key,
+        aws_secret_access_key=SIGNER.credentials.secret_key,
+        region_name=SIGNER.region,
+        config=Config(retries={"max_attempts": 0}, proxies={}),
+    )
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("size", [10, 600_000])
+def test_a_client_that_checks_everything_reads_wholes_and_ranges(plain_s3: Client, size: int) -> None:
+    body = os.urandom(size)
+    key = f"checked-{size}"
+    plain_s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    whole = plain_s3.get_object(Bucket=BUCKET, Key=key)
+    part = plain_s3.get_object(Bucket=BUCKET, Key=key, Range="bytes=2-5", ChecksumMode="ENABLED")
+
+    assert (whole["Body"].read(), part["Body"].read()) == (body, body[2:6])
+    assert whole["ChecksumCRC32"]
+
+
+def test_the_attributes_of_an_object_name_its_checksum(plain_s3: Client) -> None:
+    put = plain_s3.put_object(Bucket=BUCKET, Key="attributed", Body=b"12345", ChecksumAlgorithm="CRC64NVME")
+
+    found = plain_s3.get_object_attributes(
+        Bucket=BUCKET, Key="attributed", ObjectAttributes=["ETag", "Checksum", "ObjectSize", "ObjectParts"]
+    )
+
+    assert (found["ETag"], found["ObjectSize"]) == (put["ETag"].strip('"'), 5)
+    assert found["Checksum"]["ChecksumCRC64NVME"] == put["ChecksumCRC64NVME"]
+    assert "ObjectParts" not in found
+
+
+def test_a_bucket_is_emptied_by_its_versions(plain_s3: Client) -> None:
+    plain_s3.create_bucket(Bucket="emptied")
+    for number in range(5):
+        plain_s3.put_object(Bucket="emptied", Key=f"k ü{number}", Body=b"")
+
+    pages = plain_s3.get_paginator("list_object_versions").paginate(Bucket="emptied", PaginationConfig={"PageSize": 2})
+    named = [{"Key": one["Key"], "VersionId": one["VersionId"]} for page in pages for one in page["Versions"]]
+    gone = plain_s3.delete_objects(Bucket="emptied", Delete={"Objects": named})
+
+    assert [one["Key"] for one in gone["Deleted"]] == [f"k ü{number}" for number in range(5)]
+    plain_s3.delete_bucket(Bucket="emptied")
+    assert failure(plain_s3.list_objects_v2, Bucket="emptied") == "NoSuchBucket"
+
+
+def test_a_client_sets_and_reads_cors_rules(plain_s3: Client) -> None:
+    rule = {"AllowedMethods": ["GET", "PUT"], "AllowedOrigins": ["https://*.example"], "MaxAgeSeconds": 5}
+    assert failure(plain_s3.get_bucket_cors, Bucket=BUCKET) == "NoSuchCORSConfiguration"
+
+    plain_s3.put_bucket_cors(Bucket=BUCKET, CORSConfiguration={"CORSRules": [rule]})
+
+    assert plain_s3.get_bucket_cors(Bucket=BUCKET)["CORSRules"] == [rule]
+    plain_s3.delete_bucket_cors(Bucket=BUCKET)

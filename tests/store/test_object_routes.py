@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -432,6 +434,20 @@ def test_a_copy_of_nothing_is_refused(shared_store: Store, source: str, code: st
     response = shared_store.call("PUT", "nothing", headers={"x-amz-copy-source": f"{BUCKET}/{source}"})
 
     assert response.code == code
+
+
+def test_of_many_writers_of_a_free_key_exactly_one_succeeds(shared_store: Store) -> None:
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> int:
+        barrier.wait()
+        return shared_store.put("contended", str(number).encode(), if_none_match="*").status
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(write, range(8)))
+
+    assert sorted(statuses) == [200, *[412] * 7]
+    assert shared_store.get("contended").body == str(statuses.index(200)).encode()
 
 
 # --- deletion
