@@ -97,6 +97,7 @@ METRICS: Mapping[str, Metric] = {
 
 _FORBIDDEN_FIELDS = frozenset({"secret", "key", "token", "signature", "authorization", "url", "query", "password"})
 _write_lock = threading.Lock()
+_as_json = json.JSONEncoder(default=str).encode
 
 
 class Log:
@@ -114,10 +115,11 @@ class Log:
         if self._stream is None:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251 - a log line's own time is not a decision
-        line = json.dumps({"at": now, "part": self._part, "event": event, **fields}, default=str)
+        line = _as_json({"at": now, "part": self._part, "event": event, **fields}) + "\n"
         # A log on a full disk, or whose reader has gone, must not fail what it tells of.
         with _write_lock, contextlib.suppress(OSError):
-            print(line, file=self._stream, flush=True)
+            self._stream.write(line)
+            self._stream.flush()
 
 
 class Meters:

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.store import faults
 from penstock.store.metering import CODES, OPERATIONS, operation_of, store_meters
-from penstock.store.request import S3Request
+from penstock.store.request import S3Request, subresources_of
 from penstock.store.routes import Routes
 from penstock.telemetry import METRICS, Log, Meters
 from tests.store.support import BUCKET, PATIENCE_SECONDS, Store, StoreProcess, store_in_thread
@@ -355,6 +355,8 @@ def request(method: str, bucket: str, key: str, query: Mapping[str, str], fields
         fields=dict(fields),
         verified=None,  # type: ignore[arg-type]  # the name of an operation does not depend on it
         body=None,  # type: ignore[arg-type]  # as above
+        subresources=subresources_of(query),
+        parameters=dict(fields),
     )
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -53,6 +54,7 @@ class Layout:
 
     def __init__(self, root: Path, *, writer: str = "") -> None:
         self.writer = writer
+        self._names = map(f"{writer}{secrets.token_hex(8)}-{{}}".format, itertools.count())
         self.root = str(root)
         self.temporary = str(root / "tmp")
         self.buckets = str(root / "buckets")
@@ -84,7 +86,7 @@ class Layout:
 
     def new_temporary(self) -> str:
         """The path of a file that nobody has yet."""
-        return f"{self.temporary}/{self.writer}{secrets.token_hex(16)}"
+        return f"{self.temporary}/{next(self._names)}"
 
     def bucket(self, bucket: str) -> str:
         """The file that says that a bucket exists."""

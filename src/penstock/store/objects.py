@@ -250,10 +250,15 @@ class Objects:
     def current(self, name: str) -> Record | None:
         """The record that now stands under a name; None when there is none, or none that can be read."""
         try:
-            with opened(self._layout.entry(name)) as fd:
-                return read_record(fd, self.keyring, place=name)
-        except (FileNotFoundError, DamagedError):
+            fd = open_to_read(self._layout.entry(name))
+        except FileNotFoundError:
             return None
+        try:
+            return read_record(fd, self.keyring, place=name)
+        except DamagedError:
+            return None
+        finally:
+            os.close(fd)
 
     def drop_data(self, old: Record | None) -> None:
         """Remove the data of a record that is gone for good. A crash before this leaves a stray for the janitor."""

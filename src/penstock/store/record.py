@@ -32,6 +32,9 @@ _SEALED_MAGIC = b"PNSTK\x00\x00\x02"
 _USUAL_TAIL = 2048
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class DamagedError(Exception):
     """A file of the store that does not end in a whole record, or that is shorter or longer than it says."""
 
@@ -104,7 +107,7 @@ def encode(record: Record, seal: Seal | None, *, place: str) -> bytes:
 
 def encode_values(values: Mapping[str, object], seal: Seal | None, *, place: str, data_size: int = 0) -> bytes:
     """JSON values and their trailer: the bytes that follow `data_size` bytes of data."""
-    text = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    text = _as_json(values).encode()
     if seal is not None:
         text = seal.seal(text, place=place)
     return text + _TRAILER.pack(data_size, len(text), zlib.crc32(text), _SEALED_MAGIC if seal else _MAGIC)

@@ -9,6 +9,7 @@ from penstock.sigv4 import UNSIGNED_PAYLOAD, AuthKind, Scope, SignatureError, Ve
 from penstock.store.faults import INVALID_ARGUMENT, INVALID_URI, KEY_TOO_LONG, Fault, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from penstock.store.body import Body
@@ -41,6 +42,13 @@ class S3Request:
     fields: dict[str, str]
     verified: Verified
     body: Body
+    subresources: frozenset[str]
+    """Which operation other than the plain one the query names."""
+    parameters: dict[str, str]
+    """Headers, and in a presigned URL the query parameters that stand for headers (some SDKs put them there).
+
+    Names in lower case; values as the text of the wire, like those of headers.
+    """
 
     @property
     def presigned(self) -> bool:
@@ -55,22 +63,6 @@ class S3Request:
     def from_browser(self) -> bool:
         """Whether a link may have made it: its permission is not in its headers."""
         return self.verified.kind is not AuthKind.HEADER
-
-    @property
-    def subresources(self) -> frozenset[str]:
-        """Which operation other than the plain one the query names."""
-        return _SUBRESOURCES.intersection(self.query)
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Headers, and in a presigned URL the query parameters that stand for headers (some SDKs put them there).
-
-        Names in lower case; values as the text of the wire, like those of headers.
-        """
-        if not self.presigned:
-            return self.fields
-        found = ((name.lower(), value) for name, value in self.query.items())
-        return {name: _on_the_wire(value) for name, value in found if name.startswith("x-amz-")} | self.fields
 
     def number(self, name: str, default: int, *, most: int) -> int:
         """A decimal query parameter, capped at `most`. Raises `Refused` when it is no number."""
@@ -123,8 +115,26 @@ def _request(head: Head, body: Body, verified: Verified) -> S3Request:
     for name, value in verified.target.query:
         query.setdefault(name, value)
     return S3Request(
-        method=head.method, bucket=bucket, key=key, query=query, fields=head.fields, verified=verified, body=body
+        method=head.method,
+        bucket=bucket,
+        key=key,
+        query=query,
+        fields=head.fields,
+        verified=verified,
+        body=body,
+        subresources=subresources_of(query),
+        parameters=_with_headers_of(query, head.fields) if verified.kind is AuthKind.QUERY else head.fields,
     )
+
+
+def subresources_of(query: Iterable[str]) -> frozenset[str]:
+    """Those of the query's parameters that name an operation or view of its own."""
+    return _SUBRESOURCES.intersection(query)
+
+
+def _with_headers_of(query: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
+    found = [(name.lower(), value) for name, value in query.items()]
+    return {name: _on_the_wire(value) for name, value in found if name.startswith("x-amz-")} | fields
 
 
 def split_path(path: str) -> tuple[str, str]:

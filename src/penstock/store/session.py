@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import time
 from dataclasses import replace
@@ -43,8 +44,8 @@ class _Exchange:
 
     __slots__ = ("body", "code", "head", "id", "operation", "started", "unseen")
 
-    def __init__(self, sent: int) -> None:
-        self.id = secrets.token_hex(8).upper()
+    def __init__(self, request_id: str, sent: int) -> None:
+        self.id = request_id
         self.started = time.monotonic()
         self.head: Head | None = None
         self.body: Body | None = None
@@ -87,6 +88,8 @@ class Sessions:
         self._log = log
         self._meter = meter
         self._draining = draining
+        # They need not be hard to guess, only different, in whatever process they are made.
+        self._ids = map(f"{secrets.token_hex(5).upper()}{{:08X}}".format, itertools.count())
 
     async def run(self, connection: Connection) -> None:
         """Serve one connection until it ends."""
@@ -104,7 +107,7 @@ class Sessions:
 
     async def _serve_one(self, connection: Connection) -> bool:
         """One request. Whether the connection may carry another."""
-        exchange = _Exchange(connection.sent)
+        exchange = _Exchange(next(self._ids), connection.sent)
         try:
             try:
                 raw = await connection.read_head()
