@@ -142,6 +142,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
     from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.services.retention import Retention
     from penstock.services.runs import RUN_JOB
     from penstock.services.uploads import INTAKE_JOB
     from penstock.workflows.asset_intake import AssetIntake
@@ -158,6 +159,12 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     queue.release(owner, now=core.clock.now())
     limits = RunLimits(timeout=timedelta(seconds=settings.run_timeout_seconds), scratch=scratch)
     interrupt = threading.Event()
+    retention = Retention(
+        core.database,
+        clock=core.clock,
+        events=timedelta(days=settings.event_retention_days),
+        idempotency=timedelta(days=settings.idempotency_retention_days),
+    )
     worker = Worker(
         core.database,
         queue,
@@ -175,7 +182,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
             ),
             INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
         },
-        sweep_schedules(core.uploads, core.assets),
+        sweep_schedules(core.uploads, core.assets, retention),
         open_changes=core.open_changes,
         clock=core.clock,
         entropy=core.entropy,

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Event streams and long polls that one account may have open at a time in one API process.",
     )
+    event_retention_days: int = Field(
+        default=30, ge=1, description="How long the events of an upload or a run, its log included, outlive its end."
+    )
+    idempotency_retention_days: int = Field(
+        default=7, ge=1, description="How long a repeated request is recognised by its `Idempotency-Key`."
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 

@@ -586,7 +586,43 @@ def test_the_ledger_is_paged_newest_first(database: SqlDatabase) -> None:
         assert [entry.number for entry in tx.ledger.page(account_id, below=4, limit=10)] == [3, 2, 1]
 
 
+def test_old_idempotency_keys_are_forgotten_a_batch_at_a_time_and_others_kept(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    with database.write() as tx:
+        for number in range(5):
+            moment = NOW + number * HOUR
+            tx.idempotency.add(account_id, "verb", f"key-{number}", fingerprint="f", subject="s", now=moment)
+
+    with database.write() as tx:
+        assert [tx.idempotency.purge(before=NOW + 3 * HOUR, limit=2) for _ in range(3)] == [2, 1, 0]
+        kept = [number for number in range(5) if tx.idempotency.find(account_id, "verb", f"key-{number}")]
+    assert kept == [3, 4]
+
+
 # --- events
+
+
+def test_events_of_what_ended_long_ago_are_forgotten_and_those_of_what_goes_on_are_kept(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    stories = {
+        "ended": (EventKind.RUN_QUEUED, EventKind.RUN_LOG, EventKind.RUN_SUCCEEDED),
+        "given up": (EventKind.UPLOAD_ABORTED,),
+        "waiting": (EventKind.RUN_QUEUED,),
+        "stored": (EventKind.UPLOAD_STORED,),
+    }
+    with database.write() as tx:
+        for subject, kinds in stories.items():
+            for kind in kinds:
+                tx.events.add(account_id, subject, kind, {}, now=NOW)
+        tx.events.add(account_id, "late", EventKind.RUN_QUEUED, {}, now=NOW)
+        tx.events.add(account_id, "late", EventKind.RUN_FAILED, {}, now=NOW + 2 * HOUR)
+
+    with database.write() as tx:
+        assert [tx.events.purge(before=NOW + HOUR, limit=1) for _ in range(3)] == [1, 1, 0]
+
+    with database.read() as tx:
+        left = [name for name in (*stories, "late") if tx.events.after(account_id, name, 0, limit=10)]
+    assert left == ["waiting", "stored", "late"]
 
 
 def test_events_are_numbered_within_their_subject(database: SqlDatabase) -> None:

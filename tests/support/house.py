@@ -29,6 +29,7 @@ from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
 from penstock.services.references import References
+from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
 from penstock.services.uploads import INTAKE_JOB, Uploads
 from penstock.sigv4 import Credentials
@@ -57,6 +58,7 @@ _CREDENTIALS = Credentials("HOUSEKEY", "a secret for tests")
 _SILENT = Log("test", None)
 _TIMEOUT = timedelta(seconds=60)
 _MOST_STREAMS = 3
+_DAYS = timedelta(days=7)
 _TICK = timedelta(microseconds=1)
 _NOON = datetime(2026, 11, 21, 12, 0, 0, 900_000, tzinfo=UTC)
 
@@ -194,7 +196,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             models=models,
             accounts=accounts,
             worker=worker,
-            sweeps=sweep_schedules(uploads, assets),
+            sweeps=sweep_schedules(uploads, assets, Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS)),
         )
 
 

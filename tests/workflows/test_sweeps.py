@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.uploads import UploadState
+from penstock.services.retention import Retention
 from penstock.workflows.sweeps import sweep_schedules
 from tests.support.core import HOUR
 
@@ -14,15 +16,28 @@ if TYPE_CHECKING:
 
 def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     acme = core.open_account()
-    waiting = [core.begin(acme) for _ in range(205)]
+    waiting = [core.begin(acme, idempotency=IdempotentRequest(key=f"{n}", fingerprint="")) for n in range(205)]
     done = [core.upload(acme, lifetime=HOUR) for _ in range(205)]
     kept = core.upload(acme)
     core.clock.advance(5 * HOUR)
 
-    counts = {schedule.name: schedule.act() for schedule in sweep_schedules(core.uploads, core.assets)}
+    retention = Retention(core.database, clock=core.clock, events=2 * HOUR, idempotency=3 * HOUR)
+    schedules = sweep_schedules(core.uploads, core.assets, retention)
 
-    assert counts == {"overdue-uploads": 205, "staging": 411, "expired-assets": 205}
+    counts = {schedule.name: schedule.act() for schedule in schedules}
+
+    assert counts == {
+        "overdue-uploads": 205,
+        "staging": 411,
+        "expired-assets": 205,
+        "events": 206,
+        "idempotency-keys": 205,
+    }
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key]
-    assert [schedule.act() for schedule in sweep_schedules(core.uploads, core.assets)] == [0, 0, 0]
+    assert [schedule.act() for schedule in schedules] == [0] * 5
+    assert core.events(acme, waiting[0].id) == ["upload.expired"]
+    assert core.events(acme, done[0].id) == []
+    core.clock.advance(3 * HOUR)
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 205, 0]

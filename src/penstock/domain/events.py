@@ -48,6 +48,12 @@ MEANINGS: Mapping[EventKind, str] = {
 }
 """What each kind tells, and the members of its data."""
 
+RUN_FINALS = frozenset({EventKind.RUN_SUCCEEDED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED})
+UPLOAD_FINALS = frozenset(
+    {EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED, EventKind.UPLOAD_ABORTED}
+)
+"""The kinds after which a subject has nothing more to tell."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

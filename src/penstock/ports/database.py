@@ -146,10 +146,18 @@ class AssetRepository(Protocol):
 
 
 class AssetSweepRepository(Protocol):
-    """What sweeping needs of assets."""
+    """What sweeping needs of assets, and what is remembered of deleted ones."""
 
     def expired(self, *, now: datetime, limit: int) -> Sequence[Asset]:
-        """Assets past their expiry (or deleted) and without a lease, whose bytes are still there."""
+        """Assets past their expiry (or deleted), or to be forgotten by now, and without a lease."""
+        ...
+
+    def remember(self, until: Mapping[AssetId, datetime]) -> None:
+        """Keep the rows of deleted assets, whose bytes are gone: `expired` finds them again at these times."""
+        ...
+
+    def was_deleted(self, account_id: AccountId, asset_id: AssetId) -> bool:
+        """Whether there was such an asset and it was deleted, as far as is remembered."""
         ...
 
     def remove(self, asset_ids: Iterable[AssetId]) -> None:
@@ -220,6 +228,10 @@ class EventRepository(Protocol):
         """Events of a subject above `number`, ascending."""
         ...
 
+    def purge(self, *, before: datetime, limit: int) -> int:
+        """Forget all events of up to `limit` subjects whose last one came before that moment; how many subjects."""
+        ...
+
     def last_above(self, known: Mapping[str, int]) -> Mapping[str, int]:
         """Of many subjects, whoever's they are, those with events above the number given, and their last number."""
         ...
@@ -234,6 +246,10 @@ class IdempotencyRepository(Protocol):
 
     def add(self, account_id: AccountId, verb: str, key: str, *, fingerprint: str, subject: str, now: datetime) -> None:
         """Fails with `IdempotencyRaceError` when a concurrent request with the same key won."""
+        ...
+
+    def purge(self, *, before: datetime, limit: int) -> int:
+        """Forget up to `limit` keys that were used before that moment; how many."""
         ...
 
 
@@ -307,7 +323,7 @@ class Transaction(Protocol):
 
     @property
     def asset_sweeps(self) -> AssetSweepRepository:
-        """What sweeping needs of assets."""
+        """What sweeping needs of assets, and what is remembered of deleted ones."""
         ...
 
     @property

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _URL_TTL = timedelta(hours=1)
 _SWEEP_GRACE = timedelta(minutes=1)
 """A run that looked at an asset just before its end may still be waiting to commit its lease (P8)."""
+_REMEMBERED = timedelta(days=7)
+"""How long a deletion that is repeated gets the same answer."""
 
 
 class Assets:
@@ -112,19 +114,40 @@ class Assets:
         )
 
     def delete(self, account_id: AccountId, asset_id: AssetId) -> None:
-        """Make an asset unreadable at once; its bytes go when no run needs them any more. Raises `AssetNotFound`."""
+        """Make an asset unreadable at once; its bytes go when no run needs them any more.
+
+        May be repeated for a week (P5). Raises `AssetNotFound`.
+        """
         with self._database.write() as tx:
-            asset = self._readable(tx, tx.assets.get(account_id, asset_id))
+            try:
+                asset = self._readable(tx, tx.assets.get(account_id, asset_id))
+            except AssetNotFound:
+                if tx.asset_sweeps.was_deleted(account_id, asset_id):
+                    return
+                raise
             tx.assets.replace(replace(asset, deleted_at=self._clock.now()))
 
+    def forget(self, account_id: AccountId, asset_id: AssetId) -> None:
+        """End an asset that nobody was told of; it is not remembered. Raises `AssetNotFound`."""
+        with self._database.write() as tx:
+            asset = self._readable(tx, tx.assets.get(account_id, asset_id))
+            tx.assets.replace(replace(asset, expires_at=self._clock.now()))
+
     def sweep_expired(self, *, limit: int) -> int:
-        """Remove the bytes, then the rows, of assets that are over and not leased. Returns how many."""
+        """Remove the bytes, then the rows, of assets that are over and not leased. Returns how many.
+
+        The row of a deleted one stays for a week.
+        """
+        now = self._clock.now() - _SWEEP_GRACE
         with self._database.read() as tx:
-            over = tx.asset_sweeps.expired(now=self._clock.now() - _SWEEP_GRACE, limit=limit)
+            over = tx.asset_sweeps.expired(now=now, limit=limit)
         self._objects.delete(asset.object_key for asset in over)
         if over:
+            deleted = {asset.id: asset.deleted_at + _REMEMBERED for asset in over if asset.deleted_at is not None}
+            remembered = {asset_id: until for asset_id, until in deleted.items() if until > now}
             with self._database.write() as tx:
-                tx.asset_sweeps.remove(asset.id for asset in over)
+                tx.asset_sweeps.remember(remembered)
+                tx.asset_sweeps.remove(asset.id for asset in over if asset.id not in remembered)
         return len(over)
 
     def _readable(self, tx: Transaction, asset: Asset) -> Asset:

@@ -102,7 +102,7 @@ class References:
         """Take back what data URIs became for a request that was then refused: nobody else knows of it."""
         for asset in assets:
             with contextlib.suppress(AssetNotFound):
-                self._assets.delete(account_id, asset.id)
+                self._assets.forget(account_id, asset.id)
 
     def _asset(self, account_id: AccountId, reference: Reference, accepts: tuple[str, ...]) -> Asset:
         match reference:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from penstock.services.assets import Assets
+    from penstock.services.retention import Retention
     from penstock.services.uploads import Uploads
 
 _BATCH = 200
@@ -18,12 +19,18 @@ _MAX_BATCHES = 50
 _EVERY = timedelta(seconds=30)
 
 
-def sweep_schedules(uploads: Uploads, assets: Assets) -> Sequence[Schedule]:
+def sweep_schedules(uploads: Uploads, assets: Assets, retention: Retention) -> Sequence[Schedule]:
     """The periodic sweeps of a worker."""
     return (
         Schedule(name="overdue-uploads", every=_EVERY, act=_batches(lambda: uploads.expire_overdue(limit=_BATCH))),
         Schedule(name="staging", every=_EVERY, act=_batches(lambda: uploads.sweep_staging(limit=_BATCH))),
         Schedule(name="expired-assets", every=_EVERY, act=_batches(lambda: assets.sweep_expired(limit=_BATCH))),
+        Schedule(name="events", every=_EVERY, act=_batches(lambda: retention.purge_events(limit=_BATCH))),
+        Schedule(
+            name="idempotency-keys",
+            every=_EVERY,
+            act=_batches(lambda: retention.purge_idempotency_keys(limit=_BATCH)),
+        ),
     )
 
 

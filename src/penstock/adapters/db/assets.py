@@ -13,7 +13,7 @@ from penstock.domain.assets import Asset
 from penstock.domain.errors import AssetNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -51,6 +51,12 @@ _OVER = (
     .where(assets.c.over_at <= bindparam("now"), ~_LEASED)
     .order_by(assets.c.over_at)
     .limit(bindparam("limit", type_=Integer))
+)
+_REMEMBER = update(assets).where(assets.c.id == bindparam("its_id")).values(over_at=bindparam("until"))
+_WAS_DELETED = select(
+    exists().where(
+        assets.c.id == bindparam("id"), assets.c.account_id == bindparam("account_id"), assets.c.deleted_at.is_not(None)
+    )
 )
 _REMOVE = delete(assets).where(assets.c.id == bindparam("its_id"))
 
@@ -118,6 +124,16 @@ class SqlAssetSweeps:
     def expired(self, *, now: datetime, limit: int) -> Sequence[Asset]:
         """Assets that are over and not leased, the longest over first."""
         return _ROWS.all(self._connection, _OVER, {"now": now, "limit": limit})
+
+    def remember(self, until: Mapping[AssetId, datetime]) -> None:
+        """Keep the rows of deleted assets up to these times."""
+        if rows := [{"its_id": asset_id, "until": moment} for asset_id, moment in until.items()]:
+            self._connection.execute(_REMEMBER, rows)
+
+    def was_deleted(self, account_id: AccountId, asset_id: AssetId) -> bool:
+        """Whether a remembered asset was deleted."""
+        parameters = {"id": asset_id, "account_id": account_id}
+        return bool(self._connection.execute(_WAS_DELETED, parameters).scalar_one())
 
     def remove(self, asset_ids: Iterable[AssetId]) -> None:
         """Forget assets; leases on them end too, for their bytes are gone."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Integer, bindparam, text
+from sqlalchemy import Integer, bindparam, delete, select, text
 
-from penstock.adapters.db.columns import LARGEST_INTEGER
+from penstock.adapters.db.columns import LARGEST_INTEGER, Instant
 from penstock.adapters.db.rows import Rows
-from penstock.adapters.db.tables import events
+from penstock.adapters.db.tables import FINAL, events
 from penstock.domain.errors import DatabaseUnavailable
 from penstock.domain.events import Event
 
@@ -60,6 +60,15 @@ _LAST_ABOVE = {
 }
 
 
+_ENDED = (
+    select(events.c.subject)
+    .where(FINAL, events.c.created_at < bindparam("before", type_=Instant))
+    .order_by(events.c.created_at)
+    .limit(bindparam("limit", type_=Integer))
+)
+_PURGE = delete(events).where(events.c.subject.in_(bindparam("subjects", expanding=True)))
+
+
 class SqlEvents:
     """Implements `EventRepository`."""
 
@@ -87,6 +96,13 @@ class SqlEvents:
             "limit": limit,
         }
         return _ROWS.all(self._connection, _AFTER, parameters)
+
+    def purge(self, *, before: datetime, limit: int) -> int:
+        """Forget subjects that ended long ago, the longest first."""
+        subjects = self._connection.execute(_ENDED, {"before": before, "limit": limit}).scalars().all()
+        if subjects:
+            self._connection.execute(_PURGE, {"subjects": subjects})
+        return len(subjects)
 
     def last_above(self, known: Mapping[str, int]) -> Mapping[str, int]:
         """The subjects with events above the number that is known of them, and the last number of each."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Integer, bindparam, delete, select, tuple_
 
+from penstock.adapters.db.columns import Instant
 from penstock.adapters.db.rows import insert_missing
 from penstock.adapters.db.tables import idempotency_keys
 from penstock.ports.database import IdempotencyRaceError
@@ -23,6 +24,14 @@ _FIND = select(idempotency_keys.c.fingerprint, idempotency_keys.c.subject).where
     idempotency_keys.c.key == bindparam("key"),
 )
 _ADD = insert_missing(idempotency_keys)
+_NAME = (idempotency_keys.c.account_id, idempotency_keys.c.verb, idempotency_keys.c.key)
+_OLD = (
+    select(*_NAME)
+    .where(idempotency_keys.c.created_at < bindparam("before", type_=Instant))
+    .order_by(idempotency_keys.c.created_at)
+    .limit(bindparam("limit", type_=Integer))
+)
+_PURGE = delete(idempotency_keys).where(tuple_(*_NAME).in_(_OLD))
 
 
 class SqlIdempotency:
@@ -48,3 +57,7 @@ class SqlIdempotency:
         }
         if self._connection.execute(_ADD, row).first() is None:
             raise IdempotencyRaceError
+
+    def purge(self, *, before: datetime, limit: int) -> int:
+        """Forget old keys, the oldest first."""
+        return self._connection.execute(_PURGE, {"before": before, "limit": limit}).rowcount

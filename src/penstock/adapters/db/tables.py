@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from penstock.adapters.db.columns import Choice, Instant, Json, Scopes, Span, Usd, Word
-from penstock.domain.events import EventKind
+from penstock.domain.events import RUN_FINALS, UPLOAD_FINALS, EventKind
 from penstock.domain.jobs import JobState
 from penstock.domain.ledger import EntryKind
 from penstock.domain.media_types import Kind
@@ -109,8 +109,8 @@ assets = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("deleted_at", Instant),
-    # When the bytes may go, leases aside: at deletion or expiry, whichever is known. Kept by the repository, for its
-    # index.
+    # When a sweep has to look at it next, leases aside: at deletion or expiry, whichever comes first, for its bytes;
+    # then, of a deleted one, when that is to be forgotten. Kept by the repository, for its index.
     Column("over_at", Instant),
     UniqueConstraint("media_key"),
     Index(None, "account_id", "created_at", "id"),
@@ -191,6 +191,9 @@ events = Table(
     PrimaryKeyConstraint("subject", "number"),
     sqlite_with_rowid=False,
 )
+FINAL = text(f"kind IN ({', '.join(sorted(repr(kind.value) for kind in RUN_FINALS | UPLOAD_FINALS))})")
+"""In these words also in queries: a partial index serves those alone whose condition it recognises."""
+Index("ix_events_final", events.c.created_at, sqlite_where=FINAL, postgresql_where=FINAL)
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -202,6 +205,7 @@ idempotency_keys = Table(
     Column("subject", Word, nullable=False),
     Column("created_at", Instant, nullable=False),
     PrimaryKeyConstraint("account_id", "verb", "key"),
+    Index(None, "created_at"),
     sqlite_with_rowid=False,
 )
 

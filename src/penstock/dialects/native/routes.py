@@ -19,7 +19,7 @@ from penstock.dialects.native import wire
 from penstock.dialects.native.errors import render_error
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound, RunNotFound, UploadNotFound
-from penstock.domain.events import EventKind
+from penstock.domain.events import RUN_FINALS, UPLOAD_FINALS
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId, RunId, UploadId, parse_media_key, parse_prefixed
 from penstock.domain.runs import is_finished, output_assets
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from penstock.dialects.base import Services
+    from penstock.domain.events import EventKind
     from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload, UploadPolicy
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 REQUEST_ID_HEADER = "X-Request-Id"
 _MAX_WAIT_SECONDS = 60
 _MAX_EVENT_DIGITS = 18
-_RUN_FINALS = frozenset({EventKind.RUN_SUCCEEDED, EventKind.RUN_FAILED, EventKind.RUN_CANCELLED})
-_UPLOAD_FINALS = frozenset(
-    {EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED, EventKind.UPLOAD_ABORTED}
-)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     statuses: {"model": wire.Problem, "description": "Problem details (RFC 9457)"} for statuses in ("4XX", "5XX")
 }
@@ -128,7 +125,7 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         """The upload's events as server-sent events, from its first or after `Last-Event-ID`."""
         found = _upload_id(upload_id)
         look = partial(services.uploads.get, _reader(request), found)
-        return await _stream(services, request, found, after, _UPLOAD_FINALS, lambda: is_over(look()))
+        return await _stream(services, request, found, after, UPLOAD_FINALS, lambda: is_over(look()))
 
 
 def _add_assets(app: FastAPI, services: Services, base_url: str) -> None:
@@ -235,7 +232,7 @@ def _add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         """The run's events (progress, log, end) as server-sent events, from its first or after `Last-Event-ID`."""
         found = _run_id(run_id)
         look = partial(services.runs.get, _run_reader(request), found)
-        return await _stream(services, request, found, after, _RUN_FINALS, lambda: is_finished(look()))
+        return await _stream(services, request, found, after, RUN_FINALS, lambda: is_finished(look()))
 
 
 def _add_account(app: FastAPI, services: Services) -> None:

@@ -1,0 +1,32 @@
+"""Retention: what was kept for its time alone is forgotten after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from penstock.ports.clock import Clock
+    from penstock.ports.database import Database
+
+
+class Retention:
+    """Forgets, a batch per call and per transaction, so that nobody waits long for the database."""
+
+    def __init__(self, database: Database, *, clock: Clock, events: timedelta, idempotency: timedelta) -> None:
+        """How long events live after their subject's last, and how long idempotency keys."""
+        self._database = database
+        self._clock = clock
+        self._events = events
+        self._idempotency = idempotency
+
+    def purge_events(self, *, limit: int) -> int:
+        """Forget the events of up to `limit` uploads and runs that ended long ago. Returns of how many."""
+        with self._database.write() as tx:
+            return tx.events.purge(before=self._clock.now() - self._events, limit=limit)
+
+    def purge_idempotency_keys(self, *, limit: int) -> int:
+        """Forget up to `limit` old keys; a request with one of them is a new request then. Returns how many."""
+        with self._database.write() as tx:
+            return tx.idempotency.purge(before=self._clock.now() - self._idempotency, limit=limit)
