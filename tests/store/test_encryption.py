@@ -305,6 +305,15 @@ def test_after_a_rotation_the_new_key_opens_what_the_old_one_did(
         open_keyring(directory, key_file)
 
 
+def test_a_start_removes_what_a_rotation_that_died_has_left(directory: Path, key_file: Path) -> None:
+    with store_in_thread(directory, encryption_key_file=key_file):
+        pass
+    (directory / "keys.json.new").write_bytes(b"of a rotation")
+
+    with store_in_thread(directory, encryption_key_file=key_file):
+        assert not (directory / "keys.json.new").exists()
+
+
 def test_a_directory_that_is_not_encrypted_has_no_keys_to_rotate(directory: Path, key_file: Path) -> None:
     with store_in_thread(directory):
         pass

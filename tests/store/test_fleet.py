@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.store.support import BUCKET, Response, StoreProcess, store_in_thread
+from tests.store.support import BUCKET, Response, StoreProcess, new_key_file, store_in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,6 +114,19 @@ def test_a_listing_by_one_process_shows_what_the_other_acknowledged(process: Sto
     assert call(other, store, "DELETE", "k19").status == 204
 
     assert listed(one, store) == [f"k{number:02}" for number in range(19)]
+
+
+def test_what_one_process_encrypted_the_other_reads_and_lists(tmp_path: Path) -> None:
+    key_file = new_key_file(tmp_path / "store.key")
+    options = ("--no-log", "--processes", "2", "--encryption-key-file", str(key_file))
+    with StoreProcess(tmp_path / "data", *options) as process, ExitStack() as stack:
+        store = process.ready()
+        one, other = Lanes(process, stack).to_each(store)
+
+        assert call(one, store, "PUT", "key", b"secret" * 1000).status == 200
+
+        assert call(other, store, "GET", "key").body == b"secret" * 1000
+        assert listed(other, store) == ["key"]
 
 
 def test_of_conditional_writes_to_all_processes_one_wins(process: StoreProcess) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from penstock.sigv4 import Form, sign_form
+from penstock.store.encryption import read_keyring
 from penstock.store.fsck import Check, Kind, exclusive
 from tests.store.multipart_client import (
     abort_upload,
@@ -282,13 +283,14 @@ def _close(store: Store, upload: OpenUpload, parts: dict[int, str], journal: Jou
     journal.settle(upload.key, sha256(body))
 
 
-def require_sound(directory: Path, *, index_is_behind: bool = False) -> int:
+def require_sound(directory: Path, *, index_is_behind: bool = False, key_file: Path | None = None) -> int:
     """A check of the store, which must not run, finds nothing wrong. Returns how many strays: they cost space only.
 
     A store that was killed leaves what it was writing, and an index without the last changes.
     """
     with exclusive(directory):
-        found = list(Check(directory, progress=lambda _share: None).findings())
+        keyring = read_keyring(directory, key_file)
+        found = list(Check(directory, progress=lambda _share: None, keyring=keyring).findings())
     stray = [one for one in found if one.kind is Kind.STRAY and one.detail in _STRAYS]
     lagging = [
         one

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.store.layout import SHARDS, Layout, opened, sync_directory
+from penstock.store.layout import SHARDS, Layout, opened, remove, sync_directory
 from penstock.store.record import DamagedError, is_sealed
 from penstock.store.syncs import sync
 
@@ -38,7 +38,9 @@ def open_keyring(directory: Path, key_file: Path | None) -> Keyring | None:
 
     master = keyring.load_master_key(key_file)
     if keys.exists():
-        return keyring.load_keyring(keys, master)
+        loaded = keyring.load_keyring(keys, master)
+        remove(keyring.draft_of(keys))  # of a rotation that died
+        return loaded
     # New keys beside objects of lost ones would let the loss pass unnoticed until somebody reads.
     if (sealed := _first_sealed(directory)) is not None:
         raise EncryptionError(f"{keys} is missing, and {sealed} is encrypted: restore it from a backup")

@@ -167,8 +167,13 @@ def rotate(path: Path, *, old: MasterKey, new: MasterKey) -> tuple[Keyring, bool
     return keyring, True
 
 
+def draft_of(path: Path) -> str:
+    """Where a `keys.json` is written before it takes its place."""
+    return str(path.with_name(path.name + ".new"))
+
+
 def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(path.name + ".new")
+    draft = draft_of(path)
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, content)
@@ -177,7 +182,7 @@ def _write(path: Path, content: bytes) -> None:
     finally:
         os.close(fd)
     failpoint("keys.synced")
-    draft.replace(path)
+    os.replace(draft, path)  # noqa: PTH105 - the draft is a string, as all of the store's paths
     failpoint("keys.renamed")
     sync_directory(str(path.parent))
 
