@@ -234,10 +234,10 @@ def test_an_open_version_is_read_to_its_end_while_the_key_is_overwritten_and_its
 
     bench.write(KEY, b"another version")
     during = stored.read(0, 15)
-    bench.objects.drop_again()
+    bench.objects.drop_later()
     kept = bench.files()
     stored.close()
-    bench.objects.drop_again()
+    bench.objects.drop_later()
 
     assert during == b"000010000200003"
     assert upload.directory in kept
@@ -384,3 +384,16 @@ def test_equal_parts_of_a_large_upload_make_a_small_record(bench: Bench) -> None
 
     assert record is not None
     assert record.segments == ((1, 60, 10),)
+
+
+def test_many_parts_are_removed_after_the_answer(bench: Bench) -> None:
+    upload = bench.begin()
+    bench.complete(upload, *[bench.put(upload, number, b"part") for number in range(1, 31)])
+
+    bench.objects.delete("bucket", [KEY])
+    at_the_answer = bench.files()
+    bench.objects.drop_later()
+
+    assert upload.name not in at_the_answer
+    assert upload.directory in at_the_answer
+    assert bench.files() == [f"{upload.id}.done"]

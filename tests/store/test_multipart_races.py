@@ -143,7 +143,7 @@ def close(benches: tuple[Bench, Bench], upload: Upload, *, closed: bool) -> None
     benches[0].objects.delete("bucket", [KEY])
     benches[0].multipart.files.forget(upload.id)
     for bench in benches:
-        bench.objects.drop_again()
+        bench.objects.drop_later()
     assert benches[0].files() == []
 
 
@@ -204,7 +204,7 @@ def test_readers_and_writers_of_one_key_never_meet_a_mixed_object(tmp_path: Path
         for bench in benches:
             bench.objects.delete("bucket", [KEY, "copy"])
         for bench in benches:
-            bench.objects.drop_again()
+            bench.objects.drop_later()
         assert [name for name in benches[0].files() if not name.endswith(".done")] == []
 
 
@@ -225,4 +225,4 @@ def read_versions(bench: Bench, stop: threading.Event, found: set[bytes]) -> Non
                 found.add(bench.read(key))
             except Refused as refused:
                 found.add(refused.fault.code.encode())
-        bench.objects.drop_again()
+        bench.objects.drop_later()

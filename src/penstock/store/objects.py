@@ -30,7 +30,7 @@ from penstock.store.layout import (
     sync_directory,
 )
 from penstock.store.locks import ShardLocks
-from penstock.store.partfiles import CANNOT_LINK, drop_parts, link_parts, open_parts
+from penstock.store.partfiles import CANNOT_LINK, drop_parts, is_large, link_parts, open_parts
 from penstock.store.record import DamagedError, Record, read_record
 from penstock.store.segments import segments_of
 from penstock.store.stored import Stored
@@ -270,15 +270,16 @@ class Objects:
             remove(self._layout.entry(old.linked))
 
     def drop_parts(self, directory: str) -> None:
-        """Remove a directory of parts that nothing names any more, or note it for `drop_again`."""
-        if not drop_parts(self._layout.entry(directory)):
+        """Remove a directory of parts that nothing names any more: now, or by `drop_later` if it is read, or large."""
+        path = self._layout.entry(directory)
+        if is_large(path) or not drop_parts(path):
             self._undropped.add(directory)
 
-    def drop_again(self) -> None:
-        """Remove the directories that somebody was reading when they should have gone. Raises `OSError`."""
+    def drop_later(self) -> None:
+        """Remove the directories that were not removed when their objects or uploads were. Raises `OSError`."""
         for directory in list(self._undropped):
-            self._undropped.discard(directory)
-            self.drop_parts(directory)
+            if drop_parts(self._layout.entry(directory)):
+                self._undropped.discard(directory)
 
     # --- recovery, before the first request
 

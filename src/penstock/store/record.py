@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _TRAILER = struct.Struct("<QII8s")
 _MAGIC = b"PNSTK\x00\x00\x01"
 _SEALED_MAGIC = b"PNSTK\x00\x00\x02"
-_USUAL_TAIL = 2048
+USUAL_TAIL = 2048
+"""Bytes at the end of a file in which a record usually is."""
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -143,7 +144,7 @@ def is_sealed(fd: int) -> bool:
 def _read_text(fd: int) -> tuple[bytes, bool]:
     """The text before the trailer, compared with its checksum, and whether it is sealed."""
     total = os.fstat(fd).st_size
-    tail = os.pread(fd, _USUAL_TAIL, max(0, total - _USUAL_TAIL))
+    tail = os.pread(fd, USUAL_TAIL, max(0, total - USUAL_TAIL))
     if len(tail) < _TRAILER.size:
         raise DamagedError("the file is too short for a record")
     data_size, text_size, checksum, magic = _TRAILER.unpack_from(tail, len(tail) - _TRAILER.size)

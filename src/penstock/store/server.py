@@ -56,6 +56,7 @@ _FLEET_SECONDS = 3.0
 _LISTENER_IS_BROKEN = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
 """Everything else that accept() may say is of one client, or passes (accept(2))."""
 _FOREVER = float("inf")
+_REMOVE_EVERY_SECONDS = 0.5
 
 
 class DirectoryInUseError(Exception):
@@ -197,8 +198,10 @@ class _Server:
         self._multipart.recover()
         self._reactor.start()
         self._reactor.spawn(self._accept(), self._listener.fileno())
-        chores = [self._keep_up, self._clean] if janitor else [self._keep_up]
-        threads = [threading.Thread(target=work, args=(stop,), name=work.__name__) for work in chores]
+        threads = [
+            threading.Thread(target=self._keep_up, args=(stop,), name="upkeep"),
+            threading.Thread(target=self._remove, args=(stop,), kwargs={"janitor": janitor}, name="removal"),
+        ]
         for thread in threads:
             thread.start()
         try:
@@ -218,18 +221,24 @@ class _Server:
             self._health.look_again()
             try:
                 self._objects.index.flush()
-                self._objects.drop_again()
             except OSError as error:
                 self._health.failed(error)
 
-    def _clean(self, stop: threading.Event) -> None:
+    def _remove(self, stop: threading.Event, *, janitor: bool) -> None:
+        """What no request waits for: removing many files takes long. Only one process needs a janitor."""
         # A clock that is set, by hand or by the network, makes nothing older.
         began = self._now() - time.monotonic()
-        janitor = Janitor(self._objects, self._multipart.files, now=lambda: began + time.monotonic())
-        while not stop.is_set():
-            if removed := janitor.clean(stop):
-                self._log("store.swept", files=removed)
-            stop.wait(EVERY_SECONDS)
+        cleaner = Janitor(self._objects, self._multipart.files, now=lambda: began + time.monotonic())
+        due = time.monotonic() if janitor else _FOREVER
+        while not stop.wait(_REMOVE_EVERY_SECONDS):
+            try:
+                self._objects.drop_later()
+            except OSError as error:
+                self._health.failed(error)
+            if time.monotonic() >= due:
+                due = time.monotonic() + EVERY_SECONDS
+                if removed := cleaner.clean(stop):
+                    self._log("store.swept", files=removed)
 
     async def _accept(self) -> None:
         with contextlib.suppress(ShuttingDown), self._listener:
