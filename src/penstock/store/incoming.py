@@ -109,7 +109,8 @@ class Incoming:
         last: bytes | bytearray | memoryview = self._held
         if self._encryptor is not None and self.size:
             last, record = self._encryptor.finish(), replace(record, cipher=self._encryptor.cipher)
-        place = place or entry_name(record.bucket, record.key)
+        if place is None:
+            place = entry_name(record.bucket, record.key) if self._keyring else ""  # which only a seal looks at
         write_all(self.fd, b"".join((last, encode(record, self._keyring, place=place))))
         failpoint("seal.written")
         sync(self.fd, "file")
