@@ -110,3 +110,18 @@ def test_buckets_are_named_like_hosts(store: Store) -> None:
 
     assert {name: create(name).status for name in good} == dict.fromkeys(good, 200)
     assert {name: create(name).code for name in bad} == dict.fromkeys(bad, "InvalidBucketName")
+
+
+def test_buckets_are_listed_by_prefix_and_page(store: Store) -> None:
+    for name in ("page-a", "page-b", "page-c", "other"):
+        store.exchange(store.head_bytes("PUT", f"/{name}", headers={"content-length": "0"}))
+
+    def names(**query: str) -> tuple[list[str], list[str]]:
+        sent = {name.replace("_", "-"): value for name, value in query.items()}
+        body = store.exchange(store.head_bytes("GET", "/", query=sent)).body
+        return listed(body, "Name"), listed(body, "ContinuationToken")
+
+    assert names() == (["other", "page-a", "page-b", "page-c", "penstock"], [])
+    assert names(prefix="page-", max_buckets="2") == (["page-a", "page-b"], ["page-b"])
+    assert names(prefix="page-", max_buckets="2", continuation_token="page-b") == (["page-c"], [])
+    assert names(prefix="page-", max_buckets="3") == (["page-a", "page-b", "page-c"], [])

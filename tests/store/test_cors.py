@@ -130,7 +130,10 @@ def test_the_rules_of_a_bucket_hold_for_answers_too(store: Store) -> None:
 def test_a_rule_allows_what_it_names_and_nothing_else(store: Store, ask: dict[str, str]) -> None:
     configure(store, RULES)
 
-    assert store.exchange(preflight(store, **ask)).status == 403
+    refused = store.exchange(preflight(store, **ask))
+
+    assert refused.status == 403
+    assert "access-control-allow-origin" not in refused.headers
 
 
 def test_the_rules_of_a_bucket_and_its_age_outlive_a_restart(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def test_a_public_acl_is_refused_unless_it_would_hold(acl: str) -> None:
         ("x-amz-copy-source-server-side-encryption-customer-key", "x", "NotImplemented"),
         ("x-amz-object-lock-mode", "COMPLIANCE", "NotImplemented"),
         ("x-amz-tagging", "a=b", "NotImplemented"),
+        ("x-amz-if-match-size", "5", "NotImplemented"),
+        ("x-amz-expected-bucket-owner", "123456789012", "NotImplemented"),
         ("x-amz-website-redirect-location", "/x", "NotImplemented"),
         ("x-amz-storage-class", "GLACIER", "InvalidStorageClass"),
         ("x-amz-storage-class", "STANDARD", ""),

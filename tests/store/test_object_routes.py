@@ -466,7 +466,7 @@ def test_a_deletion_may_depend_on_the_version_that_was_seen(store: Store) -> Non
 
     assert store.call("DELETE", "seen", headers={"if-match": '"another"'}).code == "PreconditionFailed"
     assert store.get("seen").status == 200
-    assert store.call("DELETE", "seen", headers={"if-match": etag}).status == 204
+    assert [store.call("DELETE", "seen", headers={"if-match": etag}).status for _ in range(2)] == [204, 204]
     assert store.get("seen").status == 404
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from penstock.store.objects import Objects
     from penstock.store.request import S3Request
 
+_MOST_BUCKETS = 10_000
+
 
 class BucketRoutes:
     """The operations on one bucket, and the list of all."""
@@ -32,14 +34,23 @@ class BucketRoutes:
         self._limits = limits
         self._region = region
 
-    def list_buckets(self, _request: S3Request) -> Answer:
-        """ListBuckets."""
+    def list_buckets(self, request: S3Request) -> Answer:
+        """ListBuckets, in the order of their names; a page's token is its last name."""
+        prefix, after = request.query.get("prefix", ""), request.query.get("continuation-token", "")
+        limit = request.number("max-buckets", _MOST_BUCKETS, most=_MOST_BUCKETS)
+        found = [one for one in self._objects.buckets() if one[0] > after and one[0].startswith(prefix)]
+        page = found[:limit]
         buckets = [
             f"<Bucket>{xml.tag('Name', name)}{xml.tag('CreationDate', xml.timestamp(int(created * 1e6)))}</Bucket>"
-            for name, created in self._objects.buckets()
+            for name, created in page
         ]
-        owner = "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>"
-        return document(xml.root("ListAllMyBucketsResult", f"{owner}<Buckets>{''.join(buckets)}</Buckets>"))
+        content = [
+            "<Owner><ID>penstock</ID><DisplayName>penstock</DisplayName></Owner>",
+            f"<Buckets>{''.join(buckets)}</Buckets>",
+            xml.tag("ContinuationToken", page[-1][0]) if page and len(page) < len(found) else "",
+            xml.tag("Prefix", prefix) if prefix else "",
+        ]
+        return document(xml.root("ListAllMyBucketsResult", content))
 
     def require_public(self, request: S3Request) -> None:
         """Raises `Refused` unless everybody may do this."""

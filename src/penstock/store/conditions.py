@@ -56,15 +56,15 @@ class Conditions:
         if self.none_match is not None and current_etag is not None and _names(self.none_match, current_etag):
             raise Refused(PRECONDITION_FAILED)
 
+    def check_delete(self, current_etag: str | None) -> None:
+        """`If-Match` of a deletion. What is gone already meets it, so that a repetition succeeds too (P5)."""
+        if self.match is not None and current_etag is not None and not _names(self.match, current_etag, strongly=True):
+            raise Refused(PRECONDITION_FAILED)
+
 
 def request_conditions(fields: Mapping[str, str]) -> Conditions:
     """The preconditions on the object that the request names."""
     return _conditions(fields, "")
-
-
-def delete_conditions(fields: Mapping[str, str]) -> Conditions:
-    """The preconditions of a deletion: `If-Match` alone (S3 API, DeleteObject)."""
-    return Conditions(match=fields.get("if-match"), none_match=None, modified_since=None, unmodified_since=None)
 
 
 def copy_source_conditions(fields: Mapping[str, str]) -> Conditions:

@@ -77,12 +77,16 @@ def preflight(fields: Mapping[str, str], rules: Iterable[CorsRule]) -> Answer:
     names = [name.strip().lower() for name in asked.split(",") if name.strip()]
     for rule in rules:
         if rule.allows(origin, method) and rule.allows_headers(names):
-            return Answer(status=200, headers=_granted(rule, asked))
+            return Answer(status=200, headers=_granted(rule, origin, asked))
     raise Refused(CORS_FORBIDDEN)
 
 
-def _granted(rule: CorsRule, asked: str) -> Headers:
-    headers: Headers = (("Access-Control-Allow-Methods", ", ".join(rule.methods)),)
+def _granted(rule: CorsRule, origin: str, asked: str) -> Headers:
+    headers: Headers = (
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Methods", ", ".join(rule.methods)),
+        ("Vary", "Origin"),
+    )
     if rule.max_age is not None:
         headers += (("Access-Control-Max-Age", str(rule.max_age)),)
     return headers + ((("Access-Control-Allow-Headers", asked),) if asked else ())

@@ -30,8 +30,9 @@ _OWNERS_ONLY = frozenset({"private", "bucket-owner-read", "bucket-owner-full-con
 _OTHERS = frozenset({"authenticated-read", "aws-exec-read", "log-delivery-write"})
 _STORAGE_CLASS = "x-amz-storage-class"
 _NOT_SERVED = (
-    "x-amz-copy-source-server-side-encryption", "x-amz-object-lock-", "x-amz-server-side-encryption",
-    "x-amz-tagging", "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
+    "x-amz-copy-source-server-side-encryption", "x-amz-expected-bucket-owner", "x-amz-if-match-", "x-amz-object-lock-",
+    "x-amz-server-side-encryption", "x-amz-source-expected-bucket-owner", "x-amz-tagging",
+    "x-amz-website-redirect-location", "x-amz-write-offset-bytes",
 )  # fmt: skip
 _HARMLESS = frozenset({"x-amz-tagging-directive"})
 _LISTINGS = frozenset({frozenset[str](), frozenset({"list-type"})})

@@ -10,7 +10,6 @@ from penstock.store.answers import Answer, FileSlice, Headers, document, http_da
 from penstock.store.completion import part_number
 from penstock.store.conditions import (
     copy_source_conditions,
-    delete_conditions,
     range_still_applies,
     request_conditions,
 )
@@ -166,8 +165,8 @@ class ObjectRoutes:
     def delete(self, request: S3Request) -> Answer:
         """DeleteObject: 204 whether or not there was an object."""
         self._objects.require_bucket(request.bucket)
-        conditions = delete_conditions(request.fields)
-        self._objects.delete(request.bucket, [request.key], check=conditions.check_write)
+        conditions = request_conditions(request.fields)
+        self._objects.delete(request.bucket, [request.key], check=conditions.check_delete)
         return Answer(status=204)
 
     async def delete_many(self, request: S3Request) -> Answer:

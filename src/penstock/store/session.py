@@ -195,9 +195,10 @@ class Sessions:
                 file.stored.close()
 
     def _cors_headers(self, head: Head) -> Headers:
-        asked = head.fields.get("access-control-request-method", "")
-        method = asked if head.method == "OPTIONS" else head.method
-        return cors.response_headers(head.fields["origin"], method, self._cors_rules(head))
+        """For an actual request; a preflight says itself what it grants, and a refused one grants nothing."""
+        if head.method == "OPTIONS":
+            return ()
+        return cors.response_headers(head.fields["origin"], head.method, self._cors_rules(head))
 
     def _cors_rules(self, head: Head) -> tuple[CorsRule, ...]:
         """The operator's rules, then those of the bucket in the path. What cannot be read allows nothing."""
