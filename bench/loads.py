@@ -107,6 +107,11 @@ class Loads:
         """One presigned PUT."""
         return self._put(server, f"put-{turn}", self._sizes.large)
 
+    def put_signed(self, server: Server, turn: int) -> Outcome:
+        """One PUT that is signed in its headers: its ETag has to be the MD5."""
+        target, headers = server.signed("PUT", f"md5-{turn}")
+        return self._put(server, f"md5-{turn}", self._sizes.large, headers=headers, target=target)
+
     def put_huge(self, server: Server, turn: int) -> Outcome:
         """The peak of the memory during one very large PUT."""
         outcome = self._put(server, f"huge-{turn}", self._sizes.huge)
@@ -216,9 +221,16 @@ class Loads:
         reading.busy = (time.process_time() - own) / reading.seconds
 
     def _put(
-        self, server: Server, key: str, size: int, *, headers: dict[str, str] | None = None, keep: bool = False
+        self,
+        server: Server,
+        key: str,
+        size: int,
+        *,
+        headers: dict[str, str] | None = None,
+        target: str = "",
+        keep: bool = False,
     ) -> Outcome:
-        target = server.target("PUT", key, headers=tuple((headers or {}).items()))
+        target = target or server.target("PUT", key, headers=tuple((headers or {}).items()))
         slices = self._source.slices(size)
         with closing(Wire(server.origin)) as wire, self._measuring(server) as reading:
             answer = wire.send_files("PUT", target, slices, headers=headers)

@@ -22,7 +22,8 @@ LARGE = ("complete", "put-huge")
 """Rows that take many gigabytes of disk."""
 
 NAMES = (
-    "put", "put-crc", "multipart", "put-small-8", "put-small-64", "get", "get-small-8", "get-small-64", "idle", *LARGE,
+    "put", "put-crc", "put-md5", "multipart", "put-small-8", "put-small-64", "get", "get-small-8",
+    "get-small-64", "idle", *LARGE,
 )  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def all_rows(loads: Loads, limits: Limits, sizes: Sizes) -> list[Row]:
     return [
         _put(loads, limits, sizes),
         _put_crc(loads, limits, sizes),
+        _put_md5(loads, sizes),
         _multipart(loads, limits, sizes),
         *small,
         _idle(loads, sizes),
@@ -59,7 +61,9 @@ def _put(loads: Loads, limits: Limits, sizes: Sizes) -> Row:
     aims = (("nginx", 1.1), ("Ceph RGW", 2.0), ("Swift", 2.0))
     hashing = {"(SHA-256 alone, 1 thread)": partial(limits.hashing, sizes.large)}
     return Row(
-        heading=Heading(name="put", title=f"PUT {_mb(sizes.large)}", unit=BANDWIDTH, aims=aims),
+        heading=Heading(
+            name="put", title=f"PUT {_mb(sizes.large)} with a presigned URL (SHA-256)", unit=BANDWIDTH, aims=aims
+        ),
         load=loads.put,
         limits=_moving(limits, sizes) | hashing,
         disk_bytes=2 * sizes.large,
@@ -67,11 +71,20 @@ def _put(loads: Loads, limits: Limits, sizes: Sizes) -> Row:
 
 
 def _put_crc(loads: Loads, limits: Limits, sizes: Sizes) -> Row:
-    title = f"PUT {_mb(sizes.large)} with CRC64-NVME"
+    title = f"PUT {_mb(sizes.large)} with a presigned URL (SHA-256) and CRC64-NVME"
     return Row(
         heading=Heading(name="put-crc", title=title, unit=BANDWIDTH, aims=(("nginx", 1.2),)),
         load=loads.put_with_crc,
         limits=_moving(limits, sizes),
+        disk_bytes=2 * sizes.large,
+    )
+
+
+def _put_md5(loads: Loads, sizes: Sizes) -> Row:
+    title = f"PUT {_mb(sizes.large)} signed in its headers (SHA-256 and MD5)"
+    return Row(
+        heading=Heading(name="put-md5", title=title, unit=BANDWIDTH),
+        load=loads.put_signed,
         disk_bytes=2 * sizes.large,
     )
 
@@ -96,7 +109,7 @@ def _put_small(loads: Loads, limits: Limits, sizes: Sizes, *, connections: int) 
     return Row(
         heading=Heading(
             name=f"put-small-{connections}",
-            title=f"PUT {_kb(sizes.small)}, {connections} connections",
+            title=f"PUT {_kb(sizes.small)} with a presigned URL, {connections} connections",
             unit=RATE,
             aims=aims,
         ),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
-from penstock.sigv4 import Request, Signer
+from penstock.sigv4 import UNSIGNED_PAYLOAD, Request, Signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,16 @@ class Server:
             request, now=datetime.now(UTC), expires_in=_LIFE
         )
         return url.removeprefix(self.origin)
+
+    def signed(self, method: str, key: str) -> tuple[str, dict[str, str]]:
+        """Target and headers of a request that is signed in its headers, as SDKs do it."""
+        path = f"/{self.bucket}/{key}"
+        if self.credentials is None:
+            return path, {}
+        signer = Signer(credentials=self.credentials, region=REGION)
+        request = Request(method=method, origin=self.origin, path=path)
+        target, headers = signer.sign_headers(request, now=datetime.now(UTC), payload_hash=UNSIGNED_PAYLOAD)
+        return target, {name: value for name, value in headers.items() if name.lower() != "host"}
 
     def targets(self, method: str, keys: Sequence[str]) -> list[str]:
         """Many at once."""
