@@ -13,7 +13,7 @@ from penstock.store.faults import Refused
 from penstock.store.keyring import Keyring
 from penstock.store.multipart import Multipart
 from penstock.store.objects import Objects
-from penstock.store.record import Record
+from penstock.store.record import DamagedError, Record
 from penstock.store.uploads import Completed, Upload, new_id
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def test_a_part_that_is_missing_on_disk_is_an_error_and_not_shorter_data(bench: 
     directory = bench.directory / "objects" / upload.name[:2] / upload.directory
 
     (directory / "00002").unlink()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(DamagedError):
         bench.read()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ import pytest
 from awscrt import checksums as aws
 
 from penstock.store.config import Limits
+from penstock.store.layout import entry_name
 from tests.store.support import BUCKET, Response, Store, store_in_thread
 
 if TYPE_CHECKING:
@@ -686,3 +688,57 @@ def test_the_list_may_be_signed_by_its_hash_or_presigned(small_parts: Store) -> 
     assert tampered.code == "XAmzContentSHA256Mismatch"
     assert first.status == second.status == 200
     assert first.body == second.body
+
+
+def part_files(store: Store, key: str) -> Path:
+    """The directory of the parts of an object."""
+    name = entry_name(BUCKET, key)
+    (found,) = (store.directory / "objects" / name[:2]).glob(f"{name}.*")
+    return found
+
+
+def test_a_part_that_is_missing_on_the_disk_is_an_error_that_turns_nothing_read_only(small_parts: Store) -> None:
+    uploaded(small_parts, "hole", {1: b"11111", 2: b"22222"}, x_amz_checksum_algorithm="CRC32")
+    (part_files(small_parts, "hole") / "00002").unlink()
+    upload = create(small_parts, "healthy")
+    part_2 = {"partNumber": "2"}
+    copied = {"x-amz-copy-source": f"{BUCKET}/hole"}
+
+    answers = [
+        small_parts.get("hole"),
+        small_parts.call("GET", "hole", query=part_2, headers={"x-amz-checksum-mode": "ENABLED"}),
+        small_parts.call("PUT", "healthy", query={"partNumber": "1", "uploadId": upload}, headers=copied),
+    ]
+
+    assert [(answer.status, answer.code) for answer in answers] == [(500, "InternalError")] * 3
+    assert put_part(small_parts, "healthy", upload, 1, b"body").status == 200
+
+
+def test_a_part_that_is_missing_breaks_off_what_was_announced(small_parts: Store) -> None:
+    uploaded(small_parts, "long hole", {1: bytes(300_000), 2: bytes(300_000)})
+    (part_files(small_parts, "long hole") / "00002").unlink()
+
+    with small_parts.connect() as connection:
+        connection.send(small_parts.head_bytes("GET", f"/{BUCKET}/long hole"))
+        with pytest.raises(EOFError):
+            connection.read_response()
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS])
+def test_parts_are_copied_where_the_kernel_cannot_copy_ranges(
+    small_parts: Store, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(number, "injected")
+
+    body = os.urandom(1_500_000)
+    small_parts.put("far", body)
+    upload = create(small_parts, "near")
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    query, headers = {"partNumber": "1", "uploadId": upload}, {"x-amz-copy-source": f"{BUCKET}/far"}
+
+    part = small_parts.call("PUT", "near", query=query, headers=headers)
+    complete(small_parts, "near", upload, (1, text(part, "ETag")))
+
+    assert text(part, "ETag") == f'"{md5(body)}"'
+    assert small_parts.get("near").body == body

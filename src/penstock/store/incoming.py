@@ -71,7 +71,7 @@ class Incoming:
         self._write_back()
 
     def append(self, piece: FileSpan | bytes) -> None:
-        """Append bytes of another file of the store. Raises `OSError`, also when the file has fewer."""
+        """Append bytes of another file of the store. Raises `OSError`, and `DamagedError` when it has fewer."""
         if isinstance(piece, bytes):
             self.write(piece)
             return
@@ -81,7 +81,7 @@ class Incoming:
         while offset < end:
             data = os.pread(piece.fd, min(_APPENDED_AT_ONCE, end - offset), offset)
             if not data:
-                raise OSError(errno.EIO, "a file of the store is shorter than its record says")
+                raise DamagedError("a file of the store is shorter than its record says")
             self.write(data)
             offset += len(data)
 

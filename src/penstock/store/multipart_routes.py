@@ -241,8 +241,8 @@ def _claim(request: S3Request, text: bytes) -> Claim:
 
 
 def _without_checksums(request: S3Request) -> S3Request:
-    return replace(
-        request,
-        fields={name: value for name, value in request.fields.items() if not name.startswith(_CHECKSUM)},
-        query={name: value for name, value in request.query.items() if not name.lower().startswith(_CHECKSUM)},
-    )
+    fields, parameters = [
+        {name: value for name, value in values.items() if not name.startswith(_CHECKSUM)}
+        for values in (request.fields, request.parameters)
+    ]
+    return replace(request, fields=fields, parameters=parameters)

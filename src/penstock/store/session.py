@@ -141,19 +141,12 @@ class Sessions:
             return self._health_answer()
         if head.method == "OPTIONS":
             return cors.preflight(head.fields, self._cors_rules(head))
-        now = datetime.fromtimestamp(self._now(), UTC)
         try:
-            if is_form(head):
-                exchange.operation = POST_OBJECT
-                return await self._forms.post(head, body, now=now)
-            if self._public_acls and is_unsigned(head):
-                request = unsigned(head, body, now=now)
-            else:
-                request = authorise(head, body, verifier=self._verifier, now=now)
-            exchange.operation = operation_of(request)
-            return await self._routes.answer(request)
+            return await self._operate(head, body, exchange)
         except (Refused, Disconnected, DeadlinePassed, ShuttingDown):
             raise
+        except DamagedError:
+            raise Refused(DAMAGED) from None
         except OSError as error:  # of the disk: a socket's errors are `Disconnected`
             if head.method in {"GET", "HEAD"}:
                 self._log("store.unreadable", path=head.path, request_id=exchange.id)
@@ -164,6 +157,18 @@ class Sessions:
         except Exception as error:
             self._log("store.failed", error=type(error).__name__, where=raised_at(error))
             raise Refused(INTERNAL_ERROR) from error
+
+    async def _operate(self, head: Head, body: Body, exchange: _Exchange) -> Answer:
+        now = datetime.fromtimestamp(self._now(), UTC)
+        if is_form(head):
+            exchange.operation = POST_OBJECT
+            return await self._forms.post(head, body, now=now)
+        if self._public_acls and is_unsigned(head):
+            request = unsigned(head, body, now=now)
+        else:
+            request = authorise(head, body, verifier=self._verifier, now=now)
+        exchange.operation = operation_of(request)
+        return await self._routes.answer(request)
 
     async def _may_continue(self, head: Head | None, body: Body | None) -> bool:
         """Whether the next request can follow: a short body that nobody wanted is read away for it."""
@@ -251,7 +256,7 @@ async def _send_pieces(connection: Connection, file: FileSlice) -> None:
                 else:
                     await connection.send(piece)
     except (OSError, DamagedError):
-        raise Disconnected from None
+        raise DataLost from None
 
 
 def raised_at(error: BaseException) -> str:

@@ -40,14 +40,15 @@ class Stored:
     def pieces(self, offset: int, count: int) -> Generator[FileSpan | bytes]:
         """The object's bytes in order. Close the iterator when you leave it early. Raises `OSError`.
 
-        A file may turn out to be shorter than its span; whoever reads it must notice (F6). Encrypted data comes as
-        bytes, a chunk at a time, and raises `DamagedError` instead of a byte that was not written so.
+        A file may turn out to be shorter than its span; whoever reads it must notice (F6). A part that is missing
+        raises `DamagedError`. Encrypted data comes as bytes, a chunk at a time, and raises it instead of a byte that
+        was not written so.
         """
         if not self.record.segments:
             yield from self._pieces_of(self.fd, self.record, offset, count)
             return
         for number, inside, length in covering(self.record.segments, offset, count):
-            fd = open_to_read(part_name(number), directory=self.fd)
+            fd = self._open_part(number)
             try:
                 # Whether a part is encrypted, only its own record says: it may have come before the store's keys.
                 if self.keyring is None:
@@ -56,6 +57,12 @@ class Stored:
                     yield from self._pieces_of(fd, self._part(fd, number), inside, length)
             finally:
                 os.close(fd)
+
+    def _open_part(self, number: int) -> int:
+        try:
+            return open_to_read(part_name(number), directory=self.fd)
+        except FileNotFoundError:
+            raise DamagedError("a part that the record names is missing") from None
 
     def _part(self, fd: int, number: int) -> Record:
         return read_record(fd, self.keyring, place=part_place(self.record.upload or "", number))
@@ -81,7 +88,7 @@ class Stored:
 
     def part(self, number: int) -> Record:
         """The record of one part of an object that has segments. Raises `OSError` and `DamagedError`."""
-        fd = open_to_read(part_name(number), directory=self.fd)
+        fd = self._open_part(number)
         try:
             return self._part(fd, number)
         finally:
