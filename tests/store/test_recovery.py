@@ -147,7 +147,8 @@ def entry(directory: Path, key: str) -> Path:
 
 
 def linked(directory: Path, key: str) -> Path:
-    (found,) = entry(directory, key).parent.glob(f"{entry_name(BUCKET, key)}.*")
+    beside = entry(directory, key).parent.glob(f"{entry_name(BUCKET, key)}.*")
+    (found,) = [path for path in beside if path.is_file()]  # an open upload of the key has a directory there
     return found
 
 
