@@ -2,7 +2,8 @@
 
 A key is a register: its value is the SHA-256 of an object, or None for no object. Every attempt to change it has a
 beginning and, once acknowledged, an end. A value may be seen as long as no acknowledged attempt began after that
-value's own attempt ended. An attempt that was never answered may have happened, may not have, and may still happen.
+value's own attempt ended. An attempt that was never answered may have happened, may not have, and may still happen;
+unless its client knows that the process that had it is dead: that attempt has ended, but was not acknowledged.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Attempt:
     value: str | None
     began: float
     ended: float = NEVER
+    acknowledged: bool = False
 
 
 @dataclass(slots=True)
@@ -48,9 +50,15 @@ class Journal:
         """To be called when a 2xx has come."""
         with self._changed:
             for attempt in attempts:
-                attempt.ended = self._tick()
+                attempt.ended, attempt.acknowledged = self._tick(), True
             self.acknowledged += 1
             self._changed.notify_all()
+
+    def abandon(self, attempts: Iterable[Attempt]) -> None:
+        """To be called when the process that had the request is dead: what it has not done it never will."""
+        with self._changed:
+            for attempt in attempts:
+                attempt.ended = self._tick()
 
     def now(self) -> float:
         with self._changed:
@@ -64,13 +72,13 @@ class Journal:
         """What a look that began at `since` may have seen, now that it is over; without it, what a new look may see."""
         with self._changed:
             attempts = self._attempts.get(key, [_nothing(key)])
-            last = max(attempt.began for attempt in attempts if attempt.ended < since)
+            last = max(attempt.began for attempt in attempts if attempt.acknowledged and attempt.ended < since)
             return {attempt.value for attempt in attempts if attempt.ended >= last}
 
     def settle(self, key: str, value: str | None) -> None:
         """Note what a key shows after a restart: from then on nothing else may be seen."""
         with self._changed:
-            self._attempts[key] = [Attempt(key, value, began=self._tick(), ended=self._tick())]
+            self._attempts[key] = [Attempt(key, value, began=self._tick(), ended=self._tick(), acknowledged=True)]
 
     def wait_for(self, more: int, *, seconds: float) -> None:
         """Wait until so many more requests were acknowledged."""
@@ -91,4 +99,4 @@ class Journal:
 
 def _nothing(key: str) -> Attempt:
     """What every key held before anybody came."""
-    return Attempt(key, None, began=-1, ended=-1)
+    return Attempt(key, None, began=-1, ended=-1, acknowledged=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import select
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.sigv4 import UNSIGNED_PAYLOAD, Credentials, Request, Signer
@@ -24,7 +26,6 @@ from tests.support.server import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 BUCKET = "penstock"
 SIGNER = Signer(credentials=Credentials("TESTKEY", "a secret for tests"), region="us-east-1")
@@ -330,6 +331,20 @@ class StoreProcess:
     def thaw(self) -> None:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
+
+    def children(self) -> list[int]:
+        """The processes that serve, where there are several; the first one looks after them."""
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return [int(pid) for task in tasks for pid in task.joinpath("children").read_text().split()]
+
+    def kill_all(self) -> None:
+        """End it with all its children, as a power cut would; the first one first, so that it replaces nobody."""
+        ends = [os.pidfd_open(pid) for pid in self.children()]
+        self.kill()
+        for end in ends:
+            signal.pidfd_send_signal(end, signal.SIGKILL)
+            assert select.select([end], [], [], PATIENCE_SECONDS)[0]
+            os.close(end)
 
     def kill(self) -> None:
         """End it as a power cut would end a process."""

@@ -32,13 +32,6 @@ def process(tmp_path: Path) -> Iterator[StoreProcess]:
         yield process
 
 
-def children_of(process: StoreProcess) -> list[int]:
-    """The processes that serve, while the first one looks after them."""
-    pid = process.process.pid
-    text = "".join(task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
-    return [int(child) for child in text.split()]
-
-
 def server_of(connection: RawConnection, children: list[int]) -> int:
     """The process that has the other end of a connection."""
     ends = [f"0100007F:{port:04X}" for _, port in (connection.socket.getpeername(), connection.socket.getsockname())]
@@ -63,7 +56,7 @@ class Lanes:
 
     def to(self, store: Store, child: int) -> RawConnection:
         """A connection that this process serves: the kernel chooses, so it takes a few."""
-        children = children_of(self._process)
+        children = self._process.children()
         for _ in range(200):
             connection = self._stack.enter_context(store.connect())
             connection.send(store.plain_head("GET", "/healthz"))
@@ -75,7 +68,7 @@ class Lanes:
 
     def to_each(self, store: Store) -> list[RawConnection]:
         """One connection to every process."""
-        return [self.to(store, child) for child in children_of(self._process)]
+        return [self.to(store, child) for child in self._process.children()]
 
 
 @pytest.fixture
@@ -178,7 +171,7 @@ def test_no_name_that_is_no_bucket_is_taken_for_one(process: StoreProcess) -> No
 
 def test_when_one_process_is_killed_the_others_go_on_and_it_comes_back(process: StoreProcess, lanes: Lanes) -> None:
     store = process.ready()
-    children = children_of(process)
+    children = process.children()
     one, other = lanes.to_each(store)
     acknowledged = {f"before-{number}": os.urandom(100) for number in range(10)}
     for key, body in acknowledged.items():
@@ -190,8 +183,8 @@ def test_when_one_process_is_killed_the_others_go_on_and_it_comes_back(process: 
     os.kill(children[0], signal.SIGKILL)
 
     assert call(other, store, "PUT", "after", b"y").status == 200
-    until(lambda: len(children_of(process)) == 2 and children[0] not in children_of(process))
-    heir = lanes.to(store, next(iter(set(children_of(process)) - set(children))))
+    until(lambda: len(process.children()) == 2 and children[0] not in process.children())
+    heir = lanes.to(store, next(iter(set(process.children()) - set(children))))
     assert all(call(heir, store, "GET", key).body == body for key, body in acknowledged.items())
     assert listed(heir, store) == sorted([*acknowledged, "after"])
     assert not list((process.directory / "tmp").iterdir())
@@ -201,10 +194,10 @@ def test_what_a_killed_process_published_without_a_word_is_listed_by_its_heir(tm
     """It dies between the rename and the line that tells the index: nobody was answered, but a GET shows the object."""
     with StoreProcess(tmp_path, "--no-log", "--processes", "2", failpoint="publish.renamed") as process:
         store = process.ready()
-        children = set(children_of(process))
+        children = set(process.children())
         with store.connect() as connection, pytest.raises(EOFError):
             call(connection, store, "PUT", "key", b"x")
-        until(lambda: len(children_of(process)) == 2 and set(children_of(process)) != children)
+        until(lambda: len(process.children()) == 2 and set(process.children()) != children)
 
         assert store.get("key").body == b"x"
         with store.connect() as connection:
@@ -230,7 +223,7 @@ def test_all_processes_finish_what_is_under_way_and_end_with_the_first(process: 
 
 def test_no_process_outlives_a_first_one_that_was_killed(process: StoreProcess) -> None:
     process.ready()
-    children = children_of(process)
+    children = process.children()
 
     process.kill()
 
@@ -266,9 +259,9 @@ def test_metrics_are_the_sums_of_all_processes_and_outlive_each_of_them(tmp_path
             assert call(lane, store, "PUT", "key", bytes(1000)).status == 200
         until(lambda: scraped(port, "penstock_store_received_bytes_total") == 2000)
 
-        killed = children_of(process)[0]
+        killed = process.children()[0]
         os.kill(killed, signal.SIGKILL)
-        until(lambda: len(children_of(process)) == 2 and killed not in children_of(process))
+        until(lambda: len(process.children()) == 2 and killed not in process.children())
         for lane in lanes.to_each(store):
             assert call(lane, store, "PUT", "key", bytes(1000)).status == 200
 

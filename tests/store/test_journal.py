@@ -25,6 +25,17 @@ def test_what_was_never_answered_may_show_and_may_not() -> None:
     assert journal.possible("key") == {"first", None}
 
 
+def test_what_a_dead_process_had_in_hand_shows_at_once_or_never() -> None:
+    journal = Journal()
+    written(journal, "first")
+    journal.abandon([journal.begin("key", "lost")])
+    assert journal.possible("key") == {"first", "lost"}
+
+    written(journal, "second")
+
+    assert journal.possible("key") == {"second"}
+
+
 def test_of_two_at_once_either_may_be_the_last() -> None:
     journal = Journal()
     one, other = journal.begin("key", "one"), journal.begin("key", "other")

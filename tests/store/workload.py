@@ -6,6 +6,7 @@ import hashlib
 import random
 import re
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +16,12 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from penstock.sigv4 import Form, sign_form
+from penstock.store.digests import HashThreads
 from penstock.store.encryption import read_keyring
 from penstock.store.fsck import Check, Kind, exclusive
+from penstock.store.janitor import Janitor
+from penstock.store.objects import Objects
+from penstock.store.uploads import UploadFiles
 from tests.store.multipart_client import (
     abort_upload,
     begin_upload,
@@ -97,14 +102,20 @@ class Client:
         self._sizes = sizes
         self._part_sizes = part_sizes
         self._uploads: list[OpenUpload] = []
+        self._unanswered: list[Attempt] = []
         self._ways = (
             *(self.put, self.put, self.post_form, self.copy, self.copy, self.delete, self.delete_many),
             *(self.begin_upload, self.put_part, self.put_part, self.put_part, self.complete, self.complete, self.abort),
         )
 
     def step(self) -> None:
-        """One request; raises `OSError` or `EOFError` when the store does not answer."""
-        self._chance.choice((self.read, self.change, self.change, self.change, self.change, self.change))()
+        """One request; raises `OSError` or `EOFError` when the store does not answer, because a process of it died."""
+        try:
+            self._chance.choice((self.read, self.change, self.change, self.change, self.change, self.change))()
+        except (OSError, EOFError):
+            self._journal.abandon(self._unanswered)
+            self._unanswered.clear()
+            raise
 
     def change(self) -> None:
         """One request that changes something; none if there is nothing to be copied, or no upload."""
@@ -112,74 +123,74 @@ class Client:
 
     def put(self) -> None:
         key, body = self._chance.choice(self._own + self._shared), self._body()
-        attempt = self._journal.begin(key, sha256(body))
+        attempt = self._begin(key, sha256(body))
         self._done(self._store.put(key, body), 200, attempt)
 
     def post_form(self) -> None:
         key, body = self._chance.choice(self._own), self._body()
-        attempt = self._journal.begin(key, sha256(body))
+        attempt = self._begin(key, sha256(body))
         self._done(post_form(self._store, key, body), 204, attempt)
 
     def copy(self) -> None:
-        """Copy an own object, which may be a copy itself."""
+        """Copy an own object, which may be a copy itself; only one of which we know what it is."""
         values = {key: value for key in self._own if (value := self._value(key))}
         if not values:
             return
         source = self._chance.choice(list(values))
         key = self._chance.choice([key for key in self._own if key != source])
-        attempt = self._journal.begin(key, values[source])
+        attempt = self._begin(key, values[source])
         self._done(copy_object(self._store, source, key), 200, attempt)
 
     def delete(self) -> None:
         key = self._chance.choice(self._own + self._shared)
-        attempt = self._journal.begin(key, None)
+        attempt = self._begin(key, None)
         self._done(self._store.call("DELETE", key), 204, attempt)
 
     def delete_many(self) -> None:
         keys = self._chance.sample(self._own, MOST_AT_ONCE)
-        attempts = [self._journal.begin(key, None) for key in keys]
+        attempts = [self._begin(key, None) for key in keys]
         self._done(delete_objects(self._store, keys), 200, *attempts)
 
     def begin_upload(self) -> None:
         key = self._chance.choice(self._own)
         begun = begin_upload(self._store, key)
         upload = OpenUpload(key=key, id=id_of(begun))  # until it was answered, nobody knows the upload
-        self._done(begun, 200, self._journal.begin(UPLOAD + upload.id, OPEN))
+        self._done(begun, 200, self._begin(UPLOAD + upload.id, OPEN))
         self._uploads.append(upload)
 
     def put_part(self) -> None:
         """Send a part of an upload, perhaps one that was sent before."""
         if not self._uploads:
             return
-        upload, number = self._chance.choice(self._uploads), self._chance.choice((1, 2, 5))
+        upload, number = self._take(self._uploads), self._chance.choice((1, 2, 5))
         body = self._chance.randbytes(self._chance.choice(self._part_sizes))
-        attempt = self._journal.begin(upload.part(number), md5(body))
+        attempt = self._begin(upload.part(number), md5(body))
         self._done(put_part(self._store, upload.key, upload.id, number, body), 200, attempt)
         upload.parts[number] = body
+        self._uploads.append(upload)
 
     def complete(self) -> None:
         """Complete an upload with its last part, and with all others that are large enough; then once more."""
         ready = [upload for upload in self._uploads if upload.parts]
         if not ready:
             return
-        upload = self._chance.choice(ready)
+        upload = self._take(ready)
         last = max(upload.parts)
         listed = {
             number: body for number, body in sorted(upload.parts.items()) if number == last or len(body) >= LEAST_PART
         }
         etags = {number: md5(body) for number, body in listed.items()}
         attempts = (
-            self._journal.begin(upload.key, sha256(b"".join(listed.values()))),
-            self._journal.begin(UPLOAD + upload.id, None),
+            self._begin(upload.key, sha256(b"".join(listed.values()))),
+            self._begin(UPLOAD + upload.id, None),
         )
         self._done(complete_upload(self._store, upload.key, upload.id, etags), 200, *attempts)
-        self._uploads.remove(upload)
         self._done(complete_upload(self._store, upload.key, upload.id, etags), 200)
 
     def abort(self) -> None:
         if self._uploads:
-            upload = self._uploads.pop(self._chance.randrange(len(self._uploads)))
-            attempt = self._journal.begin(UPLOAD + upload.id, None)
+            upload = self._take(self._uploads)
+            attempt = self._begin(UPLOAD + upload.id, None)
             self._done(abort_upload(self._store, upload.key, upload.id), 204, attempt)
 
     def read(self) -> None:
@@ -190,38 +201,54 @@ class Client:
             seen = value_of(self._store.get(key))
             assert seen in self._journal.possible(key, since=since), key
 
+    def _take(self, uploads: list[OpenUpload]) -> OpenUpload:
+        """One of these uploads. Who is not answered about it forgets it."""
+        upload = self._chance.choice(uploads)
+        self._uploads.remove(upload)
+        return upload
+
     def _body(self) -> bytes:
         return self._chance.randbytes(self._chance.choice(self._sizes))
 
     def _value(self, key: str) -> str | None:
-        """What an own key holds: nobody else changes it, and every request of ours was answered."""
-        (value,) = self._journal.possible(key)
-        return value
+        """What an own key holds, if all our requests to it were answered: nobody else changes it."""
+        possible = self._journal.possible(key)
+        return possible.pop() if len(possible) == 1 else None
+
+    def _begin(self, name: str, value: str | None) -> Attempt:
+        attempt = self._journal.begin(name, value)
+        self._unanswered.append(attempt)
+        return attempt
 
     def _done(self, response: Response, status: int, *attempts: Attempt) -> None:
         assert response.status == status, (response.status, response.body)
         self._journal.acknowledge(attempts)
+        self._unanswered.clear()
 
 
 @contextmanager
-def clients_at_work(store: Store, journal: Journal, *, seed: int, clients: int = CLIENTS) -> Iterator[threading.Event]:
+def clients_at_work(store: Store, journal: Journal, *, seed: int, disturbed: bool = False) -> Iterator[threading.Event]:
     """Clients that go on until the store is gone; raises what one of them met.
 
-    The event must be set before the store is killed: an answer that fails to come earlier is an error.
+    The event must be set before the store is killed. An answer that fails to come earlier is an error, unless the
+    clients are `disturbed`, because some of several processes are killed: then they go on.
     """
     dying = threading.Event()
 
     def work(number: int) -> None:
         client = Client(store, journal, number=number, seed=seed * 100 + number)
-        try:
-            while True:
+        while not dying.is_set():
+            try:
                 client.step()
-        except (OSError, EOFError):
-            assert dying.wait(PATIENCE_SECONDS), "a request that nothing disturbed was not answered"
+            except (OSError, EOFError):
+                assert disturbed or dying.wait(PATIENCE_SECONDS), "a request that nothing disturbed was not answered"
 
-    with ThreadPoolExecutor(clients) as pool:
-        working = [pool.submit(work, number) for number in range(clients)]
-        yield dying
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        working = [pool.submit(work, number) for number in range(CLIENTS)]
+        try:
+            yield dying
+        finally:
+            dying.set()
         for one in working:
             one.result(timeout=PATIENCE_SECONDS)
 
@@ -300,6 +327,20 @@ def require_sound(directory: Path, *, index_is_behind: bool = False, key_file: P
     ]
     assert [one for one in found if one not in stray and not (index_is_behind and one in lagging)] == []
     return len(stray)
+
+
+def tidy_up(directory: Path, *, key_file: Path | None = None) -> None:
+    """What the janitor does two days later, in a store that does not run."""
+    threads = HashThreads(0)
+    objects = Objects(directory, threads=threads, keyring=read_keyring(directory, key_file))
+    uploads = UploadFiles(objects.layout, objects.keyring)
+    later = 2 * 24 * 3600.0
+    try:
+        objects.reconcile()
+        Janitor(objects, uploads, now=lambda: time.time() + later, pause_seconds=0).clean(threading.Event())
+    finally:
+        objects.close()
+        threads.close()
 
 
 def value_of(response: Response) -> str | None:
