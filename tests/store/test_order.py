@@ -70,8 +70,8 @@ ORDERS = {
 }
 # A step is a call of such a name on such a path of the data directory; the first that fits.
 STEPS = (
-    ("write file", r"p?writev?2?(64)?|splice|copy_file_range", rf"/{TEMPORARY}/\w+"),
-    ("sync file", r"fsync|fdatasync", rf"/{TEMPORARY}/\w+"),
+    ("write file", r"p?writev?2?(64)?|splice|copy_file_range", rf"/{TEMPORARY}/.+"),
+    ("sync file", r"fsync|fdatasync", rf"/{TEMPORARY}/.+"),
     ("sync shard", r"fsync", r"/objects/\w\w"),
     ("sync parts", r"fsync", r"/objects/\w\w/\w+\.\w+"),
     ("sync uploads", r"fsync", r"/uploads"),
