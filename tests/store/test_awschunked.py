@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 import zlib
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +20,19 @@ from penstock.sigv4 import (
     ChunkChain,
     Request,
     Scope,
+    Verifier,
 )
 from penstock.sigv4.canonical import signing_key
+from penstock.store.awschunked import AwsChunkedBody
+from penstock.store.body import Body
+from penstock.store.config import Limits
+from penstock.store.connection import Connection
+from penstock.store.head import parse_head
+from penstock.store.request import authorise
 from tests.store.support import BUCKET, SIGNER, Response, Store
+
+if TYPE_CHECKING:
+    from collections.abc import ItemsView
 
 PIECES = (b"a" * 70_000, b"b" * 9, b"")
 PAYLOAD = b"".join(PIECES)
@@ -48,13 +62,13 @@ def upload(
     return store.exchange(head + body)
 
 
-def frames(mode: str, now: datetime, seed: str, trailer: dict[str, str]) -> bytes:
+def frames(mode: str, now: datetime, seed: str, trailer: dict[str, str], pieces: tuple[bytes, ...] = PIECES) -> bytes:
     scope = Scope(date=f"{now:%Y%m%d}", region="us-east-1", service="s3")
     key = signing_key(SIGNER.credentials.secret_key, scope.date, scope.region, scope.service)
     chain = ChunkChain(key=key, scope=scope, signed_at=now, seed=seed)
     signed = mode != STREAMING_UNSIGNED_TRAILER
     body = b""
-    for piece in PIECES:
+    for piece in pieces:
         extension = f";chunk-signature={chain.sign_chunk(sha256(piece).hexdigest())}" if signed else ""
         body += f"{len(piece):x}{extension}\r\n".encode() + piece + (b"\r\n" if piece else b"")
     lines = [f"{name}:{value}\r\n" for name, value in trailer.items()]
@@ -115,3 +129,52 @@ def test_a_payload_of_another_length_than_declared_is_refused(store: Store, leng
 
     assert response.code == "IncompleteBody"
     assert store.stored_files() == []
+
+
+SMALL = (b"hello", b" world", b"")
+SMALL_CRC32 = {"x-amz-checksum-crc32": base64.b64encode(zlib.crc32(b"hello world").to_bytes(4, "big")).decode()}
+
+
+@pytest.mark.parametrize(
+    ("mode", "trailer"),
+    [(STREAMING_SIGNED, {}), (STREAMING_SIGNED_TRAILER, SMALL_CRC32), (STREAMING_UNSIGNED_TRAILER, SMALL_CRC32)],
+)
+def test_wherever_the_bytes_are_cut_the_payload_and_the_trailer_are_the_same(
+    mode: str, trailer: dict[str, str]
+) -> None:
+    store = Store(port=9, directory=Path())
+    headers = {"x-amz-decoded-content-length": "11", **({"x-amz-trailer": ",".join(trailer)} if trailer else {})}
+    now = datetime.now(UTC).replace(microsecond=0)
+    request = Request(method="PUT", origin=store.url, path=f"/{BUCKET}/key", headers=tuple(headers.items()))
+    target, signed = SIGNER.sign_headers(request, now=now, payload_hash=mode)
+    wire = frames(mode, now, signed["authorization"].rpartition("=")[2], trailer, SMALL)
+    raw = store.plain_head("PUT", target, {**headers, **signed, "content-length": str(len(wire))})
+
+    for cut in range(1, len(wire)):
+        assert received(raw, (wire[:cut], wire[cut:]), now) == (b"hello world", trailer.items()), cut
+
+
+def received(raw: bytes, wire: tuple[bytes, ...], now: datetime) -> tuple[bytes, ItemsView[str, str]]:
+    """What the store makes of a request whose body comes in these pieces: the payload, and the trailer's checksum."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        head = parse_head(raw, max_headers=20)
+        body = Body(Connection(ours, Limits()), head)
+        pair = SIGNER.credentials
+        verifier = Verifier(lookup={pair.access_key: pair.secret_key}.get, region="us-east-1")
+        payload = AwsChunkedBody(authorise(head, body, verifier=verifier, now=now))
+        whole = bytearray()
+
+        async def read() -> None:
+            while piece := await payload.receive():
+                whole.extend(piece)
+
+        reading = read()
+        with contextlib.suppress(StopIteration):
+            for piece in wire:
+                reading.send(None)  # it reads what there is, and waits
+                theirs.send(piece)
+            reading.send(None)
+        shown = {name: value for name, value in payload.trailer.items() if name.startswith("x-amz-checksum-")}
+        return bytes(whole), shown.items()
