@@ -76,6 +76,7 @@ def serve_store(settings: Settings, *, ready: Callable[[], None], stop: threadin
         cors_origins=settings.store_cors_origins,
         limits=limits_of(
             object_bytes=settings.store_max_object_bytes,
+            multipart_bytes=settings.store_max_multipart_bytes,
             least_rate=settings.store_min_rate,
             connections=settings.store_connections,
             reserve_bytes=settings.store_reserve_bytes,

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     store_max_object_bytes: int = Field(
         default=5 * 2**30, ge=1, description="Largest object that the embedded store takes in one request, in bytes."
     )
+    store_max_multipart_bytes: int = Field(
+        default=50_000 * 2**30, ge=1, description="Largest object that the embedded store takes in parts, in bytes."
+    )
     store_min_rate: int = Field(
         default=1024,
         ge=0,

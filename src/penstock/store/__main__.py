@@ -36,6 +36,7 @@ def main() -> int:
         public_acls=options.allow_public_acl,
         limits=limits_of(
             object_bytes=options.max_object_bytes,
+            multipart_bytes=options.max_multipart_bytes,
             least_rate=options.min_rate,
             connections=options.connections,
             reserve_bytes=options.reserve_bytes,
@@ -75,6 +76,9 @@ def _options() -> argparse.Namespace:
     usual = Limits()
     parser.add_argument(
         "--max-object-bytes", type=int, default=usual.object_bytes, help="largest object of one request"
+    )
+    parser.add_argument(
+        "--max-multipart-bytes", type=int, default=usual.multipart_bytes, help="largest object that comes in parts"
     )
     parser.add_argument(
         "--min-rate", type=int, default=1024, help="bytes per second, over 30 s, below which a transfer ends; 0: never"

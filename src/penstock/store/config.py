@@ -68,12 +68,15 @@ class StoreConfig:
     """Port of the admin listener, 0: any free one; None: metrics are counted and not served."""
 
 
-def limits_of(*, object_bytes: int, least_rate: int, connections: int, reserve_bytes: int) -> Limits:
+def limits_of(
+    *, object_bytes: int, multipart_bytes: int, least_rate: int, connections: int, reserve_bytes: int
+) -> Limits:
     """The limits that an operator chooses; `least_rate` is in bytes per second, 0 for none."""
     usual = Limits()
     return replace(
         usual,
         object_bytes=object_bytes,
+        multipart_bytes=multipart_bytes,
         rate_bytes=round(least_rate * usual.rate_seconds),
         connections=connections,
         reserve_bytes=reserve_bytes,

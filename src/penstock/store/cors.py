@@ -22,7 +22,7 @@ _MOST_RULES = 100
 _EXPOSED = (
     "ETag", "Accept-Ranges", "Content-Range", "Repr-Digest", "x-amz-checksum-crc32", "x-amz-checksum-crc32c",
     "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256", "x-amz-checksum-type",
-    "x-amz-request-id",
+    "x-amz-mp-parts-count", "x-amz-request-id",
 )  # fmt: skip
 _FIELD_TEXT = re.compile(r"[\x21-\x7e]{1,1024}", re.ASCII)
 
