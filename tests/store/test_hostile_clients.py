@@ -295,6 +295,20 @@ def test_clients_that_go_away_at_any_moment_leave_no_file_open(tmp_path: Path, w
 # --- stopped: F37
 
 
+def test_a_client_that_never_ends_its_upload_does_not_keep_the_store_from_ending(tmp_path: Path) -> None:
+    with store_in_thread(tmp_path, limits=Limits(reserve_bytes=0, shutdown_seconds=0.5)) as store:
+        endless = store.connect()
+        endless.send(put_head(store, "endless", Content_Length="1000000") + bytes(1000))
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not store.stored_files():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    with endless:
+        assert endless.is_closed()
+    assert store.stored_files() == []
+
+
 def test_sigterm_under_load_ends_in_time_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
     acknowledged: dict[str, str] = {}
 
