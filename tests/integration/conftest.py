@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,3 +27,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def api_key(server: Server) -> str:
     """A key with every scope, of an account with 100 USD."""
     return server.create_key()
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    """A small picture."""
+    from PIL import Image  # noqa: PLC0415 - not for tests without pictures
+
+    with Image.open(Path(__file__).parents[2] / "examples" / "coffee.png") as picture:
+        small = io.BytesIO()
+        picture.convert("RGB").resize((120, 80)).save(small, "PNG")
+    return small.getvalue()

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sqlite3
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from penstock.domain.jobs import MAX_ATTEMPTS
 from tests.support.exchange import exchange
-from tests.support.load import Promises, left_over, load_on, require_kept
+from tests.support.load import Promises, load_on, require_kept, require_settled
 from tests.support.native import Native
-from tests.support.server import running_server, wait_until
+from tests.support.server import PARTS, running_server, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.server import Server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor finds its parts by Linux means")
 ROUNDS = 3
 MANY_ROUNDS = 15
-PARTS = ("store", "api", "worker")
 DEATH = '"event": "serve.part_died"'
-LONGEST_PAUSE_SECONDS = 100.0  # a job that failed seven times waits 64 s, give or take a half
 BIG = {"prompt": "oil", "aspect_ratio": "custom", "width": 1024, "height": 1024}
 
 
@@ -40,27 +37,11 @@ def sturdy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def photo() -> bytes:
-    from PIL import Image  # noqa: PLC0415 - not for tests without pictures
-
-    with Image.open(Path(__file__).parents[2] / "examples" / "coffee.png") as picture:
-        small = io.BytesIO()
-        picture.convert("RGB").resize((120, 80)).save(small, "PNG")
-    return small.getvalue()
-
-
 def _kill(server: Server, part: str) -> None:
     """Kill a part and wait until another has taken its place."""
     pid = server.part_pid(part)
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: server.part_pid(part) != pid, f"{part} to be started again")
-
-
-def _all_is_settled(server: Server) -> None:
-    wait_until(
-        lambda: left_over(server.data) == (0, 0), "no leases and no jobs left", seconds=2 * LONGEST_PAUSE_SECONDS
-    )
 
 
 def _kill_under_load(server: Server, part: str, photo: bytes, rounds: int) -> None:
@@ -74,7 +55,7 @@ def _kill_under_load(server: Server, part: str, photo: bytes, rounds: int) -> No
 
     require_kept(native, load.promises)
     assert len(load.promises.runs) >= 1
-    _all_is_settled(server)
+    require_settled(server)
     assert server.logged().count(DEATH) == deaths + rounds
     assert exchange("GET", f"{server.url}/readyz").status == 200
 
@@ -107,7 +88,7 @@ def test_a_run_whose_worker_is_killed_goes_on_with_another(sturdy: Server) -> No
         assert told.count("event: run.succeeded\n") == 1
     assert native.balance() == "99.992"
     assert len(list(native.all("/assets"))) == 2
-    _all_is_settled(sturdy)
+    require_settled(sturdy)
 
 
 @pytest.mark.slow
@@ -123,7 +104,7 @@ def test_a_run_that_outlives_every_worker_is_given_up_and_paid_back(sturdy: Serv
     assert run["state"] == "failed"
     assert "interrupted" in run["error"]["message"]
     assert native.balance() == "100"
-    _all_is_settled(sturdy)
+    require_settled(sturdy)
 
 
 def _kill_all_under_load(data: Path, photo: bytes, rounds: int) -> None:
@@ -137,7 +118,7 @@ def _kill_all_under_load(data: Path, photo: bytes, rounds: int) -> None:
                 load.server_is_gone = True
     with running_server(data) as server:
         require_kept(Native(url=server.url, key=key), promises)
-        _all_is_settled(server)
+        require_settled(server)
 
 
 def test_nothing_is_lost_when_the_whole_server_is_killed(tmp_path: Path, photo: bytes) -> None:

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.server import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -77,7 +79,15 @@ def mounted(image: Path, kind: str) -> Iterator[Disk]:
     try:
         yield Disk(kind=kind, image=image, root=root)
     finally:
-        _run("umount", str(root))
+        # A process that was killed may hold it for a moment yet.
+        command = ("umount", str(root))
+        wait_until(
+            lambda: subprocess.run(command, check=False, capture_output=True).returncode == 0, "an unmounted disk"
+        )
+
+
+def _unmounted(root: Path) -> bool:
+    return subprocess.run(("umount", str(root)), check=False, capture_output=True).returncode == 0
 
 
 def _run(*command: str) -> None:

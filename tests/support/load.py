@@ -5,6 +5,7 @@ A client repeats what was not answered, as any client must (P5); it never repeat
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import http.client
 import secrets
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.exchange import Answer
+    from tests.support.server import Server
 
 MODEL = "builtin/remove-background"
 _CLIENTS = 4
 _PATIENCE_SECONDS = 120.0  # a part that dies again and again is given longer and longer pauses by its supervisor
+_LONGEST_PAUSE_SECONDS = 100.0  # a job that failed seven times waits 64 s, give or take a half
 _MOST_RUNS = 4  # each takes a processor for half a second
 
 
@@ -68,6 +71,11 @@ class Load:
             thread.join()
         if self._failures:
             raise self._failures[0]
+
+    def frozen(self) -> Promises:
+        """What was promised up to this moment, for later."""
+        with self._lock:
+            return copy.deepcopy(self.promises)
 
     def require_progress(self, files: int = 5) -> None:
         """Wait until so many more files were completed."""
@@ -174,6 +182,13 @@ def _bytes_of(asset_id: str, native: Native) -> bytes:
     answer = fetch(native.get(f"/assets/{asset_id}").must(200)["url"])
     assert answer.status == 200, (answer.status, answer.body[:500])
     return answer.body
+
+
+def require_settled(server: Server) -> None:
+    """Soon no lease and no job is left."""
+    wait_until(
+        lambda: left_over(server.data) == (0, 0), "no leases and no jobs left", seconds=2 * _LONGEST_PAUSE_SECONDS
+    )
 
 
 def left_over(data: Path) -> tuple[int, int]:

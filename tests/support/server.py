@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+PARTS = ("store", "api", "worker")
 PENSTOCK = (sys.executable, "-m", "penstock")
 READY = re.compile(r"Penstock is ready: API (\S+), objects (\S+)")
 _START_SECONDS = 60.0
