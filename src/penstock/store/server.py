@@ -51,6 +51,7 @@ _STACK_BYTES = 1024 * 1024
 _M_ARENA_MAX = -8
 _ARENAS = 2
 _FILES_BESIDE_CONNECTIONS = 80
+_FILES_OF_A_CONNECTION = 3
 _SHORT_OF_FILES_SECONDS = 0.05
 _FLEET_SECONDS = 3.0
 _LISTENER_IS_BROKEN = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
@@ -189,10 +190,10 @@ class _Server:
             draining=lambda: self._reactor.draining,
             settings=objects.settings,
         )
-        # An upload has two files open, its socket and what it writes.
+        # An upload has two files open, its socket and what it writes; whoever reads an object of parts has three.
         files = _file_limit()
         beside = min(_FILES_BESIDE_CONNECTIONS, files // 2)
-        self._most_connections = min(config.limits.connections, (files - beside) // 2)
+        self._most_connections = min(config.limits.connections, (files - beside) // _FILES_OF_A_CONNECTION)
 
     def run(self, ready: Callable[[], None], stop: threading.Event, *, janitor: bool = True) -> None:
         self._multipart.recover()
