@@ -9,7 +9,7 @@ import pytest
 
 from tests.store.changes import CHANGES, DELETE_MANY, State, fill, state_of
 from tests.store.journal import Journal
-from tests.store.support import PATIENCE_SECONDS, StoreProcess, store_in_thread
+from tests.store.support import PATIENCE_SECONDS, StoreProcess, new_key_file, store_in_thread
 from tests.store.workload import clients_at_work, require_promises, require_sound
 from tests.support.disk import FILE_SYSTEMS, copy_image, make_image, mounted, why_no_disk
 
@@ -100,12 +100,13 @@ def state_left(directory: Path) -> State | None:
     return left
 
 
-def cut_again_and_again(image: Path, kind: str, *, snapshots: int, seed: int) -> Journal:
-    """Every round works on what the power loss before has left."""
+def cut_again_and_again(image: Path, kind: str, *, snapshots: int, seed: int, key_file: Path | None = None) -> Journal:
+    """Every round works on what the power loss before has left. With a key file, the store is encrypted."""
+    options = ("--no-log", "--encryption-key-file", str(key_file)) if key_file else ("--no-log",)
     chance, journal = random.Random(seed), Journal()  # noqa: S311 - how long a round lasts
     for number in range(snapshots):
         cut = image.with_name(f"cut-{number}")
-        with mounted(image, kind) as disk, StoreProcess(disk.root / "data", "--no-log") as process:
+        with mounted(image, kind) as disk, StoreProcess(disk.root / "data", *options) as process:
             store = process.ready()
             require_promises(store, journal)
             with clients_at_work(store, journal, seed=seed + number) as dying:
@@ -118,11 +119,11 @@ def cut_again_and_again(image: Path, kind: str, *, snapshots: int, seed: int) ->
         image.unlink()
         image, journal = cut, acknowledged
         with mounted(image, kind) as disk:
-            require_sound(disk.root / "data", index_is_behind=True)
-    with mounted(image, kind) as disk, StoreProcess(disk.root / "data", "--no-log") as process:
+            require_sound(disk.root / "data", index_is_behind=True, key_file=key_file)
+    with mounted(image, kind) as disk, StoreProcess(disk.root / "data", *options) as process:
         require_promises(process.ready(), journal)
         process.end()
-        require_sound(disk.root / "data")
+        require_sound(disk.root / "data", key_file=key_file)
     image.unlink()
     return journal
 
@@ -135,10 +136,12 @@ def test_nothing_is_lost_when_the_power_fails_under_load(file_system: str, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_nothing_is_lost_however_often_the_power_fails(file_system: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_nothing_is_lost_however_often_the_power_fails(file_system: str, tmp_path: Path, encrypted: bool) -> None:
     image = make_image(tmp_path / "image", file_system)
+    key_file = new_key_file(tmp_path / "key") if encrypted else None
 
-    journal = cut_again_and_again(image, file_system, snapshots=MANY_SNAPSHOTS, seed=1_000)
+    journal = cut_again_and_again(image, file_system, snapshots=MANY_SNAPSHOTS, seed=1_000, key_file=key_file)
 
     assert journal.acknowledged >= MANY_SNAPSHOTS
 
