@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +29,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.headers: dict[bytes, bytes] = {}
         self.client_left = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +42,7 @@ class Listener:
                 self.client_left.set()
                 return
             more = message.get("more_body", False)
+        self.headers = dict(scope["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
@@ -156,6 +158,28 @@ def test_what_can_be_read_in_one_way_is_answered_and_so_is_what_follows(raw: byt
 
         assert statuses == [200, 200]
         assert app.seen == ["/first", "/second"]
+
+
+def test_a_trailer_does_not_become_part_of_the_head() -> None:
+    with listening() as (app, address):
+        trailer = b"Authorization: Bearer sk_mine\r\nHost: b\r\n"
+        sent = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + trailer + b"\r\n"
+        statuses, _ = exchange(address, sent)
+
+        assert statuses == [200]
+        assert app.headers == {b"host": b"a", b"connection": b"close", b"transfer-encoding": b"chunked"}
+
+
+@pytest.mark.parametrize("begin", [b"0\r\nX-A: ", b"1;"])
+def test_what_stands_between_the_bytes_of_a_body_has_a_bound(begin: bytes) -> None:
+    with listening() as (app, address), socket.create_connection(address) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + begin)
+        with suppress(OSError):
+            for _ in range(10_000):
+                connection.sendall(b"a" * 1024)
+
+        assert STATUS.findall(said(connection)) in ([b"431"], [])  # a reset may overtake the answer
+        assert app.client_left.wait(LONG)
 
 
 def test_http_1_0_needs_no_host_and_closes() -> None:

@@ -65,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _begun_now = False
     _head_bytes = 0
     _body_bytes = 0
+    _framing_bytes = 0
     _body_until = 0.0
     _head_deadline: asyncio.TimerHandle | None = None
     _body_look: asyncio.TimerHandle | None = None
@@ -85,10 +86,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._begun_now = False
+        self._framing_bytes += len(data)
         super().data_received(data)
         self._head_bytes = self._head_bytes + len(data) if self._in_head and not self._begun_now else 0
         self._body_bytes += len(data)
-        if self._head_bytes > self.bounds.head_bytes:
+        if max(self._head_bytes, self._framing_bytes if self._in_body else 0) > self.bounds.head_bytes:
             self._refuse(b"431 Request Header Fields Too Large")
         elif self._in_body and self._body_look is None:
             self._expect_body()
@@ -100,6 +102,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_deadline is None:
             self._expect_head()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head. Trailers, which nobody has looked at, are no part of it (RFC 9110 §6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """A head is there: look at it once, before anybody acts on it."""
         self._in_head = False
@@ -108,8 +115,14 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _MisframedError
         super().on_headers_complete()
         self._in_body = True
+        self._framing_bytes = 0
         if self.parser.should_upgrade():  # which we never do; what follows is then nobody's to read
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body; what comes between two, or after the last, has a bound."""
+        self._framing_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A body has ended."""
