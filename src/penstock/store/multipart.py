@@ -15,6 +15,7 @@ from penstock.store.failpoints import failpoint
 from penstock.store.faults import INTERNAL_ERROR, NO_SUCH_UPLOAD, SLOW_DOWN, Refused
 from penstock.store.layout import entry_name, open_to_read, part_name, part_place, sync_directory
 from penstock.store.partfiles import opened_parts
+from penstock.store.partmemory import PartMemory, Stamp, stamp_of
 from penstock.store.record import USUAL_TAIL, DamagedError, Record, read_record
 from penstock.store.segments import segments_of
 from penstock.store.syncs import sync
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from penstock.store.incoming import Incoming
     from penstock.store.objects import Check, Objects
-
-    Stamp = tuple[int, int, int]
-    """What tells a part's file from one that replaced it: inode, time and size."""
 
 _ATTEMPTS = 100
 
@@ -44,6 +42,7 @@ class Multipart:
         self._layout = objects.layout
         self._least_bytes = least_bytes
         self._most_bytes = most_bytes
+        self._memory = PartMemory()
         self.files = UploadFiles(objects.layout, objects.keyring)
 
     def begin(self, upload: Upload) -> None:
@@ -71,8 +70,11 @@ class Multipart:
         try:
             with self._objects.alone(upload.name):
                 self.require_open(upload.bucket, upload.key, upload.id)
-                os.rename(incoming.path, f"{directory}/{part_name(number)}")  # noqa: PTH104 - the layout's paths are strings
+                path = f"{directory}/{part_name(number)}"
+                os.rename(incoming.path, path)  # noqa: PTH104 - the layout's paths are strings
                 failpoint("part.renamed")
+                stat = os.stat(path)  # noqa: PTH116 - the layout's paths are strings
+                self._memory.keep(upload.id, number, stamp_of(stat), record)
             sync_directory(directory)
         except FileNotFoundError:
             raise Refused(NO_SUCH_UPLOAD) from None
@@ -106,6 +108,7 @@ class Multipart:
         with self._objects.alone(entry_name(bucket, key)):
             upload = self.require_open(bucket, key, upload_id)
             self.files.remove(upload_id)
+        self._memory.forget(upload_id)
         failpoint("abort.removed")
         self.files.sync()
         failpoint("abort.synced")
@@ -168,6 +171,7 @@ class Multipart:
                         raise _ChangedError
                     old = self._commit(incoming.path, record, stat, check)
                     self.files.close(upload.id, sealed)
+            self._memory.forget(upload.id)
             self.files.sync()
             failpoint("complete.closed")
             self._objects.drop_data(old)
@@ -214,23 +218,27 @@ class Multipart:
 
     def _records(self, directory: int, upload_id: str, numbers: Iterable[int]) -> dict[int, tuple[Record, Stamp]]:
         """The records of parts, in the order of `numbers`; without those that are not there."""
-        numbers = list(numbers)
-        _read_ahead(directory, numbers)
+        stamps = {number: stamp for number in numbers if (stamp := _stamp(directory, number))}
+        known = {number: self._memory.recall(upload_id, number, stamp) for number, stamp in stamps.items()}
+        _read_ahead(directory, [number for number, record in known.items() if record is None])
         found = {}
-        for number in numbers:
-            try:
-                fd = open_to_read(part_name(number), directory=directory)
-            except FileNotFoundError:
-                continue
-            try:
-                stat = os.fstat(fd)
-                record = read_record(fd, self._objects.keyring, place=part_place(upload_id, number))
-                found[number] = record, (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            except DamagedError:
-                raise Refused(INTERNAL_ERROR, "A stored part is damaged.") from None
-            finally:
-                os.close(fd)
+        for number, stamp in stamps.items():
+            record = known[number] or self._read_part(directory, upload_id, number)
+            if record is not None:
+                found[number] = record, stamp
         return found
+
+    def _read_part(self, directory: int, upload_id: str, number: int) -> Record | None:
+        try:
+            fd = open_to_read(part_name(number), directory=directory)
+        except FileNotFoundError:
+            return None
+        try:
+            return read_record(fd, self._objects.keyring, place=part_place(upload_id, number))
+        except DamagedError:
+            raise Refused(INTERNAL_ERROR, "A stored part is damaged.") from None
+        finally:
+            os.close(fd)
 
 
 def _answer(record: Record, parts: dict[int, Record]) -> Completed:
@@ -255,9 +263,12 @@ def _read_ahead(directory: int, numbers: Sequence[int]) -> None:
                 os.close(fd)
 
 
-def _stamp(directory: int, number: int) -> Stamp:
-    stat = os.stat(part_name(number), dir_fd=directory, follow_symlinks=False)
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+def _stamp(directory: int, number: int) -> Stamp | None:
+    """None when there is no such part."""
+    try:
+        return stamp_of(os.stat(part_name(number), dir_fd=directory, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
 
 
 def _remove_others(directory: int, kept: Iterable[int]) -> None:
