@@ -195,6 +195,7 @@ class Rclone(Program):
 
     def get(self, key: str) -> bytes:
         whole = self.folder / "whole"
+        whole.touch()  # else rclone takes what is not there for an empty folder, and is content
         self.run("copyto", self.url(key), str(whole))
         return whole.read_bytes()
 
