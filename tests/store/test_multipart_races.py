@@ -226,3 +226,24 @@ def read_versions(bench: Bench, stop: threading.Event, found: set[bytes]) -> Non
             except Refused as refused:
                 found.add(refused.fault.code.encode())
         bench.objects.drop_later()
+
+
+def test_a_bucket_that_is_created_again_while_its_uploads_are_aborted_keeps_what_is_completed_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with two_processes(tmp_path) as (one, other):
+        upload = one.begin()
+        part = one.put(upload, 1, b"part")
+        one.objects.delete_bucket("bucket")
+        look = one.multipart.files.all
+
+        def look_and_be_overtaken() -> list[Upload]:
+            found = look()
+            other.objects.create_bucket("bucket")
+            other.complete(upload, part)
+            return found
+
+        monkeypatch.setattr(one.multipart.files, "all", look_and_be_overtaken)
+        one.multipart.forget_bucket("bucket")
+
+        assert other.read() == b"part"

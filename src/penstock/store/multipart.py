@@ -123,13 +123,21 @@ class Multipart:
         return [(number, record) for number, (record, _) in found.items()]
 
     def forget_bucket(self, bucket: str) -> None:
-        """Abort every upload of a bucket that is gone."""
+        """Abort every upload of a bucket that is gone, unless another process has created it again meanwhile.
+
+        Then an upload may be a new one, or may have become an object.
+        """
+        removed = []
         for upload in self.files.all():
             if upload.bucket == bucket:
                 with self._objects.alone(upload.name):
+                    if self._objects.has_bucket(bucket):
+                        break
                     self.files.remove(upload.id)
-                self._objects.drop_parts(upload.directory)
+                removed.append(upload.directory)
         self.files.sync()
+        for directory in removed:
+            self._objects.drop_parts(directory)
 
     def recover(self) -> None:
         """Close what a process that died had completed already. To be called before the first request."""

@@ -97,12 +97,14 @@ class Objects:
 
     def require_bucket(self, bucket: str) -> None:
         """Raises `Refused` when there is no such bucket."""
-        if self._buckets is None:  # another process may have created or deleted it
-            exists = bucket not in _NO_NAMES and os.access(self._layout.bucket(bucket), os.F_OK)
-        else:
-            exists = bucket in self._buckets
-        if not exists:
+        if not self.has_bucket(bucket):
             raise Refused(NO_SUCH_BUCKET)
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Whether there is such a bucket now."""
+        if self._buckets is None:  # another process may have created or deleted it
+            return bucket not in _NO_NAMES and os.access(self._layout.bucket(bucket), os.F_OK)
+        return bucket in self._buckets
 
     def create_bucket(self, bucket: str) -> bool:
         """Whether it is new. The name must match `layout.BUCKET_NAME`."""
