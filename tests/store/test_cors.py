@@ -165,3 +165,13 @@ def test_the_rules_of_a_bucket_and_its_age_outlive_a_restart(tmp_path: Path) -> 
 def test_rules_that_mean_nothing_are_refused(store: Store, rules: bytes, code: str) -> None:
     assert configure(store, rules).code == code
     assert store.call("GET", "", query={"cors": ""}).status == 404
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": "http://evil.example"}])
+def test_an_answer_without_permission_says_that_another_page_may_have_it(
+    cors_store: Store, headers: Mapping[str, str]
+) -> None:
+    response = cors_store.exchange(cors_store.plain_head("GET", "/penstock/k", headers))
+
+    assert response.headers["vary"] == "Origin"
+    assert "access-control-allow-origin" not in response.headers

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.store.janitor import ANSWERS_SECONDS, GRACE_SECONDS, Janitor
+from penstock.store import objects
+from penstock.store.faults import Refused
+from penstock.store.janitor import ANSWERS_SECONDS, GRACE_SECONDS, Janitor, steady
 from tests.store.test_fsck import flip
 from tests.store.test_multipart import KEY, Bench
 
@@ -142,3 +144,37 @@ def test_a_pass_ends_when_the_store_does(bench: Bench) -> None:
     stop.set()
 
     assert janitor.clean(stop) == 0
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_copy_that_lost_its_data_to_the_janitor_fails_instead_of_naming_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, parts: bool
+) -> None:
+    if parts:
+        upload = bench.begin()
+        bench.complete(upload, bench.put(upload, 1, b"part"))
+    else:
+        bench.write(KEY, b"part")
+
+    def pass_by(name: str) -> None:
+        if name == "copy.linked":
+            clean(bench, after=LATER)
+
+    monkeypatch.setattr(objects, "failpoint", pass_by)
+    with pytest.raises(Refused):
+        bench.copy(KEY, "target")
+
+    with pytest.raises(Refused):
+        bench.read("target")
+    assert bench.read() == b"part"
+
+
+def test_a_clock_that_is_set_makes_nothing_older() -> None:
+    wall, passed = 1000.0, 5.0
+    now = steady(lambda: wall, lambda: passed)
+
+    wall, passed = 9000.0, 15.0
+    assert now() == 1010.0
+
+    wall, passed = 400.0, 25.0
+    assert now() == 400.0

@@ -24,6 +24,7 @@ _EXPOSED = (
     "x-amz-checksum-crc64nvme", "x-amz-checksum-sha1", "x-amz-checksum-sha256", "x-amz-checksum-type",
     "x-amz-mp-parts-count", "x-amz-request-id",
 )  # fmt: skip
+_VARY: Headers = (("Vary", "Origin"),)
 _FIELD_TEXT = re.compile(r"[\x21-\x7e]{1,1024}", re.ASCII)
 
 
@@ -57,13 +58,13 @@ def operators_rules(origins: tuple[str, ...]) -> tuple[CorsRule, ...]:
     return (CorsRule(origins=origins, methods=_METHODS, headers=("*",), exposed=_EXPOSED, max_age=_MAX_AGE_SECONDS),)
 
 
-def response_headers(origin: str | None, method: str, rules: Iterable[CorsRule]) -> Headers:
+def response_headers(origin: str | None, method: str, rules: Sequence[CorsRule]) -> Headers:
     """What a browser needs to let a page of `origin` read the answer; nothing for another origin."""
     rule = next((rule for rule in rules if origin is not None and rule.allows(origin, method)), None)
     if origin is None or rule is None:
-        return ()
+        return _VARY if rules else ()  # a cache must not show this answer to a page that may read it
     exposed = (("Access-Control-Expose-Headers", ", ".join(rule.exposed)),) if rule.exposed else ()
-    return (("Access-Control-Allow-Origin", origin), *exposed, ("Vary", "Origin"))
+    return (("Access-Control-Allow-Origin", origin), *exposed, *_VARY)
 
 
 def preflight(fields: Mapping[str, str], rules: Iterable[CorsRule]) -> Answer:
@@ -85,7 +86,7 @@ def _granted(rule: CorsRule, origin: str, asked: str) -> Headers:
     headers: Headers = (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Methods", ", ".join(rule.methods)),
-        ("Vary", "Origin"),
+        *_VARY,
     )
     if rule.max_age is not None:
         headers += (("Access-Control-Max-Age", str(rule.max_age)),)

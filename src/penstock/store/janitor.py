@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,18 @@ ANSWERS_SECONDS = 24 * 3600.0
 _PAUSE_SECONDS = 0.01
 
 
+def steady(wall: Callable[[], float], passed: Callable[[], float]) -> Callable[[], float]:
+    """A clock by which nothing is older than it is, whichever way the wall clock is set while the process lives.
+
+    Both count seconds; `passed` is monotonic. Files carry the wall clock's time: set forward, it would age those that
+    are there; counted on from the start alone, it would age those that come after it was set back.
+    """
+    began = wall() - passed()
+    return lambda: min(wall(), began + passed())
+
+
 class Janitor:
-    """One pass at a time. `now` gives seconds since the epoch; it must not jump while the process lives.
+    """One pass at a time. `now` gives seconds since the epoch and makes nothing older than it is (`steady`).
 
     It pauses between shards, so that requests hardly notice.
     """
@@ -89,14 +100,17 @@ class Janitor:
                 if self._is_named(name, file.name):
                     removed += self._clean_parts(name, file.name) if directory else 0
                     continue
+                unnamed = f"{name}.{secrets.token_hex(16)}"
                 with self._objects.alone(name):
                     if self._is_named(name, file.name):
                         continue
+                    # Out of reach of a copy that is late, before the lock is given back.
+                    os.rename(file.path, self._layout.entry(unnamed))  # noqa: PTH104 - the layout's paths are strings
                 failpoint("janitor.found")
                 if directory:
-                    self._objects.drop_parts(file.name)
+                    self._objects.drop_parts(unnamed)
                 else:
-                    remove(file.path)
+                    remove(self._layout.entry(unnamed))
                 removed += 1
         return removed
 

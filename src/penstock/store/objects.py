@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from penstock.store.bucket_settings import BucketSettings, SettingsFiles
 from penstock.store.changes import SharedChanges
 from penstock.store.failpoints import failpoint
-from penstock.store.faults import BUCKET_NOT_EMPTY, DAMAGED, NO_SUCH_BUCKET, NO_SUCH_KEY, Refused
+from penstock.store.faults import BUCKET_NOT_EMPTY, DAMAGED, NO_SUCH_BUCKET, NO_SUCH_KEY, SLOW_DOWN, Refused
 from penstock.store.incoming import Incoming, write_all
 from penstock.store.index import Entry, KeyIndex
 from penstock.store.layout import (
@@ -236,6 +236,8 @@ class Objects:
         self.require_bucket(record.bucket)
         old = self.current(name)
         check(old.etag if old else None)
+        if record.linked is not None and not os.path.lexists(self._layout.entry(record.linked)):
+            raise Refused(SLOW_DOWN)  # it took so long that its data passed for a stray
         os.rename(temporary, self._layout.entry(name))  # noqa: PTH104 - the layout's paths are strings
         failpoint("publish.renamed")
         self.index.put(_entry(name, record, stat))

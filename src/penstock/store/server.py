@@ -26,7 +26,7 @@ from penstock.store.faults import SLOW_DOWN, Refused
 from penstock.store.fleet import Fleet
 from penstock.store.form_routes import FormRoutes
 from penstock.store.health import Health
-from penstock.store.janitor import EVERY_SECONDS, Janitor
+from penstock.store.janitor import EVERY_SECONDS, Janitor, steady
 from penstock.store.metering import count_refusal, store_meters
 from penstock.store.multipart import Multipart
 from penstock.store.multipart_routes import MultipartRoutes
@@ -227,9 +227,7 @@ class _Server:
 
     def _remove(self, stop: threading.Event, *, janitor: bool) -> None:
         """What no request waits for: removing many files takes long. Only one process needs a janitor."""
-        # A clock that is set, by hand or by the network, makes nothing older.
-        began = self._now() - time.monotonic()
-        cleaner = Janitor(self._objects, self._multipart.files, now=lambda: began + time.monotonic())
+        cleaner = Janitor(self._objects, self._multipart.files, now=steady(self._now, time.monotonic))
         due = time.monotonic() if janitor else _FOREVER
         while not stop.wait(_REMOVE_EVERY_SECONDS):
             try:

@@ -181,7 +181,7 @@ class Sessions:
 
     async def _send(self, connection: Connection, exchange: _Exchange, answer: Answer, *, keep_alive: bool) -> None:
         head = exchange.head
-        extra = self._cors_headers(head) if head and "origin" in head.fields else ()
+        extra = self._cors_headers(head) if head else ()
         bodiless = head is not None and head.method == "HEAD"
         if bodiless and answer.length is None:
             answer = replace(answer, length=len(answer.body))
@@ -203,6 +203,8 @@ class Sessions:
         """For an actual request; a preflight says itself what it grants, and a refused one grants nothing."""
         if head.method == "OPTIONS":
             return ()
+        if "origin" not in head.fields:  # most requests: the rules of the bucket are not worth a look
+            return cors.response_headers(None, head.method, self._operators_rules)
         return cors.response_headers(head.fields["origin"], head.method, self._cors_rules(head))
 
     def _cors_rules(self, head: Head) -> tuple[CorsRule, ...]:
