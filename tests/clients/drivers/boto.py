@@ -63,13 +63,14 @@ class Boto:
         url: str = self.s3.generate_presigned_url(call, Params={"Bucket": self._bucket, "Key": key})
         return url
 
-    def form(self, key: str, *, content_type: str, most: int) -> dict[str, Any]:
+    def form(self, key: str, *, content_type: str, most: int, redirect: str = "") -> dict[str, Any]:
         """Address and fields of a browser form: a presigned POST for one key, one type and at most `most` bytes."""
+        fields = {"Content-Type": content_type} | ({"success_action_redirect": redirect} if redirect else {})
         made: dict[str, Any] = self.s3.generate_presigned_post(
             self._bucket,
             key,
-            Fields={"Content-Type": content_type},
-            Conditions=[{"Content-Type": content_type}, ["content-length-range", 0, most]],
+            Fields=fields,
+            Conditions=[*({name: value} for name, value in fields.items()), ["content-length-range", 0, most]],
         )
         return made
 
