@@ -15,7 +15,7 @@ from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.objects.memory import MemoryObjectStore
 from penstock.adapters.objects.s3 import Bucket, S3Presigner
-from penstock.dialects.native.wire import reference_parser
+from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.catalog import parse_catalog
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.services.accounts import Accounts

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, UploadId
+    from penstock.domain.ids import AccountId, AssetId, FolderId, MediaKey, RunId, UploadId
+    from penstock.domain.media_facts import MediaFacts
     from penstock.domain.media_types import Kind
+
+
+class IntakeState(StrEnum):
+    """Whether what follows admission (hash, media facts, thumbnail) is still to come."""
+
+    PENDING = "pending"
+    DONE = "done"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +26,9 @@ class Asset:
     """Bytes at rest: measured size, SHA-256 (hex; None until measured), the type the bytes show.
 
     `media_key` alone grants reading through the media URL (128 random bits, S23). `expires_at` None means kept.
+    Several assets of one account may share an `object_key` and a `thumbnail_key`. `intake_problem` says why nothing
+    could be seen in the bytes. A deleted asset can be restored until `purge_at`; from `purged_at` on its bytes are
+    going or gone, and nothing may share them any more.
     """
 
     id: AssetId
@@ -34,6 +46,15 @@ class Asset:
     created_at: datetime
     expires_at: datetime | None
     deleted_at: datetime | None = None
+    updated_at: datetime | None = None
+    folder_id: FolderId | None = None
+    tags: tuple[str, ...] = ()
+    facts: MediaFacts | None = None
+    intake: IntakeState = IntakeState.DONE
+    intake_problem: str | None = None
+    thumbnail_key: str | None = None
+    purge_at: datetime | None = None
+    purged_at: datetime | None = None
 
 
 def is_expired(asset: Asset, *, at: datetime, leased: bool) -> bool:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
 
-    from penstock.domain.ids import AccountId, AssetId, MediaKey, UploadId
+    from penstock.domain.ids import AccountId, AssetId, FolderId, MediaKey, UploadId
     from penstock.domain.media_types import Kind
 
 
@@ -61,9 +61,12 @@ class UploadEvent(StrEnum):
 
 
 class UploadMethod(StrEnum):
-    """How the bytes travel."""
+    """How the bytes travel: one PUT, a POST form, parts, or fetched by the server from `source_url`."""
 
     PUT = "put"
+    FORM = "form"
+    MULTIPART = "multipart"
+    FETCH = "fetch"
 
 
 class SizePolicy(StrEnum):
@@ -107,7 +110,12 @@ class UploadPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One upload. `lifetime` is how long its asset shall live after admission (None: until deleted)."""
+    """One upload. `lifetime` is how long its asset shall live after admission (None: until deleted).
+
+    `sha256` (hex) is what the bytes must have. `folder_id` and `tags` are for the asset. Parts have `part_size` bytes
+    and belong to the store's multipart upload `store_upload_id`, which completes on `final_key`. `reserved` bytes of
+    the account's quota are set aside for it until it is over.
+    """
 
     id: UploadId
     account_id: AccountId
@@ -128,6 +136,14 @@ class Upload:
     lifetime: timedelta | None
     created_at: datetime
     expires_at: datetime
+    sha256: str | None = None
+    folder_id: FolderId | None = None
+    tags: tuple[str, ...] = ()
+    part_size: int | None = None
+    store_upload_id: str | None = None
+    final_key: str | None = None
+    source_url: str | None = None
+    reserved: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

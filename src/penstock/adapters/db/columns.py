@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +15,7 @@ from sqlalchemy.types import TypeDecorator
 
 from penstock.domain.accounts import Scope
 from penstock.domain.ledger import QUANTUM
+from penstock.domain.media_facts import MediaFacts
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
@@ -132,6 +134,39 @@ class Scopes(TypeDecorator[frozenset[Scope]]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> frozenset[Scope] | None:  # noqa: ANN401, ARG002 - the library's signature
         """The scopes. Raises `ValueError` for one this version does not know."""
         return None if value is None else frozenset(Scope(name) for name in value.split())
+
+
+class Tags(TypeDecorator[tuple[str, ...]]):
+    """An asset's tags, as a JSON list; no tags are nothing."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
+        """The list."""
+        return json.dumps(value, separators=(",", ":")) if value else None
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ANN401, ARG002 - the library's signature
+        """The tags."""
+        return () if value is None else tuple(json.loads(value))
+
+
+class Facts(TypeDecorator[MediaFacts]):
+    """Media facts as a JSON object of those that are known."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: MediaFacts | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
+        """The object."""
+        if value is None:
+            return None
+        known = {name: fact for name, fact in asdict(value).items() if fact is not None}
+        return json.dumps(known, separators=(",", ":"), allow_nan=False)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> MediaFacts | None:  # noqa: ANN401, ARG002 - the library's signature
+        """The facts. Raises `TypeError` for one that this version does not know."""
+        return None if value is None else MediaFacts(**json.loads(value))
 
 
 class Json(TypeDecorator[object]):

@@ -20,7 +20,8 @@ from sqlalchemy import (
     text,
 )
 
-from penstock.adapters.db.columns import Choice, Instant, Json, Scopes, Span, Usd, Word
+from penstock.adapters.db.columns import Choice, Facts, Instant, Json, Scopes, Span, Tags, Usd, Word
+from penstock.domain.assets import IntakeState
 from penstock.domain.events import RUN_FINALS, UPLOAD_FINALS, EventKind
 from penstock.domain.jobs import JobState
 from penstock.domain.ledger import EntryKind
@@ -85,6 +86,14 @@ uploads = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant, nullable=False),
     Column("swept", Boolean(create_constraint=False), nullable=False, server_default=text("false")),
+    Column("sha256", Word),
+    Column("folder_id", Word),
+    Column("tags", Tags),
+    Column("part_size", BigInteger),
+    Column("store_upload_id", Word),
+    Column("final_key", Word),
+    Column("source_url", Word),
+    Column("reserved", BigInteger, nullable=False, server_default=text("0")),
     UniqueConstraint("media_key"),
     Index(None, "account_id", "created_at", "id"),
 )
@@ -112,6 +121,15 @@ assets = Table(
     # When a sweep has to look at it next, leases aside: at deletion or expiry, whichever comes first, for its bytes;
     # then, of a deleted one, when that is to be forgotten. Kept by the repository, for its index.
     Column("over_at", Instant),
+    Column("updated_at", Instant),
+    Column("folder_id", Word),
+    Column("tags", Tags),
+    Column("facts", Facts),
+    Column("intake", Choice(IntakeState), nullable=False, server_default="done"),
+    Column("intake_problem", Word),
+    Column("thumbnail_key", Word),
+    Column("purge_at", Instant),
+    Column("purged_at", Instant),
     UniqueConstraint("media_key"),
     Index(None, "account_id", "created_at", "id"),
 )
@@ -120,6 +138,57 @@ Index(
     assets.c.over_at,
     sqlite_where=assets.c.over_at.is_not(None),
     postgresql_where=assets.c.over_at.is_not(None),
+)
+
+# Who shares an object, and which bytes an account has already.
+Index("ix_assets_object_key", assets.c.object_key)
+Index(
+    "ix_assets_sha256",
+    assets.c.account_id,
+    assets.c.sha256,
+    sqlite_where=assets.c.sha256.is_not(None),
+    postgresql_where=assets.c.sha256.is_not(None),
+)
+
+# The parent of a folder at the top is the empty text, so that names are unique there too.
+folders = Table(
+    "folders",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("parent_id", Word, nullable=False),
+    Column("name", Word, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("account_id", "parent_id", "name"),
+)
+
+# The tags once more, each with its asset's place in a listing.
+asset_tags = Table(
+    "asset_tags",
+    metadata,
+    Column("account_id", Word, nullable=False),
+    Column("tag", Word, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("asset_id", Word, ForeignKey("assets.id", ondelete="CASCADE"), nullable=False),
+    PrimaryKeyConstraint("account_id", "tag", "created_at", "asset_id"),
+    Index(None, "asset_id"),
+    sqlite_with_rowid=False,
+)
+
+# What an account takes, and may take. Bytes that several assets share count once.
+account_quotas = Table(
+    "account_quotas",
+    metadata,
+    Column("account_id", Word, ForeignKey("accounts.id"), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("files", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("open_uploads", BigInteger, nullable=False),
+    # Limits of its own; empty: the operator's default.
+    Column("max_bytes", BigInteger),
+    Column("max_files", BigInteger),
+    Column("max_open_uploads", BigInteger),
 )
 
 asset_leases = Table(

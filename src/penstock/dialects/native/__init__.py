@@ -7,7 +7,7 @@ from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.native import routes
-from penstock.dialects.native.wire import reference_parser
+from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
 _GIB = 2**30

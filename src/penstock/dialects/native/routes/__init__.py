@@ -1,0 +1,40 @@
+"""Native routes: parse, call one service verb, render."""
+
+from __future__ import annotations
+
+from starlette.types import ASGIApp
+
+from penstock.dialects.base import Services
+from penstock.dialects.base.http import Edge, RequestScope, open_app
+from penstock.dialects.native.errors import render_error
+from penstock.dialects.native.routes.account import add_account
+from penstock.dialects.native.routes.assets import add_assets
+from penstock.dialects.native.routes.common import (
+    bearer_secret,
+)
+from penstock.dialects.native.routes.document import PROBLEMS, add_document
+from penstock.dialects.native.routes.runs import add_runs
+from penstock.dialects.native.routes.uploads import add_uploads
+from penstock.domain.uploads import UploadPolicy
+
+REQUEST_ID_HEADER = "X-Request-Id"
+
+
+def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp:
+    """The native API as an ASGI app to be mounted at `base_url`."""
+    edge = Edge(services=services, read_secret=bearer_secret, render_error=render_error)
+    app = open_app(
+        edge,
+        title="Penstock",
+        version="1",
+        servers=[{"url": base_url}],
+        root_path_in_servers=False,
+        openapi_url="/openapi.json",
+        responses=PROBLEMS,
+    )
+    add_uploads(app, services, policy)
+    add_assets(app, services, base_url)
+    add_runs(app, services, base_url)
+    add_account(app, services)
+    add_document(app)
+    return RequestScope(app, header=REQUEST_ID_HEADER, edge_error=render_error, log=services.log)

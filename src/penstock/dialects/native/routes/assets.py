@@ -1,0 +1,67 @@
+"""Routes of assets and of their bytes."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse, Response
+
+from penstock.dialects.base import Services
+from penstock.dialects.base.http import principal, public
+from penstock.dialects.native.routes.common import (
+    Cursor,
+    Limit,
+    asset_id_of,
+    file_reader,
+    json_answer,
+    upload_id_of,
+)
+from penstock.dialects.native.wire import assets
+from penstock.domain.accounts import Scope
+from penstock.domain.errors import AssetNotFound
+from penstock.domain.ids import parse_media_key
+
+
+def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
+    @app.post("/uploads/{upload_id}/complete", response_model=assets.AssetOut, tags=["uploads"])
+    def complete_upload(request: Request, upload_id: str) -> Response:
+        """Admit the bytes: the answer is the asset, the same one however often this is called."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        return json_answer(
+            assets.asset_out(
+                services.uploads.complete_upload(who.account_id, upload_id_of(upload_id)), base_url=base_url
+            )
+        )
+
+    @app.get("/assets", response_model=assets.AssetPage, tags=["assets"])
+    def list_assets(request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
+        """Assets, newest first."""
+        page = services.assets.page(file_reader(request), cursor=cursor, limit=limit)
+        data = [assets.asset_out(asset, base_url=base_url) for asset in page.items]
+        return json_answer(assets.AssetPage(data=data, next_cursor=page.next_cursor))
+
+    @app.get("/assets/{asset_id}", response_model=assets.AssetOut, tags=["assets"])
+    def get_asset(request: Request, asset_id: str) -> Response:
+        """One asset."""
+        return json_answer(
+            assets.asset_out(services.assets.get(file_reader(request), asset_id_of(asset_id)), base_url=base_url)
+        )
+
+    @app.delete("/assets/{asset_id}", status_code=204, tags=["assets"])
+    def delete_asset(request: Request, asset_id: str) -> Response:
+        """Delete an asset; a run that uses it keeps it to its end."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        services.assets.delete(who.account_id, asset_id_of(asset_id))
+        return Response(status_code=204)
+
+    @app.head("/media/{key}", include_in_schema=False)
+    @app.get("/media/{key}", status_code=307, tags=["assets"], openapi_extra={"security": []})
+    @public
+    def media(request: Request, key: str) -> Response:
+        """The bytes of an asset, by its public URL: a redirect to a short-lived URL of the object store."""
+        found = parse_media_key(key)
+        if found is None:
+            raise AssetNotFound(key)
+        location = services.assets.media_location(found, method=request.method)
+        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})

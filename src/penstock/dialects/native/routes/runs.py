@@ -1,0 +1,97 @@
+"""Routes of models and runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import Response, StreamingResponse
+
+from penstock.dialects.base import Services
+from penstock.dialects.base.http import principal, takes_input
+from penstock.dialects.native.routes.common import (
+    EVENT_STREAM,
+    After,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    event_stream,
+    json_answer,
+    run_id_of,
+    run_reader,
+)
+from penstock.dialects.native.wire import runs
+from penstock.domain.accounts import Scope
+from penstock.domain.events import RUN_FINALS
+from penstock.domain.idempotency import idempotent_request
+from penstock.domain.ids import AssetId
+from penstock.domain.runs import Run, is_finished, output_assets
+from penstock.services.runs import NewRun
+
+_MAX_WAIT_SECONDS = 60
+
+
+def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
+    def shown(run: Run) -> runs.RunOut:
+        named = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
+        return runs.run_out(run, assets=services.assets.many(run.account_id, named) if named else {}, base_url=base_url)
+
+    @app.get("/models", response_model=runs.ModelPage, tags=["models"])
+    def list_models(request: Request) -> Response:
+        """Every model that can be run."""
+        principal(request).require(Scope.RUNS_READ)
+        return json_answer(runs.ModelPage(data=[runs.model_out(model) for model in services.catalog.models]))
+
+    @app.get("/models/{slug:path}", response_model=runs.ModelOut, tags=["models"])
+    def get_model(request: Request, slug: str) -> Response:
+        """One model, by slug or alias."""
+        principal(request).require(Scope.RUNS_READ)
+        return json_answer(runs.model_out(services.catalog.find(slug)))
+
+    @app.post("/runs", status_code=201, response_model=runs.RunOut, tags=["runs"])
+    @takes_input
+    def create_run(request: Request, body: runs.CreateRun, idempotency_key: IdempotencyKey = None) -> Response:
+        """Queue a run. Follow it with `GET /runs/{id}?wait=…` or its events."""
+        who = principal(request)
+        who.require(Scope.RUNS_WRITE)
+        asked = NewRun(dialect="native", model=body.model, inputs=body.input, metadata=body.metadata)
+        same = idempotent_request(idempotency_key, body.model_dump())
+        return json_answer(shown(services.runs.submit(who.account_id, asked, idempotency=same)), 201)
+
+    @app.get("/runs", response_model=runs.RunPage, tags=["runs"])
+    def list_runs(request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
+        """Runs, newest first."""
+        page = services.runs.page(run_reader(request), cursor=cursor, limit=limit)
+        return json_answer(runs.RunPage(data=[shown(run) for run in page.items], next_cursor=page.next_cursor))
+
+    @app.get("/runs/{run_id}", response_model=runs.RunOut, tags=["runs"])
+    async def get_run(
+        request: Request,
+        run_id: str,
+        wait: Annotated[float, Query(ge=0, le=_MAX_WAIT_SECONDS, description="Seconds to wait for its end.")] = 0,
+    ) -> Response:
+        """One run; with `wait`, as soon as it has finished or the time is over."""
+        account_id, found = run_reader(request), run_id_of(run_id)
+        run = await services.streams.until(
+            account_id,
+            found,
+            lambda: (run := services.runs.get(account_id, found), shown(run)),
+            lambda seen: is_finished(seen[0]),
+            seconds=wait,
+        )
+        return json_answer(run[1])
+
+    @app.post("/runs/{run_id}/cancel", response_model=runs.RunOut, tags=["runs"])
+    def cancel_run(request: Request, run_id: str) -> Response:
+        """Ask for the end of a run; a finished one stays as it is."""
+        who = principal(request)
+        who.require(Scope.RUNS_WRITE)
+        return json_answer(shown(services.runs.cancel(who.account_id, run_id_of(run_id))))
+
+    @app.get("/runs/{run_id}/events", tags=["runs"], response_class=StreamingResponse, responses=EVENT_STREAM)
+    async def run_events(request: Request, run_id: str, after: After = 0) -> Response:
+        """The run's events (progress, log, end) as server-sent events, from its first or after `Last-Event-ID`."""
+        found = run_id_of(run_id)
+        look = partial(services.runs.get, run_reader(request), found)
+        return await event_stream(services, request, found, after, RUN_FINALS, lambda: is_finished(look()))

@@ -1,0 +1,81 @@
+"""Routes of uploads."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response, StreamingResponse
+
+from penstock.dialects.base import Services
+from penstock.dialects.base.http import principal
+from penstock.dialects.native.routes.common import (
+    EVENT_STREAM,
+    After,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    event_stream,
+    file_reader,
+    json_answer,
+    upload_id_of,
+)
+from penstock.dialects.native.wire import uploads
+from penstock.domain.accounts import Scope
+from penstock.domain.events import UPLOAD_FINALS
+from penstock.domain.idempotency import idempotent_request
+from penstock.domain.uploads import Upload, UploadPolicy, UploadState, is_over
+from penstock.services.uploads import NewUpload
+
+
+def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
+    def shown(upload: Upload) -> uploads.UploadOut:
+        if upload.state is not UploadState.PENDING:
+            return uploads.upload_out(upload)
+        put = services.uploads.signed_put(upload)
+        return uploads.upload_out(upload, url=put.url, headers=put.headers)
+
+    @app.post("/uploads", status_code=201, response_model=uploads.UploadOut, tags=["uploads"])
+    def create_upload(request: Request, body: uploads.CreateUpload, idempotency_key: IdempotencyKey = None) -> Response:
+        """Begin an upload: PUT the bytes to `upload_url` with `headers`, then complete it."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        declared = NewUpload(
+            dialect="native",
+            filename=body.filename,
+            content_type=body.content_type,
+            size=body.size_bytes,
+            lifetime=timedelta(seconds=body.expires_in) if body.expires_in is not None else None,
+        )
+        same = idempotent_request(idempotency_key, body.model_dump())
+        return json_answer(
+            shown(services.uploads.begin_upload(who.account_id, declared, policy, idempotency=same)), 201
+        )
+
+    @app.get("/uploads", response_model=uploads.UploadPage, tags=["uploads"])
+    def list_uploads(request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
+        """Uploads, newest first."""
+        page = services.uploads.page(file_reader(request), cursor=cursor, limit=limit)
+        return json_answer(
+            uploads.UploadPage(data=[uploads.upload_out(item) for item in page.items], next_cursor=page.next_cursor)
+        )
+
+    @app.get("/uploads/{upload_id}", response_model=uploads.UploadOut, tags=["uploads"])
+    def get_upload(request: Request, upload_id: str) -> Response:
+        """One upload."""
+        return json_answer(shown(services.uploads.get(file_reader(request), upload_id_of(upload_id))))
+
+    @app.delete("/uploads/{upload_id}", response_model=uploads.UploadOut, tags=["uploads"])
+    def abort_upload(request: Request, upload_id: str) -> Response:
+        """Give up an upload that was not completed."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        return json_answer(uploads.upload_out(services.uploads.abort_upload(who.account_id, upload_id_of(upload_id))))
+
+    @app.get("/uploads/{upload_id}/events", tags=["uploads"], response_class=StreamingResponse, responses=EVENT_STREAM)
+    async def upload_events(request: Request, upload_id: str, after: After = 0) -> Response:
+        """The upload's events as server-sent events, from its first or after `Last-Event-ID`."""
+        found = upload_id_of(upload_id)
+        look = partial(services.uploads.get, file_reader(request), found)
+        return await event_stream(services, request, found, after, UPLOAD_FINALS, lambda: is_over(look()))

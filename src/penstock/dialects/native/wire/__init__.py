@@ -1,0 +1,1 @@
+"""The native API's shapes, by noun."""

@@ -1,0 +1,80 @@
+"""What native shapes share: snake_case, prefixed ids, sizes in bytes, times in ISO 8601 UTC, money as decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from penstock.domain.events import Event
+from penstock.domain.ids import AssetId, MediaKey, UploadId, format_prefixed, parse_media_key, parse_prefixed
+from penstock.domain.references import AssetReference, MediaReference, Reference, UploadReference
+
+
+class Request(BaseModel):
+    """A body: strict types, no unknown members."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class FieldProblem(BaseModel):
+    """One field that is wrong."""
+
+    pointer: str = Field(description="Where it stands in the body (RFC 6901, as a fragment).")
+    detail: str
+    code: str = Field(description="`missing`, `unknown`, `conflict` and the like.")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="The code as a URN.")
+    title: str
+    status: int
+    detail: str = Field(description="What is wrong, for people.")
+    code: str = Field(description="What is wrong, for programs; stable.")
+    request_id: str = Field(description="As in the header `X-Request-Id`, and in the server's log.")
+    errors: list[FieldProblem] | None = Field(default=None, description="The fields that are wrong, where some are.")
+
+
+def event_out(event: Event) -> dict[str, object]:
+    """An event as streamed; ids inside are prefixed like everywhere."""
+    data = dict(event.data)
+    if "asset_id" in data:
+        data["asset_id"] = format_prefixed("asset", str(data["asset_id"]))
+    return {"number": event.number, "kind": event.kind.value, "data": data, "created_at": timestamp(event.created_at)}
+
+
+def timestamp(time: datetime) -> str:
+    """ISO 8601, UTC, milliseconds, `Z`."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money(amount: Decimal) -> str:
+    """USD as a plain decimal string without needless zeros."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def media_url(key: MediaKey, *, base_url: str) -> str:
+    """The stable public URL of a media key."""
+    return f"{base_url}/media/{key}"
+
+
+def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
+    """Parses `asset_…`, `upload_…` and media URLs under `base_url`; parse ∘ format = identity."""
+    prefix = f"{base_url}/media/"
+
+    def parse(text: str) -> Reference | None:
+        asset_id = parse_prefixed("asset", text)
+        if asset_id is not None:
+            return AssetReference(asset_id=AssetId(asset_id))
+        upload_id = parse_prefixed("upload", text)
+        if upload_id is not None:
+            return UploadReference(upload_id=UploadId(upload_id))
+        key = parse_media_key(text.removeprefix(prefix)) if text.startswith(prefix) else None
+        return MediaReference(media_key=key) if key is not None else None
+
+    return parse
