@@ -37,6 +37,9 @@ EVENTS: Mapping[str, str] = {
     "store.swept": "leftovers of writes that did not end were removed (files)",
     "upload.admitted": "bytes became an asset (upload_id, asset_id, size, content_type)",
     "upload.rejected": "bytes were refused (upload_id, reason)",
+    "fetch.allowed": "what downloads and callbacks may reach beside the public internet (places)",
+    "fetch.blocked": "a place that a user named was not connected to (host); `why`: an `address` that is not allowed, "
+    "a `name` without addresses, or another `peer` than was meant",
     "run.started": "a run's attempt began (run_id, model, attempt)",
     "run.finished": "a run ended (run_id, state, seconds)",
     "job.retried": "a job failed and will be tried again (job_id, kind, failures, error)",

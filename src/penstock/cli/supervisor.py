@@ -119,7 +119,7 @@ def _reserve(host: str, port: int) -> socket.socket:
     and yet lets a listener with SO_REUSEADDR, as servers set it, bind beside it (socket(7), SO_REUSEADDR).
     """
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: TID251 - the operator's own, to listen on
         family, kind, protocol, _, address = found[0]
         with ExitStack() as stack:
             reservation = stack.enter_context(socket.socket(family, kind, protocol))

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections import deque
 from contextlib import suppress
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection  # noqa: TID251 - to the one origin that the operator named
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 

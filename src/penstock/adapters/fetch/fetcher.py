@@ -1,0 +1,219 @@
+"""`ports.fetch.Fetcher` over HTTP/1.1: redirects by hand, each hop checked from the start, answers taken strictly."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Self
+
+import httpcore2
+
+from penstock.adapters.fetch.lines import Guard, GuardedBackend, Pace, connect_to
+from penstock.adapters.fetch.resolving import SystemResolver
+from penstock.domain.egress import UrlRefusedError, parse_url, redirected
+from penstock.ports.fetch import SourceFailedError, SourceRefusedError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+
+    from penstock.adapters.fetch.lines import Connect, Resolve
+    from penstock.domain.egress import EgressRules, WebAddress
+    from penstock.ports.clock import Clock
+    from penstock.ports.fetch import Download
+    from penstock.telemetry import Log
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PASSING = frozenset({408, 425, 429})
+"""Refusals that are meant for now, not for good (RFC 9110 §15.5.9, RFC 8470, RFC 6585)."""
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]{0,255}"')
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_PHRASES = {status.value: f" ({status.phrase})" for status in HTTPStatus}
+_OK, _PARTIAL, _NO_SUCH_RANGE, _SERVER_ERROR = 200, 206, 416, 500
+
+
+class GuardedFetcher:
+    """The one outbound client. Its edges (`resolve`, `connect`) and its trust (`tls`) can be given to it."""
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
+        self,
+        rules: EgressRules,
+        *,
+        clock: Clock,
+        log: Log,
+        pace: Pace | None = None,
+        tls: ssl.SSLContext | None = None,
+        resolve: Resolve | None = None,
+        connect: Connect = connect_to,
+    ) -> None:
+        self._guard = Guard(rules=rules, resolve=resolve or SystemResolver(), connect=connect, log=log)
+        self._clock = clock
+        self._pace = pace or Pace()
+        self._tls = tls or httpcore2.default_ssl_context()
+
+    def get(self, download: Download) -> HttpAnswer:
+        """Begin to get a file. Raises as the port says."""
+        deadline = time.monotonic() + download.within.total_seconds()
+        try:
+            place = parse_url(download.url)
+        except UrlRefusedError as error:
+            raise SourceRefusedError(str(error)) from error
+        for _ in range(_MOST_REDIRECTS + 1):
+            exchange = self._ask(place, _headers(download), download, deadline=deadline)
+            try:
+                location = exchange.headers.get("location")
+                if exchange.status not in _REDIRECTS or location is None:
+                    return self._answered(exchange, download)
+            except BaseException:
+                exchange.close()
+                raise
+            exchange.close()
+            place = _led(place, location)
+        raise SourceRefusedError(f"{place.authority} redirects more than {_MOST_REDIRECTS} times")
+
+    def _ask(self, place: WebAddress, headers: Mapping[str, str], download: Download, *, deadline: float) -> _Exchange:
+        """One request on a connection of its own. The name in it, in SNI and in the certificate is the URL's."""
+        backend = GuardedBackend(self._guard, place, self._pace, deadline=deadline, watch=download.watch)
+        url = httpcore2.URL(
+            scheme=place.scheme.encode(), host=place.host.encode(), port=place.port, target=place.target.encode()
+        )
+        connection = httpcore2.HTTPConnection(url.origin, ssl_context=self._tls, network_backend=backend)
+        request = httpcore2.Request(
+            "GET",
+            url,
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+            + [(b"Host", place.authority.encode())],
+        )
+        try:
+            response = connection.handle_request(request)
+        except (httpcore2.ProtocolError, httpcore2.NetworkError) as error:
+            connection.close()
+            raise SourceFailedError(f"{place.authority} did not answer as HTTP servers do") from error
+        except BaseException:
+            connection.close()
+            raise
+        if backend.line is not None:
+            backend.line.head_is_read()
+        return _Exchange(place, connection, response)
+
+    def _answered(self, exchange: _Exchange, download: Download) -> HttpAnswer:
+        """What a final answer means. A range that cannot be used becomes the whole file."""
+        status, headers = exchange.status, exchange.headers
+        ranged = download.start > 0
+        if ranged and (status == _NO_SUCH_RANGE or (status == _PARTIAL and not _continues(headers, download))):
+            exchange.close()
+            return self.get(replace(download, start=0, etag=None))
+        if status != _OK and not (ranged and status == _PARTIAL):
+            raise self._refusal(exchange)
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise SourceRefusedError(f"{exchange.place.authority} sends the file compressed, which was not asked for")
+        start = download.start if status == _PARTIAL else 0
+        length = None if "transfer-encoding" in headers else headers.get("content-length")
+        size = start + int(length) if length is not None else None
+        if size is not None and size > download.max_bytes:
+            raise _too_large(exchange.place, download)
+        return HttpAnswer(exchange, download, start=start, size=size)
+
+    def _refusal(self, exchange: _Exchange) -> SourceRefusedError | SourceFailedError:
+        status = exchange.status
+        message = f"{exchange.place.authority} answered {status}{_PHRASES.get(status, '')}"
+        if status in _PASSING or status >= _SERVER_ERROR:
+            return SourceFailedError(message, retry_after=self._retry_after(exchange.headers))
+        return SourceRefusedError(message)
+
+    def _retry_after(self, headers: Mapping[str, str]) -> timedelta | None:
+        """Seconds or a date (RFC 9110 §10.2.3)."""
+        text = headers.get("retry-after", "").strip()
+        if _SECONDS.fullmatch(text):
+            return timedelta(seconds=int(text))
+        with suppress(ValueError, TypeError):
+            return max(timedelta(0), parsedate_to_datetime(text) - self._clock.now())
+        return None
+
+
+class HttpAnswer:
+    """`ports.fetch.Answer`."""
+
+    def __init__(self, exchange: _Exchange, download: Download, *, start: int, size: int | None) -> None:
+        self._exchange = exchange
+        self._download = download
+        self.start = start
+        self.size = size
+        self.etag = _strong(exchange.headers.get("etag"))
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body, counted."""
+        place = self._exchange.place
+        left = self._download.max_bytes - self.start
+        try:
+            for block in self._exchange.response.iter_stream():
+                left -= len(block)
+                if left < 0:
+                    raise _too_large(place, self._download)
+                yield block
+        except (httpcore2.ProtocolError, httpcore2.NetworkError) as error:
+            raise SourceFailedError(f"{place.authority} broke off before the end of the file") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._exchange.close()
+
+
+class _Exchange:
+    """A place, the connection to it, and its answer with header names in lower case."""
+
+    def __init__(self, place: WebAddress, connection: httpcore2.HTTPConnection, response: httpcore2.Response) -> None:
+        self.place = place
+        self.response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+        }
+        self._connection = connection
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _headers(download: Download) -> dict[str, str]:
+    """Nothing that says who the user is: whatever a redirect leads to gets the same."""
+    headers = {"User-Agent": "penstock", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+    if download.start and download.etag:
+        headers |= {"Range": f"bytes={download.start}-", "If-Range": download.etag}
+    return headers
+
+
+def _led(place: WebAddress, location: str) -> WebAddress:
+    try:
+        return redirected(place, location)
+    except UrlRefusedError as error:
+        raise SourceRefusedError(f"{place.authority} redirects to where nothing is fetched from: {error}") from error
+
+
+def _continues(headers: Mapping[str, str], download: Download) -> bool:
+    """Whether a 206 is of the version that was begun, and exactly what is missing of it (RFC 9110 §15.3.7)."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    if found is None or _strong(headers.get("etag")) != download.etag:
+        return False
+    first, last, total = map(int, found.groups())
+    length = headers.get("content-length")
+    return first == download.start and last == total - 1 and length in {None, str(total - first)}
+
+
+def _strong(etag: str | None) -> str | None:
+    return etag if etag is not None and _STRONG_ETAG.fullmatch(etag) else None
+
+
+def _too_large(place: WebAddress, download: Download) -> SourceRefusedError:
+    return SourceRefusedError(
+        f"{place.authority} sends more than the {download.max_bytes} bytes that are allowed", code="file_too_large"
+    )
