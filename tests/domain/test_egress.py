@@ -1,4 +1,4 @@
-"""Reading a URL once and strictly (S1), which addresses are public (S3), and what an operator allows beside (S6)."""
+"""Reading a URL once and strictly (S1), which addresses are public (S2), and what an operator allows beside (S6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where this server may go for a user: how a URL is read, once and strictly (S1), and which addresses are allowed (S3).
+"""Where this server may go for a user: how a URL is read, once and strictly (S1), and which addresses are allowed (S2).
 
 Whoever connects takes the parts read here, never the text again, for two readers of one URL may find two hosts in it.
 """
@@ -132,7 +132,7 @@ def redirected(start: WebAddress, location: str) -> WebAddress:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address belongs to the public internet, by our own list: the standard library's has gaps (S3)."""
+    """Whether an address belongs to the public internet, by our own list: the standard library's has gaps (S2)."""
     plain = _unmapped(address)
     if isinstance(plain, ipaddress.IPv6Address) and (plain.scope_id is not None or plain not in _PUBLIC_IPV6):
         return False
@@ -141,7 +141,7 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EgressRules:
-    """What an operator allows beyond the public internet and its two usual ports: networks, and hosts with a port."""
+    """What an operator allows beyond the public internet and its two usual ports: networks, hosts with a port (S6)."""
 
     networks: tuple[Network, ...] = ()
     places: frozenset[tuple[str, int]] = frozenset()

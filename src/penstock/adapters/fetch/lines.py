@@ -32,7 +32,7 @@ _HEAD_BYTES = 64 * 1024
 class Pace:
     """How long to wait, in seconds: to `connect` and for TLS, for the `head` of an answer, and while nothing comes.
 
-    Over each `window` of waiting, `least_rate` bytes per second must come.
+    Over each `window` of waiting, `least_rate` bytes per second must come (S5).
     """
 
     connect: float = 10.0
