@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
@@ -79,6 +79,49 @@ class ObjectStore(Protocol):
         `content_type` is empty here: listings do not carry it.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A part that the store has."""
+
+    number: int
+    size: int
+    etag: str
+
+
+class PartStore(Protocol):
+    """Objects written in parts (S3 API, multipart upload). Raises as `ObjectStore` does.
+
+    `parts_id` names one such writing. After it was completed or aborted it is not found.
+    """
+
+    def create_parts(self, key: str, *, content_type: str) -> str:
+        """Begin to write an object in parts; returns the `parts_id`. A repeat begins another."""
+        ...
+
+    def put_part(self, key: str, parts_id: str, number: int, data: bytes) -> StoredPart:
+        """Write a part, from 1 to 10000, replacing what it was. Raises `ObjectNotFoundError`."""
+        ...
+
+    def list_parts(self, key: str, parts_id: str) -> Sequence[StoredPart]:
+        """The parts that are there, ascending by number. Raises `ObjectNotFoundError`."""
+        ...
+
+    def complete_parts(self, key: str, parts_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        """Make the object of these parts, all or nothing; all but the last have at least 5 MiB.
+
+        Raises `ObjectNotFoundError`, also when an earlier call did it: look with `head`.
+        """
+        ...
+
+    def abort_parts(self, key: str, parts_id: str) -> None:
+        """Give up and remove the parts; what is not there is no error."""
+        ...
+
+
+class Objects(ObjectStore, PartStore, Protocol):
+    """Both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

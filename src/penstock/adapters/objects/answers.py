@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ParseError, fromstring
+from xml.sax.saxutils import escape
 
 from penstock.domain.errors import ObjectStoreUnavailable, StorageFull
-from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError
+from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError, StoredPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
 _REPR_SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/=]+):", re.ASCII)
@@ -101,6 +102,32 @@ def listed(body: bytes) -> tuple[list[ObjectInfo], str | None]:
     ]
     more = next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
     return page, _text(root, "NextContinuationToken") if more else None
+
+
+def begun(body: bytes) -> str:
+    """The upload id from an InitiateMultipartUploadResult. Raises `ObjectStoreUnavailable`."""
+    return _text(parse(body), "UploadId")
+
+
+def listed_parts(body: bytes) -> tuple[list[StoredPart], str | None]:
+    """One page of ListParts and the marker of the next one. Raises `ObjectStoreUnavailable`."""
+    root = parse(body)
+    page = [
+        StoredPart(
+            number=int(_text(item, "PartNumber")), size=int(_text(item, "Size")), etag=quoted(_text(item, "ETag"))
+        )
+        for item in _children(root, "Part")
+    ]
+    more = next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
+    return page, _text(root, "NextPartNumberMarker") if more and page else None
+
+
+def part_list(parts: Sequence[StoredPart]) -> bytes:
+    """The body of CompleteMultipartUpload."""
+    rows = "".join(
+        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>" for part in parts
+    )
+    return f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
 
 
 def quoted(etag: str) -> str:

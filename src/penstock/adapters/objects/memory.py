@@ -9,10 +9,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError
+from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError, StoredPart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from penstock.ports.clock import Clock
 
@@ -25,6 +25,7 @@ class MemoryObjectStore:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._objects: dict[str, tuple[ObjectInfo, bytes]] = {}
+        self._parts: dict[tuple[str, str], tuple[str, dict[int, tuple[StoredPart, bytes]]]] = {}
         self._lock = threading.Lock()
         self._writes = count(1)
 
@@ -72,6 +73,48 @@ class MemoryObjectStore:
             found = [info for key, (info, _) in self._objects.items() if key.startswith(prefix) and key > after]
         for info in sorted(found, key=lambda info: info.key.encode()):
             yield replace(info, content_type="", sha256=None)
+
+    def create_parts(self, key: str, *, content_type: str) -> str:
+        """Begin to write an object in parts."""
+        with self._lock:
+            parts_id = f"parts-{next(self._writes)}"
+            self._parts[key, parts_id] = (content_type, {})
+        return parts_id
+
+    def put_part(self, key: str, parts_id: str, number: int, data: bytes) -> StoredPart:
+        """Write a part. Raises `ObjectNotFoundError`."""
+        with self._lock:
+            part = StoredPart(number=number, size=len(data), etag=f'"write-{next(self._writes)}"')
+            self._begun(key, parts_id)[1][number] = (part, data)
+        return part
+
+    def list_parts(self, key: str, parts_id: str) -> Sequence[StoredPart]:
+        """The parts that are there. Raises `ObjectNotFoundError`."""
+        with self._lock:
+            return [part for _, (part, _) in sorted(self._begun(key, parts_id)[1].items())]
+
+    def complete_parts(self, key: str, parts_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        """Make the object. Raises `ObjectNotFoundError`, and `ValueError` for parts that are not there."""
+        with self._lock:
+            content_type, there = self._begun(key, parts_id)
+            if any(there.get(part.number, (None,))[0] != part for part in parts):
+                raise ValueError("a part is not the one that is there")
+            info = self._keep(key, b"".join(there[part.number][1] for part in parts), content_type)
+            info = replace(info, sha256=None)  # as with an S3, whose checksum of parts is none of the whole
+            self._objects[key] = (info, self._objects[key][1])
+            del self._parts[key, parts_id]
+        return info
+
+    def abort_parts(self, key: str, parts_id: str) -> None:
+        """Give up; what is not there is no error."""
+        with self._lock:
+            self._parts.pop((key, parts_id), None)
+
+    def _begun(self, key: str, parts_id: str) -> tuple[str, dict[int, tuple[StoredPart, bytes]]]:
+        try:
+            return self._parts[key, parts_id]
+        except KeyError:
+            raise ObjectNotFoundError from None
 
     def _get(self, key: str) -> tuple[ObjectInfo, bytes]:
         try:

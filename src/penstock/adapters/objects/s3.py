@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
-from penstock.adapters.objects.answers import TryAgainError, check, copied, info_of, listed, total_size
+from penstock.adapters.objects.answers import (
+    TryAgainError,
+    begun,
+    check,
+    copied,
+    info_of,
+    listed,
+    listed_parts,
+    part_list,
+    quoted,
+    total_size,
+)
 from penstock.adapters.objects.connections import Connections, Exchange, NoAnswerError
 from penstock.domain.errors import ObjectStoreUnavailable
-from penstock.ports.objects import ObjectNotFoundError, SignedRequest
+from penstock.ports.objects import ObjectNotFoundError, SignedRequest, StoredPart
 from penstock.sigv4 import EMPTY_SHA256, Credentials, Request, Signer, clean_origin
 from penstock.sigv4.canonical import encode_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from penstock.ports.clock import Clock
@@ -209,8 +220,56 @@ class S3ObjectStore:
                 return
             position = (("continuation-token", token),)
 
-    def _request(self, method: str, key: str, *, headers: tuple[tuple[str, str], ...] = ()) -> Request:
-        return Request(method=method, origin=self._origin, path=f"/{self._bucket}/{key}", headers=headers)
+    def create_parts(self, key: str, *, content_type: str) -> str:
+        """Begin a multipart upload (S3 API, CreateMultipartUpload); returns its id."""
+        headers = (("content-length", "0"), ("content-type", content_type))
+        request = self._request("POST", key, headers=headers, query=(("uploads", ""),))
+        return begun(self._ask(request, answer_seconds=self._patience.answer)[1])
+
+    def put_part(self, key: str, parts_id: str, number: int, data: bytes) -> StoredPart:
+        """Write a part (S3 API, UploadPart). Raises `ObjectNotFoundError`."""
+        query = (("partNumber", str(number)), ("uploadId", parts_id))
+        request = self._request("PUT", key, headers=(("content-length", str(len(data))),), query=query)
+        headers, _ = self._ask(request, body=lambda: (data,), payload_hash=hashlib.sha256(data).hexdigest())
+        try:
+            return StoredPart(number=number, size=len(data), etag=quoted(headers["etag"]))
+        except KeyError:
+            raise ObjectStoreUnavailable("the object store's answer lacks a part's ETag") from None
+
+    def list_parts(self, key: str, parts_id: str) -> Sequence[StoredPart]:
+        """The parts that are there (S3 API, ListParts). Raises `ObjectNotFoundError`."""
+        found: list[StoredPart] = []
+        marker: str | None = "0"
+        while marker is not None:
+            query = (("part-number-marker", marker), ("uploadId", parts_id))
+            page, marker = listed_parts(self._ask(self._request("GET", key, query=query))[1])
+            found += page
+        return found
+
+    def complete_parts(self, key: str, parts_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        """Complete, and look what was made (S3 API, CompleteMultipartUpload). Raises `ObjectNotFoundError`."""
+        body = part_list(parts)
+        headers = (("content-length", str(len(body))), ("content-type", "application/xml"))
+        request = self._request("POST", key, headers=headers, query=(("uploadId", parts_id),))
+        self._ask(request, body=lambda: (body,), payload_hash=hashlib.sha256(body).hexdigest())
+        return self.head(key)
+
+    def abort_parts(self, key: str, parts_id: str) -> None:
+        """Give up (S3 API, AbortMultipartUpload); an upload that is not there is no error."""
+        with suppress(ObjectNotFoundError):
+            request = self._request("DELETE", key, query=(("uploadId", parts_id),))
+            self._ask(request, answer_seconds=self._patience.answer)
+
+    def _request(
+        self,
+        method: str,
+        key: str,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        query: tuple[tuple[str, str], ...] = (),
+    ) -> Request:
+        path = f"/{self._bucket}/{key}"
+        return Request(method=method, origin=self._origin, path=path, headers=headers, query=query)
 
     def _info(self, key: str, headers: Mapping[str, str], *, size: int | None = None) -> ObjectInfo:
         return info_of(key, headers, size=size, trusts_checksums=self._trusts)
