@@ -16,12 +16,12 @@ PenstockError
 │   ├── Unauthenticated             no key, or one we do not know
 │   └── ScopeMissing                a known key without the right
 ├── NotFound                        also for another account's things (P11)
-│   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · FileNotStored
+│   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · FileNotStored · FolderNotFound
 │   ├── ModelNotFound · RunNotFound · RouteNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
 │   ├── UploadNotCompletable · RunNotFinished
-│   └── NameTaken
+│   └── NameTaken · FolderConflict
 ├── InsufficientCredits
 ├── RateLimited
 ├── RunnerFailed                    the model's own failure, with a message fit for the caller
@@ -262,6 +262,13 @@ class FileNotStored(NotFound):
     noun = "stored file"
 
 
+class FolderNotFound(NotFound):
+    """There is no such folder, or it is another account's."""
+
+    code = "folder_not_found"
+    noun = "folder"
+
+
 class ModelNotFound(NotFound):
     """The catalog has no model of that name."""
 
@@ -332,6 +339,12 @@ class NameTaken(StateError):
     def __init__(self, name: str) -> None:
         super().__init__(f"the name {name!r} is taken")
         self.name = name
+
+
+class FolderConflict(StateError):
+    """A folder cannot stand there: below itself, or too deep."""
+
+    code = "folder_conflict"
 
 
 class InsufficientCredits(PenstockError):

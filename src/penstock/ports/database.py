@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from penstock.domain.ledger import LedgerEntry
     from penstock.domain.runs import Run, RunState
     from penstock.domain.uploads import Upload, UploadState
+    from penstock.ports.library import FolderRepository, LibraryRepository
 
 
 Position = tuple["datetime", str]
@@ -324,6 +325,16 @@ class Transaction(Protocol):
     @property
     def asset_sweeps(self) -> AssetSweepRepository:
         """What sweeping needs of assets, and what is remembered of deleted ones."""
+        ...
+
+    @property
+    def library(self) -> LibraryRepository:
+        """Assets found by what is asked of them."""
+        ...
+
+    @property
+    def folders(self) -> FolderRepository:
+        """Folders."""
         ...
 
     @property

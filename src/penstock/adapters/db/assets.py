@@ -9,6 +9,7 @@ from sqlalchemy import Integer, bindparam, delete, exists, insert, or_, select, 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, insert_missing, to_change
 from penstock.adapters.db.tables import asset_leases, assets
+from penstock.adapters.db.terms import lines_of, post_changed, post_new, take_back
 from penstock.domain.assets import Asset
 from penstock.domain.errors import AssetNotFound
 
@@ -70,7 +71,9 @@ class SqlAssets:
 
     def add(self, asset: Asset) -> None:
         """Keep a new asset."""
-        self._connection.execute(_ADD, _values(asset))
+        values = _values(asset)
+        self._connection.execute(_ADD, values)
+        post_new(self._connection, asset, str(values["terms"]))
 
     def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """Raises `AssetNotFound`."""
@@ -89,6 +92,7 @@ class SqlAssets:
     def replace(self, asset: Asset) -> None:
         """Write the changed asset."""
         values = _values(asset)
+        post_changed(self._connection, asset, str(values["terms"]))
         for name in _FIXED:
             del values[name]
         self._connection.execute(_REPLACE, {**values, "its_id": asset.id, "its_account": asset.account_id})
@@ -138,9 +142,10 @@ class SqlAssetSweeps:
     def remove(self, asset_ids: Iterable[AssetId]) -> None:
         """Forget assets; leases on them end too, for their bytes are gone."""
         if rows := [{"its_id": asset_id} for asset_id in asset_ids]:
+            take_back(self._connection, [row["its_id"] for row in rows])
             self._connection.execute(_REMOVE, rows)
 
 
 def _values(asset: Asset) -> dict[str, object]:
     ends = [end for end in (asset.deleted_at, asset.expires_at) if end is not None]
-    return {**_ROWS.values(asset), "over_at": min(ends, default=None)}
+    return {**_ROWS.values(asset), "over_at": min(ends, default=None), "terms": lines_of(asset)}

@@ -12,9 +12,11 @@ from penstock.adapters.db.accounts import SqlAccounts
 from penstock.adapters.db.assets import SqlAssets, SqlAssetSweeps
 from penstock.adapters.db.engine import BUSY_SECONDS, parse_url
 from penstock.adapters.db.events import SqlEvents
+from penstock.adapters.db.folders import SqlFolders
 from penstock.adapters.db.idempotency import SqlIdempotency
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
+from penstock.adapters.db.library import SqlLibrary
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
 from penstock.adapters.db.uploads import SqlUploads
@@ -70,6 +72,14 @@ class SqlTransaction:
     @property
     def asset_sweeps(self) -> SqlAssetSweeps:
         return SqlAssetSweeps(self._connection)
+
+    @property
+    def library(self) -> SqlLibrary:
+        return SqlLibrary(self._connection, writes=self._writes)
+
+    @property
+    def folders(self) -> SqlFolders:
+        return SqlFolders(self._connection)
 
     @property
     def runs(self) -> SqlRuns:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     UniqueConstraint,
+    and_,
     text,
 )
 
@@ -130,8 +131,27 @@ assets = Table(
     Column("thumbnail_key", Word),
     Column("purge_at", Instant),
     Column("purged_at", Instant),
+    # Its terms, one per line: in the index of terms are these exactly, while it is not deleted.
+    Column("terms", Word, nullable=False, server_default=text("''")),
     UniqueConstraint("media_key"),
-    Index(None, "account_id", "created_at", "id"),
+)
+LISTED = assets.c.deleted_at.is_(None)
+Index(
+    "ix_assets_listed",
+    assets.c.account_id,
+    assets.c.created_at,
+    assets.c.id,
+    sqlite_where=LISTED,
+    postgresql_where=LISTED,
+)
+IN_TRASH = and_(assets.c.deleted_at.is_not(None), assets.c.purged_at.is_(None))
+Index(
+    "ix_assets_trash",
+    assets.c.account_id,
+    assets.c.deleted_at,
+    assets.c.id,
+    sqlite_where=IN_TRASH,
+    postgresql_where=IN_TRASH,
 )
 Index(
     "ix_assets_over_at",
@@ -160,19 +180,21 @@ folders = Table(
     Column("name", Word, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    # Of a deleted one, no more seen: the folder into which it is being emptied. Its parent is itself then, so that its
+    # name is free.
+    Column("heir_id", Word),
     UniqueConstraint("account_id", "parent_id", "name"),
 )
 
-# The tags once more, each with its asset's place in a listing.
-asset_tags = Table(
-    "asset_tags",
+# What assets can be found by (`domain.library`): each term with its asset's place in a listing. Of deleted assets none.
+asset_terms = Table(
+    "asset_terms",
     metadata,
     Column("account_id", Word, nullable=False),
-    Column("tag", Word, nullable=False),
+    Column("term", Word, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("asset_id", Word, ForeignKey("assets.id", ondelete="CASCADE"), nullable=False),
-    PrimaryKeyConstraint("account_id", "tag", "created_at", "asset_id"),
-    Index(None, "asset_id"),
+    Column("asset_id", Word, nullable=False),
+    PrimaryKeyConstraint("account_id", "term", "created_at", "asset_id"),
     sqlite_with_rowid=False,
 )
 

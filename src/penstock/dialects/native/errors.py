@@ -37,6 +37,7 @@ _STATUS: dict[type[PenstockError], int] = {
     e.UploadNotFound: 404,
     e.AssetNotFound: 404,
     e.FileNotStored: 404,
+    e.FolderNotFound: 404,
     e.ModelNotFound: 404,
     e.RunNotFound: 404,
     e.RouteNotFound: 404,
@@ -44,6 +45,7 @@ _STATUS: dict[type[PenstockError], int] = {
     e.UploadNotCompletable: 409,
     e.RunNotFinished: 409,
     e.NameTaken: 409,
+    e.FolderConflict: 409,
     e.InsufficientCredits: 402,
     e.RateLimited: 429,
     e.RunnerFailed: 422,
@@ -54,7 +56,7 @@ _STATUS: dict[type[PenstockError], int] = {
 }
 ERRORS: ErrorTable = {error: WireError(code=error.code, status=status) for error, status in _STATUS.items()}
 _RETRY_AFTER_SECONDS = 1
-_NAMED = re.compile(r"\b(upload|asset|run)(:?) ([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b")
+_NAMED = re.compile(r"\b(upload|asset|run|folder)(:?) ([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b")
 
 
 def render_error(error: PenstockError, request_id: str) -> Response:

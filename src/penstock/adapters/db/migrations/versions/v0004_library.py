@@ -58,21 +58,11 @@ def _tables() -> None:
         sa.Column("name", _WORD, nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.Column("heir_id", _WORD),
         sa.PrimaryKeyConstraint("id", name="pk_folders"),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name="fk_folders_account_id"),
         sa.UniqueConstraint("account_id", "parent_id", "name", name="uq_folders_account_id_parent_id_name"),
     )
-    op.create_table(
-        "asset_tags",
-        sa.Column("account_id", _WORD, nullable=False),
-        sa.Column("tag", _WORD, nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("asset_id", _WORD, nullable=False),
-        sa.PrimaryKeyConstraint("account_id", "tag", "created_at", "asset_id", name="pk_asset_tags"),
-        sa.ForeignKeyConstraint(["asset_id"], ["assets.id"], name="fk_asset_tags_asset_id", ondelete="CASCADE"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_asset_tags_asset_id", "asset_tags", ["asset_id"])
     op.create_table(
         "account_quotas",
         sa.Column("account_id", _WORD, nullable=False),
