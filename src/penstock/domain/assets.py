@@ -23,8 +23,10 @@ class IntakeState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """Bytes at rest: measured size, SHA-256 (hex; None until measured), the type the bytes show.
+    """Bytes at rest: measured size, SHA-256 (hex; None until measured), the type that counts.
 
+    `found_type` is what the bytes show, whatever was declared of them: `application/octet-stream` where that is no
+    type we know, None where it was not recorded.
     `media_key` alone grants reading through the media URL (128 random bits, S23). `expires_at` None means kept.
     Several assets of one account may share an `object_key` and a `thumbnail_key`. `intake_problem` says why nothing
     could be seen in the bytes. A deleted asset can be restored until `purge_at`; from `purged_at` on its bytes are
@@ -55,6 +57,7 @@ class Asset:
     thumbnail_key: str | None = None
     purge_at: datetime | None = None
     purged_at: datetime | None = None
+    found_type: str | None = None
 
 
 def is_expired(asset: Asset, *, at: datetime, leased: bool) -> bool:

@@ -27,7 +27,6 @@ from penstock.domain.media_types import (
     is_media_type,
     kind_of,
     says_nothing,
-    sniff,
     type_that_counts,
 )
 
@@ -148,9 +147,13 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """What admission decided about the bytes: the type that counts, the kind, the measured size."""
+    """What admission decided about the bytes: the type that counts, the kind, the measured size.
+
+    `found_type` is what the bytes show, `application/octet-stream` where that is no type we know.
+    """
 
     content_type: str
+    found_type: str
     kind: Kind
     size: int
 
@@ -169,8 +172,8 @@ def check_declaration(*, content_type: str, size: int | None, policy: UploadPoli
         raise FileTooSmall(limit=policy.min_bytes, actual=size)
 
 
-def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
-    """Decide about the stored bytes from their size and first bytes.
+def judge(upload: Upload, *, size: int, found: str | None) -> Admission:
+    """Decide about the stored bytes from their size and the type that they show (`sniffing.find_type`).
 
     Raises `FileTooLarge`, `FileTooSmall`, `FileSizeMismatch` (policy `exact`) or `FileTypeMismatch` (policy `refuse`).
     """
@@ -180,14 +183,18 @@ def judge(upload: Upload, *, size: int, head: bytes) -> Admission:
         raise FileTooSmall(limit=upload.min_size, actual=size)
     if upload.size_policy is SizePolicy.EXACT and upload.declared_size not in (None, size):
         raise FileSizeMismatch(declared=upload.declared_size or 0, actual=size)
-    found = sniff(head)
     if upload.type_policy is TypePolicy.REFUSE and contradicts(upload.declared_type, found):
         if not size:
             raise FileTooSmall(limit=1, actual=0)
         raise FileTypeMismatch(declared=upload.declared_type, found=found or OCTET_STREAM)
     counts = type_that_counts(upload.declared_type, found)
     recorded = upload.type_policy is TypePolicy.RECORD and not says_nothing(upload.declared_type)
-    return Admission(content_type=upload.declared_type if recorded else counts, kind=kind_of(counts), size=size)
+    return Admission(
+        content_type=upload.declared_type if recorded else counts,
+        found_type=found or OCTET_STREAM,
+        kind=kind_of(counts),
+        size=size,
+    )
 
 
 def admitted(upload: Upload, *, asset_id: AssetId) -> Upload:

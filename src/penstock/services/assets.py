@@ -102,8 +102,9 @@ class Assets:
         What is not plain media is an attachment without its type (S10); stores that are not ours rely on that.
         """
         now = self._clock.now()
-        # The kind is the bytes' own word: what only claims to be a picture is not shown as one.
-        inline = is_shown_inline(asset.content_type) and asset.kind is kind_of(asset.content_type)
+        # Where what the bytes show was not recorded, the kind is their word.
+        borne_out = asset.found_type is not None or asset.kind is kind_of(asset.content_type)
+        inline = borne_out and is_shown_inline(asset.content_type, asset.found_type)
         return self._presigner.get(
             asset.object_key,
             expires_in=_url_life(asset, now),

@@ -18,7 +18,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.filenames import url_slug
 from penstock.domain.ids import AssetId, MediaKey, UploadId
-from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff, type_that_counts
+from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.references import (
     AssetReference,
     ForeignUrl,
@@ -28,6 +28,7 @@ from penstock.domain.references import (
     parse_data_uri,
     parse_foreign_url,
 )
+from penstock.domain.sniffing import sniff
 from penstock.services.identity import new_id, new_media_key
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ class References:
             raise FileTooLarge(limit=self._max_inline_bytes, actual=len(inline.data))
         if not inline.data:
             raise ReferenceInvalid((), "the data URI is empty")
-        content_type = type_that_counts(inline.content_type, sniff(inline.data[:SNIFF_BYTES]))
+        found = sniff(inline.data)
+        content_type = type_that_counts(inline.content_type, found)
         _require_kind(kind_of(content_type), content_type, accepts)
         now = self._clock.now()
         asset_id = AssetId(new_id(self._entropy))
@@ -156,6 +158,7 @@ class References:
             sha256=info.sha256 or hashlib.sha256(inline.data).hexdigest(),
             content_type=content_type,
             declared_type=inline.content_type,
+            found_type=found or OCTET_STREAM,
             kind=kind_of(content_type),
             object_key=info.key,
             media_key=MediaKey(new_media_key(self._entropy, name)),

@@ -25,12 +25,12 @@ from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
-from penstock.domain.media_types import SNIFF_BYTES
 from penstock.domain.uploads import Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
 from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+from penstock.services.sniffing import sniff_object
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -191,8 +191,8 @@ class Uploads:
         rules.require_completable(upload)
         for _ in range(_SEAL_TRIES):
             try:
-                info, head = self._objects.peek(upload.staging_key, length=SNIFF_BYTES)
-                admission = rules.judge(upload, size=info.size, head=head)
+                info, found = sniff_object(self._objects, upload.staging_key)
+                admission = rules.judge(upload, size=info.size, found=found)
                 return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
             except InputError as error:
                 return self._refuse(upload, error)
@@ -290,6 +290,7 @@ class Uploads:
             sha256=sha256,
             content_type=admission.content_type,
             declared_type=upload.declared_type,
+            found_type=admission.found_type,
             kind=admission.kind,
             object_key=final_key,
             media_key=upload.media_key,

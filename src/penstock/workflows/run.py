@@ -24,8 +24,9 @@ from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
-from penstock.domain.media_types import SNIFF_BYTES, kind_of, sniff
+from penstock.domain.media_types import OCTET_STREAM, kind_of
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
+from penstock.domain.sniffing import SNIFF_BYTES, find_type
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
@@ -215,8 +216,7 @@ class RunFlow:
             raise
 
     def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
-        with file.path.open("rb") as source:
-            found = sniff(source.read(SNIFF_BYTES))
+        found = _found_type(file.path)
         content_type = found if found is not None and found != "text/plain" else file.content_type
         info = self._objects.put(
             _output_key(job, run, index), file.path, size=file.path.stat().st_size, content_type=content_type
@@ -232,6 +232,7 @@ class RunFlow:
             sha256=info.sha256 or _file_sha256(file.path),
             content_type=content_type,
             declared_type=file.content_type,
+            found_type=found or OCTET_STREAM,
             kind=kind_of(content_type),
             object_key=info.key,
             media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
@@ -401,6 +402,16 @@ def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:
         return made
     expires_at = ended.finished_at + timedelta(seconds=seconds)
     return [replace(asset, expires_at=expires_at) for asset in made]
+
+
+def _found_type(path: Path) -> str | None:
+    with path.open("rb") as source:
+
+        def read(start: int, end: int) -> bytes:
+            source.seek(start)
+            return source.read(end - start)
+
+        return find_type(read(0, SNIFF_BYTES), size=path.stat().st_size, read=read)
 
 
 def _file_sha256(path: Path) -> str:

@@ -131,6 +131,7 @@ assets = Table(
     Column("thumbnail_key", Word),
     Column("purge_at", Instant),
     Column("purged_at", Instant),
+    Column("found_type", Word),
     # Its terms, one per line: in the index of terms are these exactly, while it is not deleted.
     Column("terms", Word, nullable=False, server_default=text("''")),
     UniqueConstraint("media_key"),

@@ -42,6 +42,7 @@ def _assets() -> None:
     op.add_column("assets", sa.Column("thumbnail_key", _WORD))
     op.add_column("assets", sa.Column("purge_at", sa.BigInteger()))
     op.add_column("assets", sa.Column("purged_at", sa.BigInteger()))
+    op.add_column("assets", sa.Column("found_type", _WORD))
     op.create_index("ix_assets_object_key", "assets", ["object_key"])
     hashed = sa.text("sha256 IS NOT NULL")
     op.create_index(

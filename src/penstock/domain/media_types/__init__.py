@@ -1,0 +1,34 @@
+"""Media types: what is known of each, which names mean the same, and which kind of asset that makes. Pure."""
+
+from penstock.domain.media_types.names import (
+    OCTET_STREAM,
+    agree,
+    contradicts,
+    essence,
+    is_media_type,
+    is_shown_inline,
+    kind_of,
+    names_shown_inline,
+    says_nothing,
+    type_that_counts,
+)
+from penstock.domain.media_types.table import MEDIA_TYPES, Kind, MediaType
+from penstock.domain.sniffing import SNIFF_BYTES, sniff
+
+__all__ = [
+    "MEDIA_TYPES",
+    "OCTET_STREAM",
+    "SNIFF_BYTES",
+    "Kind",
+    "MediaType",
+    "agree",
+    "contradicts",
+    "essence",
+    "is_media_type",
+    "is_shown_inline",
+    "kind_of",
+    "names_shown_inline",
+    "says_nothing",
+    "sniff",
+    "type_that_counts",
+]
