@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from penstock.services.assets import Assets
     from penstock.services.feed import Feed
     from penstock.services.health import Health
+    from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.store.fsck import Check
@@ -183,7 +184,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
             ),
             INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
         },
-        sweep_schedules(core.uploads, core.assets, retention),
+        sweep_schedules(core.uploads, core.purging, retention),
         open_changes=core.open_changes,
         clock=core.clock,
         entropy=core.entropy,
@@ -291,6 +292,7 @@ class _Core:
     accounts: Accounts
     uploads: Uploads
     assets: Assets
+    purging: Purging
     log: Log
     open_changes: Callable[[], Changes]
     close: Callable[[], None]
@@ -300,6 +302,7 @@ def _open_core(settings: Settings, log: Log) -> _Core:
     from penstock.adapters.db.database import SqlDatabase
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
 
     database = SqlDatabase(settings.sqlalchemy_url)
@@ -319,7 +322,8 @@ def _open_core(settings: Settings, log: Log) -> _Core:
         catalog=_catalog(settings),
         accounts=Accounts(database, clock, entropy),
         uploads=uploads,
-        assets=Assets(database, objects, presigner, uploads, clock=clock),
+        assets=Assets(database, presigner, uploads, clock=clock, trash=timedelta(days=settings.trash_days)),
+        purging=Purging(database, objects, clock=clock, tombstones=timedelta(days=settings.tombstone_days)),
         log=log,
         open_changes=database.changes,
         close=close,

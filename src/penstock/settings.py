@@ -110,6 +110,14 @@ class Settings(BaseSettings):
     idempotency_retention_days: int = Field(
         default=7, ge=1, description="How long a repeated request is recognised by its `Idempotency-Key`."
     )
+    trash_days: int = Field(
+        default=7, ge=0, description="How long a deleted file can be restored, in days; 0: its bytes go at once."
+    )
+    tombstone_days: int = Field(
+        default=30,
+        ge=0,
+        description="How long it is remembered of a file that expired or was deleted that it was here.",
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 

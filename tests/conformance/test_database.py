@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from penstock.domain.assets import Asset
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload
+    from penstock.ports.database import Position, Transaction
+
+TICK = timedelta(microseconds=1)
 
 ROOT = Path(__file__).parents[2]
 LONG = timedelta(seconds=30)
@@ -466,23 +469,26 @@ def test_an_asset_is_over_when_expired_or_deleted_and_not_leased(database: SqlDa
     with database.write() as tx:
         for asset in (kept, expired, later):
             tx.assets.add(asset)
-        tx.assets.replace(replace(kept, deleted_at=NOW - HOUR))
+        tx.assets.replace(replace(kept, deleted_at=NOW - 2 * HOUR, purge_at=NOW - HOUR))
         tx.assets.lease(RunId("run"), [expired.id, kept.id, expired.id])
         tx.assets.lease(RunId("run"), [expired.id])
         tx.assets.lease(RunId("other"), [expired.id])
 
     with database.write() as tx:
-        assert tx.asset_sweeps.expired(now=NOW, limit=10) == []
+        assert due(tx, NOW) == []
         tx.assets.release(RunId("run"))
         assert tx.assets.is_leased(expired.id)
         assert not tx.assets.is_leased(kept.id)
-        assert [asset.id for asset in tx.asset_sweeps.expired(now=NOW, limit=10)] == [kept.id]
+        assert due(tx, NOW) == [kept.id]
         tx.assets.release(RunId("other"))
-        assert [asset.id for asset in tx.asset_sweeps.expired(now=NOW, limit=10)] == [kept.id, expired.id]
+        assert due(tx, NOW - HOUR - TICK) == []
+        assert due(tx, NOW) == [kept.id, expired.id]
+        assert due(tx, NOW, after=(NOW - HOUR, kept.id)) == [expired.id]
+        assert due(tx, NOW, after=(NOW, expired.id)) == []
         tx.asset_sweeps.remove([kept.id, expired.id])
 
     with database.read() as tx:
-        assert tx.asset_sweeps.expired(now=NOW + 2 * HOUR, limit=10) == [later]
+        assert due(tx, NOW + 2 * HOUR) == [later.id]
         with pytest.raises(AssetNotFound):
             tx.assets.get(account_id, expired.id)
 
@@ -495,7 +501,59 @@ def test_an_asset_whose_expiry_is_cancelled_is_not_over(database: SqlDatabase) -
         tx.assets.replace(replace(asset, expires_at=None))
 
     with database.read() as tx:
-        assert tx.asset_sweeps.expired(now=NOW + HOUR, limit=10) == []
+        assert due(tx, NOW + HOUR) == []
+
+
+def due(tx: Transaction, now: datetime, *, after: Position | None = None) -> list[AssetId]:
+    return [asset.id for asset in tx.asset_sweeps.due(now=now, after=after, limit=10)]
+
+
+def test_what_is_purged_is_unsettled_then_a_tombstone_then_forgettable(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    over = [make_asset(number, account_id, expires_at=NOW) for number in (1, 2, 3)]
+    with database.write() as tx:
+        for asset in over:
+            tx.assets.add(asset)
+        tx.assets.lease(RunId("run"), [over[2].id])
+
+    with database.write() as tx:
+        purged = tx.asset_sweeps.purge(due=NOW, now=NOW + HOUR, limit=1)
+        assert purged == [replace(over[0], purged_at=NOW + HOUR)]
+    with database.write() as tx:
+        assert [asset.id for asset in tx.asset_sweeps.purge(due=NOW, now=NOW + HOUR, limit=5)] == [over[1].id]
+        assert tx.asset_sweeps.purge(due=NOW, now=NOW + HOUR, limit=5) == ()
+
+    with database.write() as tx:
+        with pytest.raises(AssetNotFound):
+            tx.assets.get(account_id, over[0].id)
+        with pytest.raises(AssetNotFound):
+            tx.assets.by_media_key(over[0].media_key)
+        assert tx.asset_sweeps.known(account_id, over[0].id) == purged[0]
+        assert tx.asset_sweeps.known_by_media_key(over[0].media_key) == purged[0]
+        assert [asset.id for asset in tx.asset_sweeps.unsettled(limit=5)] == [over[0].id, over[1].id]
+        tx.asset_sweeps.remember({over[0].id: NOW + 3 * HOUR})
+        assert [asset.id for asset in tx.asset_sweeps.unsettled(limit=5)] == [over[1].id]
+        for now, found in ((3 * HOUR - TICK, []), (3 * HOUR, [over[0].id])):
+            assert [a.id for a in tx.asset_sweeps.forgettable(now=NOW + now, after=None, limit=5)] == found
+        assert tx.asset_sweeps.forgettable(now=NOW + 4 * HOUR, after=(NOW + 3 * HOUR, over[0].id), limit=5) == []
+
+
+def test_a_key_is_unnamed_when_no_asset_that_is_not_purged_names_it(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    first = make_asset(1, account_id, object_key="assets/shared", thumbnail_key="thumbs/shared", expires_at=NOW)
+    second = make_asset(2, account_id, object_key="assets/shared", thumbnail_key="thumbs/shared", deleted_at=NOW)
+    keys = ("assets/shared", "thumbs/shared", "assets/other")
+    with database.write() as tx:
+        tx.assets.add(first)
+        tx.assets.add(replace(second, purge_at=NOW + HOUR))
+
+    with database.write() as tx:
+        assert tx.asset_sweeps.unnamed(keys) == {"assets/other"}
+        tx.asset_sweeps.purge(due=NOW, now=NOW, limit=5)
+        assert tx.asset_sweeps.unnamed(keys) == {"assets/other"}
+        tx.asset_sweeps.purge(due=NOW + HOUR, now=NOW, limit=5)
+        assert tx.asset_sweeps.unnamed(keys) == set(keys)
+        assert tx.asset_sweeps.unnamed(()) == frozenset()
 
 
 # --- runs

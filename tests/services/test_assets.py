@@ -10,7 +10,7 @@ import pytest
 
 from penstock.domain.errors import AssetNotFound, InvalidCursor, ObjectStoreUnavailable
 from penstock.domain.ids import AssetId, MediaKey, RunId, UploadId
-from tests.support.core import HOUR, PNG, at_once
+from tests.support.core import HOUR, PNG, TOMBSTONES, TRASH, at_once
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def test_a_leased_asset_outlives_its_expiry_until_the_lease_ends(core: Core) -> 
     core.clock.advance(100 * HOUR)
 
     assert readable(core, acme, asset)
-    assert core.assets.sweep_expired(limit=10) == 0
+    assert core.purging.purge(limit=10) == 0
     release(core)
     assert not readable(core, acme, asset)
-    assert core.assets.sweep_expired(limit=10) == 1
+    assert core.purging.purge(limit=10) == 1
 
 
 def test_the_bytes_of_an_expired_asset_go_within_the_hour_and_not_at_once(core: Core) -> None:
@@ -81,9 +81,9 @@ def test_the_bytes_of_an_expired_asset_go_within_the_hour_and_not_at_once(core: 
     assert asset.expires_at is not None
 
     core.clock.set(asset.expires_at)
-    assert core.assets.sweep_expired(limit=10) == 0  # a run that took the asset just before may still be committing
+    assert core.purging.purge(limit=10) == 0  # a run that took the asset just before may still be committing
     core.clock.set(asset.expires_at + HOUR - MINUTE)
-    assert core.assets.sweep_expired(limit=10) == 1
+    assert core.purging.purge(limit=10) == 1
 
     assert core.keys("assets/") == []
 
@@ -98,11 +98,11 @@ def test_sweeping_twice_and_breaking_off_in_between_do_no_harm(core: Core) -> No
     core.objects.before["delete"] = fail
 
     with pytest.raises(ObjectStoreUnavailable):
-        core.assets.sweep_expired(limit=10)
+        core.purging.purge(limit=10)
     core.objects.before.clear()
 
-    assert core.assets.sweep_expired(limit=10) == 1
-    assert core.assets.sweep_expired(limit=10) == 0
+    assert core.purging.purge(limit=10) == 1
+    assert core.purging.purge(limit=10) == 0
     assert not readable(core, acme, over)
     assert readable(core, acme, kept)
     assert core.keys("assets/") == [kept.object_key]
@@ -114,7 +114,7 @@ def test_a_sweep_takes_a_batch_at_a_time(core: Core) -> None:
         core.upload(acme, lifetime=HOUR)
     core.clock.advance(3 * HOUR)
 
-    assert [core.assets.sweep_expired(limit=2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [core.purging.purge(limit=2) for _ in range(4)] == [2, 2, 1, 0]
 
 
 # --- deletion
@@ -129,46 +129,76 @@ def test_a_deleted_asset_is_gone_at_once_and_its_bytes_follow(core: Core) -> Non
     assert not readable(core, acme, asset)
     with pytest.raises(AssetNotFound):
         core.assets.by_media_key(asset.media_key)
+    core.clock.advance(TRASH)
+    assert core.purging.purge(limit=10) == 0
+    assert core.keys("assets/") == [asset.object_key]
     core.clock.advance(HOUR)
-    assert core.assets.sweep_expired(limit=10) == 1
+    assert core.purging.purge(limit=10) == 1
     assert core.keys("assets/") == []
-    assert core.assets.sweep_expired(limit=10) == 0
+    assert core.purging.purge(limit=10) == 0
 
 
-def test_a_deletion_can_be_repeated_for_a_week_and_then_is_forgotten(core_on_each_database: Core) -> None:
+@pytest.mark.parametrize("thrown_away_before", [False, True])
+def test_a_permanent_deletion_does_not_wait_for_the_trash(core: Core, *, thrown_away_before: bool) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+    if thrown_away_before:
+        core.assets.delete(acme, asset.id)
+
+    core.assets.delete(acme, asset.id, permanent=True)
+    core.assets.delete(acme, asset.id)
+
+    core.clock.advance(HOUR)
+    assert core.purging.purge(limit=10) == 1
+    assert core.keys("assets/") == []
+
+
+def test_an_asset_that_expires_in_the_trash_goes_then(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme, lifetime=3 * HOUR)
+    core.assets.delete(acme, asset.id)
+
+    core.clock.advance(4 * HOUR)
+
+    assert core.purging.purge(limit=10) == 1
+
+
+def test_a_deletion_can_be_repeated_until_it_is_forgotten(core_on_each_database: Core) -> None:
     core = core_on_each_database
     acme, zenith = core.open_account("acme"), core.open_account("zenith")
     asset = core.upload(acme)
 
     core.assets.delete(acme, asset.id)
 
-    for days in (0, 1, 5):
-        core.clock.advance(timedelta(days=days))
-        core.assets.sweep_expired(limit=10)
+    for wait in (timedelta(0), TRASH, TOMBSTONES - HOUR):
+        core.clock.advance(wait)
+        core.clock.advance(MINUTE)
+        core.purging.purge(limit=10)
+        assert core.purging.forget(limit=10) == 0
         core.assets.delete(acme, asset.id)
         with pytest.raises(AssetNotFound):
             core.assets.delete(zenith, asset.id)
         assert not readable(core, acme, asset)
-    core.clock.advance(timedelta(days=2))
-    assert core.assets.sweep_expired(limit=10) == 1
-    assert core.assets.sweep_expired(limit=10) == 0
+    core.clock.advance(HOUR)
+    assert core.purging.forget(limit=10) == 1
+    assert core.purging.forget(limit=10) == 0
     with pytest.raises(AssetNotFound):
         core.assets.delete(acme, asset.id)
 
 
-def test_an_expired_asset_is_not_remembered(core: Core) -> None:
+def test_an_expired_asset_cannot_be_deleted(core: Core) -> None:
     acme = core.open_account()
     asset = core.upload(acme, lifetime=HOUR)
     core.clock.advance(2 * HOUR)
 
     with pytest.raises(AssetNotFound):
         core.assets.delete(acme, asset.id)
-    assert core.assets.sweep_expired(limit=10) == 1
-    core.clock.advance(timedelta(days=8))
-    assert core.assets.sweep_expired(limit=10) == 0
+    assert core.purging.purge(limit=10) == 1
+    with pytest.raises(AssetNotFound):
+        core.assets.delete(acme, asset.id)
 
 
-def test_what_was_forgotten_is_not_remembered(core: Core) -> None:
+def test_what_was_forgotten_cannot_be_deleted(core: Core) -> None:
     acme = core.open_account()
     asset = core.upload(acme)
 
@@ -177,7 +207,7 @@ def test_what_was_forgotten_is_not_remembered(core: Core) -> None:
     with pytest.raises(AssetNotFound):
         core.assets.delete(acme, asset.id)
     core.clock.advance(HOUR)
-    assert core.assets.sweep_expired(limit=10) == 1
+    assert core.purging.purge(limit=10) == 1
     assert core.keys("assets/") == []
 
 
@@ -186,15 +216,15 @@ def test_a_run_keeps_the_bytes_of_an_asset_that_is_deleted_under_it(core: Core) 
     asset = core.upload(acme)
     run = core.submit(acme, image=asset_id(asset))
 
-    core.assets.delete(acme, asset.id)
+    core.assets.delete(acme, asset.id, permanent=True)
     core.clock.advance(3 * HOUR)
 
     assert not readable(core, acme, asset)
-    assert core.assets.sweep_expired(limit=10) == 0
+    assert core.purging.purge(limit=10) == 0
     with core.database.read() as tx:
         assert [leased.object_key for leased in tx.assets.leased_by(run.id)] == [asset.object_key]
     core.runs.cancel(acme, run.id)
-    assert core.assets.sweep_expired(limit=10) == 1
+    assert core.purging.purge(limit=10) == 1
 
 
 def test_many_deletions_at_once_all_succeed(core_on_each_database: Core) -> None:

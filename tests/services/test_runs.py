@@ -109,9 +109,9 @@ def test_too_little_money_leaves_nothing(core: Core, credits_usd: str, image: st
     assert (caught.value.needed, caught.value.balance) == (Decimal("0.25"), Decimal(credits_usd))
     assert_nothing_happened(core, acme, balance=credits_usd)
     assert [kept.id for kept in core.assets.page(acme, cursor=None, limit=10).items] == [asset.id]
-    core.assets.delete(acme, asset.id)
+    core.assets.delete(acme, asset.id, permanent=True)
     core.clock.advance(3 * HOUR)
-    core.assets.sweep_expired(limit=10)
+    core.purging.purge(limit=10)
     assert core.keys("assets/") == []
 
 

@@ -20,6 +20,7 @@ from penstock.domain.catalog import parse_catalog
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
+from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
 from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
@@ -50,6 +51,8 @@ T = TypeVar("T")
 Behaviour = Callable[[Mapping[str, "JsonLike"], "RunContext"], "JsonLike"]
 
 HOUR = timedelta(hours=1)
+TRASH = timedelta(days=7)
+TOMBSTONES = timedelta(days=30)
 BASE_URL = "http://api.test/v1"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 POLICY = UploadPolicy(
@@ -141,6 +144,7 @@ class Core:
     accounts: Accounts
     uploads: Uploads
     assets: Assets
+    purging: Purging
     references: References
     runs: Runs
     queue: SqlJobQueue
@@ -215,7 +219,8 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
     database = SqlDatabase(database_url, connections=25)
     objects, presigner = WatchedStore(MemoryObjectStore(clock=clock)), S3Presigner(_BUCKET)
     uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=log)
-    assets = Assets(database, objects, presigner, uploads, clock=clock)
+    assets = Assets(database, presigner, uploads, clock=clock, trash=TRASH)
+    purging = Purging(database, objects, clock=clock, tombstones=TOMBSTONES)
     references = References(
         database,
         objects,
@@ -266,6 +271,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             accounts=Accounts(database, clock, entropy),
             uploads=uploads,
             assets=assets,
+            purging=purging,
             references=references,
             runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
             queue=queue,

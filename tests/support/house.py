@@ -28,6 +28,7 @@ from penstock.domain.catalog import parse_catalog
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
+from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
@@ -131,7 +132,8 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
         stack.callback(database.close)
         accounts = Accounts(database, clock, entropy)
         uploads = Uploads(database, objects, S3Presigner(bucket), clock=clock, entropy=entropy, log=_SILENT)
-        assets = Assets(database, objects, S3Presigner(bucket), uploads, clock=clock)
+        assets = Assets(database, S3Presigner(bucket), uploads, clock=clock, trash=_DAYS)
+        purging = Purging(database, objects, clock=clock, tombstones=_DAYS)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         references = References(
@@ -196,7 +198,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             models=models,
             accounts=accounts,
             worker=worker,
-            sweeps=sweep_schedules(uploads, assets, Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS)),
+            sweeps=sweep_schedules(uploads, purging, Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS)),
         )
 
 

@@ -85,10 +85,10 @@ def test_a_job_of_an_asset_that_is_gone_ends_quietly(core: Core, gone: str) -> N
     if gone == "lost":
         core.objects.delete([asset.object_key])
     else:
-        core.assets.delete(acme, asset.id)
+        core.assets.delete(acme, asset.id, permanent=True)
     if gone == "swept":
         core.clock.advance(HOUR)
-        assert core.assets.sweep_expired(limit=10) == 1
+        assert core.purging.purge(limit=10) == 1
 
     assert core.worker.drain() == 1
 

@@ -151,16 +151,16 @@ def test_an_input_that_is_deleted_or_expires_under_a_run_can_be_read_to_its_end(
 
     core.models.behaviours["model"] = model
     run = core.submit(acme, image=spelled(deleted), second=spelled(expired))
-    core.assets.delete(acme, deleted.id)
+    core.assets.delete(acme, deleted.id, permanent=True)
     core.clock.advance(5 * HOUR)
-    core.assets.sweep_expired(limit=10)
+    core.purging.purge(limit=10)
 
     core.worker.drain()
 
     assert core.runs.get(acme, run.id).state is RunState.SUCCEEDED
     assert read == [PNG, PNG]
     assert lives == [3600, 3600]
-    core.assets.sweep_expired(limit=10)
+    core.purging.purge(limit=10)
     assert core.keys("assets/") == []
 
 

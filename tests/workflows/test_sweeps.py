@@ -22,22 +22,23 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     core.clock.advance(5 * HOUR)
 
     retention = Retention(core.database, clock=core.clock, events=2 * HOUR, idempotency=3 * HOUR)
-    schedules = sweep_schedules(core.uploads, core.assets, retention)
+    schedules = sweep_schedules(core.uploads, core.purging, retention)
 
     counts = {schedule.name: schedule.act() for schedule in schedules}
 
     assert counts == {
         "overdue-uploads": 205,
         "staging": 411,
-        "expired-assets": 205,
+        "files": 205,
+        "tombstones": 0,
         "events": 206,
         "idempotency-keys": 205,
     }
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key]
-    assert [schedule.act() for schedule in schedules] == [0] * 5
+    assert [schedule.act() for schedule in schedules] == [0] * 6
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 205, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 205, 0]

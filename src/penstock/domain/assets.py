@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from penstock.domain.ids import AccountId, AssetId, FolderId, MediaKey, RunId, UploadId
     from penstock.domain.media_facts import MediaFacts
@@ -67,4 +67,19 @@ def is_expired(asset: Asset, *, at: datetime, leased: bool) -> bool:
 
 def is_readable(asset: Asset, *, at: datetime, leased: bool = False) -> bool:
     """Whether the asset may be named or read now."""
-    return asset.deleted_at is None and not is_expired(asset, at=at, leased=leased)
+    over = asset.deleted_at is not None or asset.purged_at is not None
+    return not over and not is_expired(asset, at=at, leased=leased)
+
+
+def deleted(asset: Asset, *, now: datetime, trash: timedelta) -> Asset:
+    """The asset as its owner threw it away: restorable for `trash`. Thrown away again it goes no later than before."""
+    purge_at = now + trash
+    if asset.deleted_at is not None:
+        return replace(asset, purge_at=min(asset.purge_at or asset.deleted_at, purge_at))
+    return replace(asset, deleted_at=now, purge_at=purge_at, updated_at=now)
+
+
+def over_at(asset: Asset) -> datetime | None:
+    """From when the bytes of an asset may go, leases aside; None: they are kept."""
+    purge_at = asset.purge_at or asset.deleted_at if asset.deleted_at is not None else None
+    return min((end for end in (asset.purged_at, purge_at, asset.expires_at) if end is not None), default=None)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 Position = tuple["datetime", str]
-"""A place in a listing ordered by (created_at, id), newest first: the listing goes on below it."""
+"""A place in a listing by (created_at, id), newest first, that goes on below it; or in a sweep by (when it is due, id),
+that goes on above it."""
 
 
 class AccountRepository(Protocol):
@@ -114,7 +115,7 @@ class AssetRepository(Protocol):
         ...
 
     def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
-        """Also expired ones; the caller decides with `is_readable`. Raises `AssetNotFound` (deleted ones too)."""
+        """Also expired ones; the caller decides with `is_readable`. Raises `AssetNotFound`, also of deleted ones."""
         ...
 
     def by_media_key(self, media_key: MediaKey) -> Asset:
@@ -147,18 +148,45 @@ class AssetRepository(Protocol):
 
 
 class AssetSweepRepository(Protocol):
-    """What sweeping needs of assets, and what is remembered of deleted ones."""
+    """What sweeping needs of assets, and what is remembered of those that are over.
 
-    def expired(self, *, now: datetime, limit: int) -> Sequence[Asset]:
-        """Assets past their expiry (or deleted), or to be forgotten by now, and without a lease."""
+    An asset that is over is purged in three steps: `purge` marks it, so that nothing leads to its bytes any more; its
+    objects are removed; `remember` or `remove` records that. `unsettled` finds those that got stuck in between.
+    """
+
+    def due(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
+        """Assets that are expired or to be purged by now, without a lease and not yet purged, by (when, id)."""
+        ...
+
+    def purge(self, *, due: datetime, now: datetime, limit: int) -> Sequence[Asset]:
+        """Mark up to `limit` assets that are `due` as purged `now`: those that nobody else is just changing.
+
+        A lease that was committed before, or is committed at the same time, keeps its asset (P8).
+        """
+        ...
+
+    def unsettled(self, *, limit: int) -> Sequence[Asset]:
+        """Purged assets of whose objects it is not recorded that they are gone."""
+        ...
+
+    def unnamed(self, keys: Iterable[str]) -> frozenset[str]:
+        """Those of the keys that no asset that is not purged names, as its object or its thumbnail."""
         ...
 
     def remember(self, until: Mapping[AssetId, datetime]) -> None:
-        """Keep the rows of deleted assets, whose bytes are gone: `expired` finds them again at these times."""
+        """Record that the bytes of these assets are gone; their rows stay until then, as tombstones."""
         ...
 
-    def was_deleted(self, account_id: AccountId, asset_id: AssetId) -> bool:
-        """Whether there was such an asset and it was deleted, as far as is remembered."""
+    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
+        """Tombstones whose time is over, by (when, id)."""
+        ...
+
+    def known(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """An asset in whatever state, as long as it is remembered. Raises `AssetNotFound`."""
+        ...
+
+    def known_by_media_key(self, media_key: MediaKey) -> Asset:
+        """The same by the public handle, in whatever account. Raises `AssetNotFound`."""
         ...
 
     def remove(self, asset_ids: Iterable[AssetId]) -> None:

@@ -1,4 +1,4 @@
-"""Assets: find, read, keep, delete."""
+"""Assets: find, read, delete. What becomes of those that are over is `purging`'s."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.domain.assets import is_readable
+from penstock.domain.assets import deleted, is_readable
 from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, UploadNotCompletable, UploadNotFound
 from penstock.domain.filenames import content_disposition
 from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
@@ -19,27 +19,24 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, AssetId, MediaKey
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database, Transaction
-    from penstock.ports.objects import ObjectStore, Presigner
+    from penstock.ports.objects import Presigner
     from penstock.services.uploads import Uploads
 
 _URL_TTL = timedelta(hours=1)
-_SWEEP_GRACE = timedelta(minutes=1)
-"""A run that looked at an asset just before its end may still be waiting to commit its lease (P8)."""
-_REMEMBERED = timedelta(days=7)
-"""How long a deletion that is repeated gets the same answer."""
 
 
 class Assets:
     """Use cases on assets."""
 
     def __init__(
-        self, database: Database, objects: ObjectStore, presigner: Presigner, uploads: Uploads, *, clock: Clock
+        self, database: Database, presigner: Presigner, uploads: Uploads, *, clock: Clock, trash: timedelta
     ) -> None:
+        """`trash`: how long a deleted asset can be restored."""
         self._database = database
-        self._objects = objects
         self._presigner = presigner
         self._uploads = uploads
         self._clock = clock
+        self._trash = trash
 
     def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """A readable asset of this account. Raises `AssetNotFound`."""
@@ -114,42 +111,26 @@ class Assets:
             method=method,
         )
 
-    def delete(self, account_id: AccountId, asset_id: AssetId) -> None:
-        """Make an asset unreadable at once; its bytes go when no run needs them any more.
+    def delete(self, account_id: AccountId, asset_id: AssetId, *, permanent: bool = False) -> None:
+        """Make an asset unreadable at once: into the trash or, `permanent`, past it.
 
-        May be repeated for a week (P5). Raises `AssetNotFound`.
+        When its time there is over and no run needs them any more, its bytes go.
+        May be repeated as long as it is remembered (P5), also to make it permanent. Raises `AssetNotFound`.
         """
+        now = self._clock.now()
         with self._database.write() as tx:
-            try:
-                asset = self._readable(tx, tx.assets.get(account_id, asset_id))
-            except AssetNotFound:
-                if tx.asset_sweeps.was_deleted(account_id, asset_id):
-                    return
-                raise
-            tx.assets.replace(replace(asset, deleted_at=self._clock.now()))
+            asset = tx.asset_sweeps.known(account_id, asset_id)
+            if asset.deleted_at is None:
+                self._readable(tx, asset)
+            thrown_away = deleted(asset, now=now, trash=timedelta(0) if permanent else self._trash)
+            if asset.purged_at is None and thrown_away != asset:
+                tx.assets.replace(thrown_away)
 
     def forget(self, account_id: AccountId, asset_id: AssetId) -> None:
         """End an asset that nobody was told of; it is not remembered. Raises `AssetNotFound`."""
         with self._database.write() as tx:
             asset = self._readable(tx, tx.assets.get(account_id, asset_id))
             tx.assets.replace(replace(asset, expires_at=self._clock.now()))
-
-    def sweep_expired(self, *, limit: int) -> int:
-        """Remove the bytes, then the rows, of assets that are over and not leased. Returns how many.
-
-        The row of a deleted one stays for a week.
-        """
-        now = self._clock.now() - _SWEEP_GRACE
-        with self._database.read() as tx:
-            over = tx.asset_sweeps.expired(now=now, limit=limit)
-        self._objects.delete(asset.object_key for asset in over)
-        if over:
-            deleted = {asset.id: asset.deleted_at + _REMEMBERED for asset in over if asset.deleted_at is not None}
-            remembered = {asset_id: until for asset_id, until in deleted.items() if until > now}
-            with self._database.write() as tx:
-                tx.asset_sweeps.remember(remembered)
-                tx.asset_sweeps.remove(asset.id for asset in over if asset.id not in remembered)
-        return len(over)
 
     def _readable(self, tx: Transaction, asset: Asset) -> Asset:
         leased = asset.expires_at is not None and tx.assets.is_leased(asset.id)

@@ -10,7 +10,7 @@ from penstock.workflows.engine import Schedule
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from penstock.services.assets import Assets
+    from penstock.services.purging import Purging
     from penstock.services.retention import Retention
     from penstock.services.uploads import Uploads
 
@@ -19,12 +19,13 @@ _MAX_BATCHES = 50
 _EVERY = timedelta(seconds=30)
 
 
-def sweep_schedules(uploads: Uploads, assets: Assets, retention: Retention) -> Sequence[Schedule]:
+def sweep_schedules(uploads: Uploads, purging: Purging, retention: Retention) -> Sequence[Schedule]:
     """The periodic sweeps of a worker."""
     return (
         Schedule(name="overdue-uploads", every=_EVERY, act=_batches(lambda: uploads.expire_overdue(limit=_BATCH))),
         Schedule(name="staging", every=_EVERY, act=_batches(lambda: uploads.sweep_staging(limit=_BATCH))),
-        Schedule(name="expired-assets", every=_EVERY, act=_batches(lambda: assets.sweep_expired(limit=_BATCH))),
+        Schedule(name="files", every=_EVERY, act=_batches(lambda: purging.purge(limit=_BATCH))),
+        Schedule(name="tombstones", every=_EVERY, act=_batches(lambda: purging.forget(limit=_BATCH))),
         Schedule(name="events", every=_EVERY, act=_batches(lambda: retention.purge_events(limit=_BATCH))),
         Schedule(
             name="idempotency-keys",

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Integer, and_, bindparam, delete, exists, insert, or_, select, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, insert_missing, to_change
 from penstock.adapters.db.tables import asset_leases, assets
 from penstock.adapters.db.terms import lines_of, post_changed, post_new, take_back
-from penstock.domain.assets import Asset
+from penstock.domain.assets import Asset, over_at
 from penstock.domain.errors import AssetNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId
     from penstock.ports.database import Position
@@ -28,11 +29,12 @@ _FIXED = ("id", "account_id", "media_key", "created_at")
 _LEASED = exists().where(asset_leases.c.asset_id == assets.c.id)
 
 _ADD = insert(assets)
-_GET = _ROWS.select().where(
-    assets.c.id == bindparam("id"), assets.c.account_id == bindparam("account_id"), assets.c.deleted_at.is_(None)
-)
+_KNOWN = _ROWS.select().where(assets.c.id == bindparam("id"), assets.c.account_id == bindparam("account_id"))
+_KNOWN_BY_MEDIA_KEY = _ROWS.select().where(assets.c.media_key == bindparam("media_key"))
+_PRESENT = and_(assets.c.deleted_at.is_(None), assets.c.purged_at.is_(None))
+_GET = _KNOWN.where(_PRESENT)
 _GET_TO_CHANGE = to_change(_GET)
-_BY_MEDIA_KEY = _ROWS.select().where(assets.c.media_key == bindparam("media_key"), assets.c.deleted_at.is_(None))
+_BY_MEDIA_KEY = _KNOWN_BY_MEDIA_KEY.where(_PRESENT)
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
 _LISTING = Listing(
     _ROWS.select().where(
@@ -47,18 +49,37 @@ _LEASED_BY = _ROWS.select().where(
 )
 _RELEASE = delete(asset_leases).where(asset_leases.c.run_id == bindparam("run_id"))
 _IS_LEASED = select(exists().where(asset_leases.c.asset_id == bindparam("asset_id")))
-_OVER = (
-    _ROWS.select()
-    .where(assets.c.over_at <= bindparam("now"), ~_LEASED)
-    .order_by(assets.c.over_at)
-    .limit(bindparam("limit", type_=Integer))
+
+_DUE = (assets.c.over_at <= bindparam("now"), assets.c.purged_at.is_(None), ~_LEASED)
+_BY_MOMENT = (assets.c.over_at, assets.c.id)
+_LIMIT = bindparam("limit", type_=Integer)
+_ABOVE = tuple_(*_BY_MOMENT) > tuple_(
+    bindparam("above_at", type_=assets.c.over_at.type), bindparam("above_id", type_=assets.c.id.type)
+)
+_DUE_FIRST = _ROWS.select().where(*_DUE).order_by(*_BY_MOMENT).limit(_LIMIT)
+_DUE_ABOVE = _DUE_FIRST.where(_ABOVE)
+_DUE_TO_PURGE = _DUE_FIRST.with_for_update(key_share=True, skip_locked=True)
+_PURGE = (
+    update(assets)
+    .where(assets.c.id.in_(bindparam("ids", expanding=True)), *_DUE)
+    .values(purged_at=bindparam("moment"), over_at=bindparam("moment"))
+    .returning(assets.c.id)
+)
+_UNSETTLED = _ROWS.select().where(assets.c.over_at <= assets.c.purged_at).order_by(*_BY_MOMENT).limit(_LIMIT)
+_NAMED_AS_OBJECT = select(assets.c.object_key).where(
+    assets.c.object_key.in_(bindparam("keys", expanding=True)), assets.c.purged_at.is_(None)
+)
+_NAMED_AS_THUMBNAIL = select(assets.c.thumbnail_key).where(
+    assets.c.thumbnail_key.in_(bindparam("keys", expanding=True)), assets.c.purged_at.is_(None)
 )
 _REMEMBER = update(assets).where(assets.c.id == bindparam("its_id")).values(over_at=bindparam("until"))
-_WAS_DELETED = select(
-    exists().where(
-        assets.c.id == bindparam("id"), assets.c.account_id == bindparam("account_id"), assets.c.deleted_at.is_not(None)
-    )
+_FORGETTABLE = (
+    _ROWS.select()
+    .where(assets.c.over_at > assets.c.purged_at, assets.c.over_at <= bindparam("now"))
+    .order_by(*_BY_MOMENT)
+    .limit(_LIMIT)
 )
+_FORGETTABLE_ABOVE = _FORGETTABLE.where(_ABOVE)
 _REMOVE = delete(assets).where(assets.c.id == bindparam("its_id"))
 
 
@@ -122,22 +143,62 @@ class SqlAssets:
 class SqlAssetSweeps:
     """Implements `AssetSweepRepository`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, writes: bool) -> None:
         self._connection = connection
+        self._known = to_change(_KNOWN) if writes else _KNOWN
 
-    def expired(self, *, now: datetime, limit: int) -> Sequence[Asset]:
-        """Assets that are over and not leased, the longest over first."""
-        return _ROWS.all(self._connection, _OVER, {"now": now, "limit": limit})
+    def due(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
+        """Assets that are over, not leased and not purged, the longest over first."""
+        return self._by_moment(_DUE_FIRST, _DUE_ABOVE, now=now, after=after, limit=limit)
+
+    def purge(self, *, due: datetime, now: datetime, limit: int) -> Sequence[Asset]:
+        """Lock, then look again and mark: the second statement sees the leases that were committed before the lock.
+
+        Rows that somebody holds are left for the next time, so that nobody waits for a sweep in a circle.
+        """
+        found = _ROWS.all(self._connection, _DUE_TO_PURGE, {"now": due, "limit": limit})
+        if not found:
+            return ()
+        parameters = {"ids": [asset.id for asset in found], "now": due, "moment": now}
+        purged = set(self._connection.execute(_PURGE, parameters).scalars())
+        take_back(self._connection, sorted(purged))
+        return [replace(asset, purged_at=now) for asset in found if asset.id in purged]
+
+    def unsettled(self, *, limit: int) -> Sequence[Asset]:
+        """Purged assets whose objects may still be there."""
+        return _ROWS.all(self._connection, _UNSETTLED, {"limit": limit})
+
+    def unnamed(self, keys: Iterable[str]) -> frozenset[str]:
+        """Those of the keys that only purged assets name, or nobody."""
+        asked = frozenset(keys)
+        named: set[str] = set()
+        for query in (_NAMED_AS_OBJECT, _NAMED_AS_THUMBNAIL):
+            if asked:
+                named.update(self._connection.execute(query, {"keys": sorted(asked)}).scalars())
+        return asked - named
 
     def remember(self, until: Mapping[AssetId, datetime]) -> None:
-        """Keep the rows of deleted assets up to these times."""
+        """Keep the rows of purged assets up to these times."""
         if rows := [{"its_id": asset_id, "until": moment} for asset_id, moment in until.items()]:
             self._connection.execute(_REMEMBER, rows)
 
-    def was_deleted(self, account_id: AccountId, asset_id: AssetId) -> bool:
-        """Whether a remembered asset was deleted."""
-        parameters = {"id": asset_id, "account_id": account_id}
-        return bool(self._connection.execute(_WAS_DELETED, parameters).scalar_one())
+    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
+        """Tombstones whose time is over."""
+        return self._by_moment(_FORGETTABLE, _FORGETTABLE_ABOVE, now=now, after=after, limit=limit)
+
+    def known(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """Raises `AssetNotFound`."""
+        asset = _ROWS.one(self._connection, self._known, {"id": asset_id, "account_id": account_id})
+        if asset is None:
+            raise AssetNotFound(asset_id)
+        return asset
+
+    def known_by_media_key(self, media_key: MediaKey) -> Asset:
+        """Raises `AssetNotFound`."""
+        asset = _ROWS.one(self._connection, _KNOWN_BY_MEDIA_KEY, {"media_key": media_key})
+        if asset is None:
+            raise AssetNotFound(media_key)
+        return asset
 
     def remove(self, asset_ids: Iterable[AssetId]) -> None:
         """Forget assets; leases on them end too, for their bytes are gone."""
@@ -145,7 +206,14 @@ class SqlAssetSweeps:
             take_back(self._connection, [row["its_id"] for row in rows])
             self._connection.execute(_REMOVE, rows)
 
+    def _by_moment(
+        self, first: Select[Any], above: Select[Any], *, now: datetime, after: Position | None, limit: int
+    ) -> Sequence[Asset]:
+        parameters: dict[str, object] = {"now": now, "limit": limit}
+        if after is None:
+            return _ROWS.all(self._connection, first, parameters)
+        return _ROWS.all(self._connection, above, {**parameters, "above_at": after[0], "above_id": after[1]})
+
 
 def _values(asset: Asset) -> dict[str, object]:
-    ends = [end for end in (asset.deleted_at, asset.expires_at) if end is not None]
-    return {**_ROWS.values(asset), "over_at": min(ends, default=None), "terms": lines_of(asset)}
+    return {**_ROWS.values(asset), "over_at": over_at(asset), "terms": lines_of(asset)}

@@ -71,7 +71,7 @@ class SqlTransaction:
 
     @property
     def asset_sweeps(self) -> SqlAssetSweeps:
-        return SqlAssetSweeps(self._connection)
+        return SqlAssetSweeps(self._connection, writes=self._writes)
 
     @property
     def library(self) -> SqlLibrary:

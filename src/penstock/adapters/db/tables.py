@@ -119,8 +119,9 @@ assets = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("deleted_at", Instant),
-    # When a sweep has to look at it next, leases aside: at deletion or expiry, whichever comes first, for its bytes;
-    # then, of a deleted one, when that is to be forgotten. Kept by the repository, for its index.
+    # When a sweep has to look at it next, leases aside: at its expiry or the end of its time in the trash, whichever
+    # comes first, to purge it; from `purged_at` on, while its objects may still be there; after that, when what is left
+    # of it is to be forgotten. Kept by the repository, for its index.
     Column("over_at", Instant),
     Column("updated_at", Instant),
     Column("folder_id", Word),
@@ -161,8 +162,14 @@ Index(
     postgresql_where=assets.c.over_at.is_not(None),
 )
 
-# Who shares an object, and which bytes an account has already.
+# Who shares an object or a thumbnail, and which bytes an account has already.
 Index("ix_assets_object_key", assets.c.object_key)
+Index(
+    "ix_assets_thumbnail_key",
+    assets.c.thumbnail_key,
+    sqlite_where=assets.c.thumbnail_key.is_not(None),
+    postgresql_where=assets.c.thumbnail_key.is_not(None),
+)
 Index(
     "ix_assets_sha256",
     assets.c.account_id,

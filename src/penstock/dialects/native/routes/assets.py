@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Request
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from penstock.dialects.base import Services
@@ -19,6 +21,8 @@ from penstock.dialects.native.wire import assets
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import parse_media_key
+
+Permanent = Annotated[bool, Query(description="Whether the asset shall go at once, past the trash.")]
 
 
 def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
@@ -48,11 +52,11 @@ def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
         )
 
     @app.delete("/assets/{asset_id}", status_code=204, tags=["assets"])
-    def delete_asset(request: Request, asset_id: str) -> Response:
-        """Delete an asset; a run that uses it keeps it to its end."""
+    def delete_asset(request: Request, asset_id: str, *, permanent: Permanent = False) -> Response:
+        """Move an asset to the trash; a run that uses it keeps it to its end."""
         who = principal(request)
         who.require(Scope.FILES_WRITE)
-        services.assets.delete(who.account_id, asset_id_of(asset_id))
+        services.assets.delete(who.account_id, asset_id_of(asset_id), permanent=permanent)
         return Response(status_code=204)
 
     @app.head("/media/{key}", include_in_schema=False)

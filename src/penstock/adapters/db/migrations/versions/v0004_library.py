@@ -18,6 +18,7 @@ def upgrade() -> None:
     _uploads()
     _assets()
     _tables()
+    _mark_deleted()
     _count_usage()
 
 
@@ -44,6 +45,8 @@ def _assets() -> None:
     op.add_column("assets", sa.Column("purged_at", sa.BigInteger()))
     op.add_column("assets", sa.Column("found_type", _WORD))
     op.create_index("ix_assets_object_key", "assets", ["object_key"])
+    shown = sa.text("thumbnail_key IS NOT NULL")
+    op.create_index("ix_assets_thumbnail_key", "assets", ["thumbnail_key"], sqlite_where=shown, postgresql_where=shown)
     hashed = sa.text("sha256 IS NOT NULL")
     op.create_index(
         "ix_assets_sha256", "assets", ["account_id", "sha256"], sqlite_where=hashed, postgresql_where=hashed
@@ -76,6 +79,14 @@ def _tables() -> None:
         sa.Column("max_open_uploads", sa.BigInteger()),
         sa.PrimaryKeyConstraint("account_id", name="pk_account_quotas"),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name="fk_account_quotas_account_id"),
+    )
+
+
+def _mark_deleted() -> None:
+    """There was no trash. What was deleted and is to be looked at later has lost its bytes and is remembered only."""
+    op.execute(sa.text("UPDATE assets SET purge_at = deleted_at WHERE deleted_at IS NOT NULL"))
+    op.execute(
+        sa.text("UPDATE assets SET purged_at = deleted_at WHERE deleted_at IS NOT NULL AND over_at > deleted_at")
     )
 
 
