@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from penstock.adapters.objects.s3 import Bucket
-    from penstock.ports.objects import ObjectInfo, Objects, ObjectStore
+    from penstock.ports.objects import ObjectInfo, ObjectStore
 
 PNG = "image/png"
 CLOCK = WallClock()
@@ -59,8 +59,8 @@ def swift_objects(swift_bucket: Bucket) -> Iterator[S3ObjectStore]:
 
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("swift", marks=pytest.mark.real_s3)])
-def objects(request: pytest.FixtureRequest) -> Iterator[Objects]:
-    store: Objects = request.getfixturevalue(f"{request.param}_objects")
+def objects(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    store: ObjectStore = request.getfixturevalue(f"{request.param}_objects")
     yield store
     left = [info.key for info in store.list("")]
     store.delete(left)
@@ -331,48 +331,3 @@ def test_many_threads_see_whole_objects_only(objects: ObjectStore) -> None:
             seen = set(threads.map(write, [*versions] * 6))
 
     assert seen <= versions
-
-
-FULL = bytes(range(256)) * 4 * 5 * 1024  # 5 MiB, the least that a part may have
-
-
-def test_an_object_is_made_of_its_parts_in_the_order_of_their_numbers(objects: Objects) -> None:
-    parts_id = objects.create_parts("k", content_type=PNG)
-    last = objects.put_part("k", parts_id, 2, b"the end")
-    first = objects.put_part("k", parts_id, 1, FULL)
-
-    info = objects.complete_parts("k", parts_id, [first, last])
-
-    assert info == objects.head("k")
-    assert (info.size, info.content_type) == (len(FULL) + 7, PNG)
-    assert content(objects, "k") == FULL + b"the end"
-    objects.delete(["k"])
-
-
-def test_parts_are_listed_and_a_part_sent_again_replaces_the_first(objects: Objects) -> None:
-    parts_id = objects.create_parts("k", content_type=PNG)
-    assert list(objects.list_parts("k", parts_id)) == []
-
-    objects.put_part("k", parts_id, 3, b"old")
-    parts = [objects.put_part("k", parts_id, 3, b"three"), objects.put_part("k", parts_id, 1, b"one")]
-
-    assert list(objects.list_parts("k", parts_id)) == parts[::-1]
-    with pytest.raises(ObjectNotFoundError):
-        objects.head("k")
-    objects.abort_parts("k", parts_id)
-
-
-def test_a_writing_in_parts_that_was_given_up_is_not_found(objects: Objects) -> None:
-    parts_id = objects.create_parts("k", content_type=PNG)
-    part = objects.put_part("k", parts_id, 1, b"one")
-
-    objects.abort_parts("k", parts_id)
-    objects.abort_parts("k", parts_id)
-
-    for act in (
-        lambda: objects.put_part("k", parts_id, 2, b"two"),
-        lambda: objects.list_parts("k", parts_id),
-        lambda: objects.complete_parts("k", parts_id, [part]),
-    ):
-        with pytest.raises(ObjectNotFoundError):
-            act()

@@ -32,7 +32,7 @@ from penstock.workflows.run import RunFlow, RunLimits
 from tests.support.repeatable import SeededEntropy, SteppedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from penstock.domain.ledger import LedgerEntry
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload
-    from penstock.ports.objects import ObjectInfo, ObjectStore
+    from penstock.ports.objects import Multipart, ObjectInfo, ObjectStore, StoredPart
     from penstock.ports.runners import JsonLike, RunContext
 
 T = TypeVar("T")
@@ -114,12 +114,47 @@ class WatchedStore:
     def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         return self._after("list").list(prefix, after=after)
 
+    @property
+    def multiparts(self) -> WatchedMultiparts:
+        return WatchedMultiparts(self)
+
+    def after(self, verb: str) -> ObjectStore:
+        return self._after(verb)
+
+    def told(self, info: ObjectInfo) -> ObjectInfo:
+        return self._told(info)
+
     def _after(self, verb: str) -> ObjectStore:
         self.before.get(verb, lambda: None)()
         return self._objects
 
     def _told(self, info: ObjectInfo) -> ObjectInfo:
         return info if self.tells_sha256 else replace(info, sha256=None)
+
+
+class WatchedMultiparts:
+    """The same of parts: `before["begin"]`, `before["complete"]` and so on."""
+
+    def __init__(self, store: WatchedStore) -> None:
+        self._store = store
+
+    def begin(self, key: str, *, content_type: str) -> str:
+        return self._store.after("begin").multiparts.begin(key, content_type=content_type)
+
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+        return self._store.after("put_part").multiparts.put_part(key, upload_id, number, data)
+
+    def parts(self, key: str, upload_id: str, *, after: int = 0) -> Iterator[StoredPart]:
+        return self._store.after("parts").multiparts.parts(key, upload_id, after=after)
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        return self._store.told(self._store.after("complete").multiparts.complete(key, upload_id, parts))
+
+    def abort(self, key: str, upload_id: str) -> None:
+        self._store.after("abort").multiparts.abort(key, upload_id)
+
+    def all(self, prefix: str) -> Iterator[Multipart]:
+        return self._store.after("all").multiparts.all(prefix)
 
 
 class Models:

@@ -22,6 +22,14 @@ class ObjectChangedError(Exception):
     """The object is not the one that the condition named."""
 
 
+class MultipartGoneError(Exception):
+    """No such multipart upload: never begun, completed, or aborted."""
+
+
+class PartsRefusedError(Exception):
+    """The parts named are not what the store has, are out of order, or too small (S3 API: 5 MiB but the last)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectInfo:
     """What the store says of an object. `sha256` (hex) only where the store itself computed it over all bytes."""
@@ -34,11 +42,69 @@ class ObjectInfo:
     sha256: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPart:
+    """A part that has arrived: its number from 1, its size in bytes, the ETag that completion names it by."""
+
+    number: int
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multipart:
+    """A multipart upload under way."""
+
+    key: str
+    upload_id: str
+    initiated_at: datetime
+
+
+class Multiparts(Protocol):
+    """Objects that arrive in parts, from us or by presigned URLs. Errors and repetition as in `ObjectStore`."""
+
+    def begin(self, key: str, *, content_type: str) -> str:
+        """Begin an upload in parts; its id. An answer that was lost leaves one more behind, which is in `all`."""
+        ...
+
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+        """Send one part, durably, replacing an earlier one of its number. Raises `MultipartGoneError`."""
+        ...
+
+    def parts(self, key: str, upload_id: str, *, after: int = 0) -> Iterator[StoredPart]:
+        """What has arrived, ascending, only numbers above `after`. Raises `MultipartGoneError`."""
+        ...
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        """Make the object of these parts, ascending by number; sizes are not compared.
+
+        A part that is sent later changes no byte that is read (P7): it is refused, or the store no longer reads the
+        object at all (Swift).
+
+        May be repeated: where the upload is gone and an object stands under the key, that object is the answer. So a
+        key must serve one upload. Raises `MultipartGoneError`, `PartsRefusedError`.
+        """
+        ...
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Free the parts; one that is gone is no error."""
+        ...
+
+    def all(self, prefix: str) -> Iterator[Multipart]:
+        """Those under way for keys that begin with `prefix`, ascending by key; pages are fetched lazily."""
+        ...
+
+
 class ObjectStore(Protocol):
     """Durable bytes under keys. Every method may raise `ObjectStoreUnavailable` or `StorageFull` (domain errors).
 
     All are safe to repeat. A return means durable (P1); an exception means nothing is certain: look with `head` (P6).
     """
+
+    @property
+    def multiparts(self) -> Multiparts:
+        """Uploads in parts."""
+        ...
 
     def head(self, key: str) -> ObjectInfo:
         """Facts about an object. Raises `ObjectNotFoundError`."""
@@ -82,55 +148,20 @@ class ObjectStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPart:
-    """A part that the store has."""
-
-    number: int
-    size: int
-    etag: str
-
-
-class PartStore(Protocol):
-    """Objects written in parts (S3 API, multipart upload). Raises as `ObjectStore` does.
-
-    `parts_id` names one such writing. After it was completed or aborted it is not found.
-    """
-
-    def create_parts(self, key: str, *, content_type: str) -> str:
-        """Begin to write an object in parts; returns the `parts_id`. A repeat begins another."""
-        ...
-
-    def put_part(self, key: str, parts_id: str, number: int, data: bytes) -> StoredPart:
-        """Write a part, from 1 to 10000, replacing what it was. Raises `ObjectNotFoundError`."""
-        ...
-
-    def list_parts(self, key: str, parts_id: str) -> Sequence[StoredPart]:
-        """The parts that are there, ascending by number. Raises `ObjectNotFoundError`."""
-        ...
-
-    def complete_parts(self, key: str, parts_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
-        """Make the object of these parts, all or nothing; all but the last have at least 5 MiB.
-
-        Raises `ObjectNotFoundError`, also when an earlier call did it: look with `head`.
-        """
-        ...
-
-    def abort_parts(self, key: str, parts_id: str) -> None:
-        """Give up and remove the parts; what is not there is no error."""
-        ...
-
-
-class Objects(ObjectStore, PartStore, Protocol):
-    """Both."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRequest:
     """What a client must send: the URL and the headers that are part of the signature (besides `host`)."""
 
     method: str
     url: str
     headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedForm:
+    """What a client must POST as multipart/form-data: these fields in this order, then the file as `file`."""
+
+    url: str
+    fields: dict[str, str]
 
 
 class Presigner(Protocol):
@@ -167,4 +198,21 @@ class Presigner(Protocol):
 
         Type and disposition are forced by the signed response overrides.
         """
+        ...
+
+    def part(self, key: str, upload_id: str, number: int, *, expires_in: timedelta, now: datetime) -> str:
+        """A URL for one PUT of one part. No header is signed: clients send what they like beside a part (S24)."""
+        ...
+
+    def form(
+        self,
+        key: str,
+        *,
+        content_type: str,
+        min_size: int,
+        max_size: int,
+        expires_in: timedelta,
+        now: datetime,
+    ) -> SignedForm:
+        """A form for one POST to one key: key, bucket, type, and size range in bytes are in its policy (S25)."""
         ...

@@ -9,18 +9,26 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ParseError, fromstring
-from xml.sax.saxutils import escape
 
 from penstock.domain.errors import ObjectStoreUnavailable, StorageFull
-from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError, StoredPart
+from penstock.ports.objects import (
+    Multipart,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    PartsRefusedError,
+    StoredPart,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)", re.ASCII)
 _REPR_SHA256 = re.compile(r"(?:^|,)[ \t]*sha-256=:([A-Za-z0-9+/=]+):", re.ASCII)
 _FULL_CODES = frozenset({"InsufficientStorage", "QuotaExceeded"})
 _AGAIN_CODES = frozenset({"InternalError", "ServiceUnavailable", "SlowDown"})
+_MISSING_CODES = frozenset({"NoSuchKey", "NoSuchUpload"})
+_PARTS_CODES = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall"})
 _CONFIGURATION_CODES = frozenset({"NoSuchBucket"})
 
 
@@ -42,7 +50,8 @@ def parse(body: bytes) -> Element:
 def check(status: int, body: bytes) -> None:
     """Raise what an answer means, unless it means success. A 200 may carry an error as well (S3 API, CopyObject).
 
-    Raises `ObjectNotFoundError`, `ObjectChangedError`, `StorageFull`, `TryAgainError`, `ObjectStoreUnavailable`.
+    Raises `ObjectNotFoundError`, `ObjectChangedError`, `PartsRefusedError`, `StorageFull`, `TryAgainError`,
+    `ObjectStoreUnavailable`.
     """
     code = _error_code(body)
     if status < 300 and not code:  # noqa: PLR2004 - 2xx
@@ -51,10 +60,12 @@ def check(status: int, body: bytes) -> None:
         raise TryAgainError(f"the object store answered {status} {code}")
     if status == 507 or code in _FULL_CODES:  # noqa: PLR2004 - RFC 4918 §11.5
         raise StorageFull("the object store has no room left")
-    if (status == 404 or code == "NoSuchKey") and code not in _CONFIGURATION_CODES:  # noqa: PLR2004 - RFC 9110 §15.5.5
+    if (status == 404 or code in _MISSING_CODES) and code not in _CONFIGURATION_CODES:  # noqa: PLR2004 - RFC 9110 §15.5.5
         raise ObjectNotFoundError
     if status == 412 or code == "PreconditionFailed":  # noqa: PLR2004 - RFC 9110 §15.5.13
         raise ObjectChangedError
+    if code in _PARTS_CODES:
+        raise PartsRefusedError(code)
     raise ObjectStoreUnavailable(f"the object store answered {status} {code}".rstrip())
 
 
@@ -100,17 +111,16 @@ def listed(body: bytes) -> tuple[list[ObjectInfo], str | None]:
         )
         for item in _children(root, "Contents")
     ]
-    more = next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
-    return page, _text(root, "NextContinuationToken") if more else None
+    return page, _text(root, "NextContinuationToken") if _is_truncated(root) else None
 
 
 def begun(body: bytes) -> str:
-    """The upload id from an InitiateMultipartUploadResult. Raises `ObjectStoreUnavailable`."""
+    """The id in an InitiateMultipartUploadResult. Raises `ObjectStoreUnavailable`."""
     return _text(parse(body), "UploadId")
 
 
-def listed_parts(body: bytes) -> tuple[list[StoredPart], str | None]:
-    """One page of ListParts and the marker of the next one. Raises `ObjectStoreUnavailable`."""
+def listed_parts(body: bytes) -> tuple[list[StoredPart], bool]:
+    """One page of ListParts, and whether there are more. Raises `ObjectStoreUnavailable`."""
     root = parse(body)
     page = [
         StoredPart(
@@ -118,21 +128,30 @@ def listed_parts(body: bytes) -> tuple[list[StoredPart], str | None]:
         )
         for item in _children(root, "Part")
     ]
-    more = next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
-    return page, _text(root, "NextPartNumberMarker") if more and page else None
+    return page, _is_truncated(root)
 
 
-def part_list(parts: Sequence[StoredPart]) -> bytes:
-    """The body of CompleteMultipartUpload."""
-    rows = "".join(
-        f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>" for part in parts
-    )
-    return f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
+def listed_multiparts(body: bytes) -> tuple[list[Multipart], tuple[str, str] | None]:
+    """One page of ListMultipartUploads and the markers of the next one. Raises `ObjectStoreUnavailable`."""
+    root = parse(body)
+    page = [
+        Multipart(
+            key=_text(item, "Key"), upload_id=_text(item, "UploadId"), initiated_at=_moment(_text(item, "Initiated"))
+        )
+        for item in _children(root, "Upload")
+    ]
+    if not _is_truncated(root):
+        return page, None
+    return page, (_text(root, "NextKeyMarker"), _text(root, "NextUploadIdMarker"))
 
 
 def quoted(etag: str) -> str:
     """An ETag in its quotes, which some stores leave out."""
     return etag if etag.startswith('"') else f'"{etag}"'
+
+
+def _is_truncated(root: Element) -> bool:
+    return next((node.text for node in _children(root, "IsTruncated")), "false") == "true"
 
 
 def _error_code(body: bytes) -> str:

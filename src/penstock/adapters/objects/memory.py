@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError, StoredPart
+from penstock.ports.objects import (
+    Multipart,
+    MultipartGoneError,
+    ObjectChangedError,
+    ObjectInfo,
+    ObjectNotFoundError,
+    PartsRefusedError,
+    StoredPart,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from penstock.ports.clock import Clock
 
 _BLOCK_BYTES = 256 * 1024
+_LEAST_PART_BYTES = 5 * 2**20
 
 
 class MemoryObjectStore:
@@ -25,9 +35,9 @@ class MemoryObjectStore:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._objects: dict[str, tuple[ObjectInfo, bytes]] = {}
-        self._parts: dict[tuple[str, str], tuple[str, dict[int, tuple[StoredPart, bytes]]]] = {}
         self._lock = threading.Lock()
         self._writes = count(1)
+        self.multiparts = MemoryMultiparts(self, clock=clock)
 
     def head(self, key: str) -> ObjectInfo:
         """Facts about an object. Raises `ObjectNotFoundError`."""
@@ -74,47 +84,12 @@ class MemoryObjectStore:
         for info in sorted(found, key=lambda info: info.key.encode()):
             yield replace(info, content_type="", sha256=None)
 
-    def create_parts(self, key: str, *, content_type: str) -> str:
-        """Begin to write an object in parts."""
+    def keep_joined(self, key: str, data: bytes, content_type: str) -> ObjectInfo:
+        """Keep what came in parts: the checksums of parts are none of the whole (S3 API), so no SHA-256 is told."""
         with self._lock:
-            parts_id = f"parts-{next(self._writes)}"
-            self._parts[key, parts_id] = (content_type, {})
-        return parts_id
-
-    def put_part(self, key: str, parts_id: str, number: int, data: bytes) -> StoredPart:
-        """Write a part. Raises `ObjectNotFoundError`."""
-        with self._lock:
-            part = StoredPart(number=number, size=len(data), etag=f'"write-{next(self._writes)}"')
-            self._begun(key, parts_id)[1][number] = (part, data)
-        return part
-
-    def list_parts(self, key: str, parts_id: str) -> Sequence[StoredPart]:
-        """The parts that are there. Raises `ObjectNotFoundError`."""
-        with self._lock:
-            return [part for _, (part, _) in sorted(self._begun(key, parts_id)[1].items())]
-
-    def complete_parts(self, key: str, parts_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
-        """Make the object. Raises `ObjectNotFoundError`, and `ValueError` for parts that are not there."""
-        with self._lock:
-            content_type, there = self._begun(key, parts_id)
-            if any(there.get(part.number, (None,))[0] != part for part in parts):
-                raise ValueError("a part is not the one that is there")
-            info = self._keep(key, b"".join(there[part.number][1] for part in parts), content_type)
-            info = replace(info, sha256=None)  # as with an S3, whose checksum of parts is none of the whole
-            self._objects[key] = (info, self._objects[key][1])
-            del self._parts[key, parts_id]
-        return info
-
-    def abort_parts(self, key: str, parts_id: str) -> None:
-        """Give up; what is not there is no error."""
-        with self._lock:
-            self._parts.pop((key, parts_id), None)
-
-    def _begun(self, key: str, parts_id: str) -> tuple[str, dict[int, tuple[StoredPart, bytes]]]:
-        try:
-            return self._parts[key, parts_id]
-        except KeyError:
-            raise ObjectNotFoundError from None
+            info = replace(self._keep(key, data, content_type), sha256=None)
+            self._objects[key] = (info, data)
+            return info
 
     def _get(self, key: str) -> tuple[ObjectInfo, bytes]:
         try:
@@ -133,6 +108,92 @@ class MemoryObjectStore:
         )
         self._objects[key] = (info, data)
         return info
+
+
+class MemoryMultiparts:
+    """`ports.objects.Multiparts` in a dictionary. Parts but the last have 5 MiB at least, as in S3."""
+
+    def __init__(self, objects: MemoryObjectStore, *, clock: Clock) -> None:
+        self._objects = objects
+        self._clock = clock
+        self._uploads: dict[str, tuple[Multipart, str, dict[int, tuple[StoredPart, bytes]]]] = {}
+        self._lock = threading.Lock()
+        self._ids = count(1)
+
+    def begin(self, key: str, *, content_type: str) -> str:
+        """Begin an upload in parts; its id."""
+        with self._lock:
+            upload_id = f"upload-{next(self._ids)}"
+            upload = Multipart(key=key, upload_id=upload_id, initiated_at=self._clock.now())
+            self._uploads[upload_id] = (upload, content_type, {})
+            return upload_id
+
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+        """Keep one part. Raises `MultipartGoneError`."""
+        with self._lock:
+            parts = self._get(key, upload_id)[2]
+            part = StoredPart(number=number, size=len(data), etag=f'"part-{next(self._ids)}"')
+            parts[number] = (part, data)
+            return part
+
+    def parts(self, key: str, upload_id: str, *, after: int = 0) -> Iterator[StoredPart]:
+        """What has arrived, ascending. Raises `MultipartGoneError`."""
+        with self._lock:
+            parts = self._get(key, upload_id)[2]
+            found = [parts[number][0] for number in sorted(parts) if number > after]
+        yield from found
+
+    def complete(self, key: str, upload_id: str, parts: Sequence[StoredPart]) -> ObjectInfo:
+        """Make the object. Raises `MultipartGoneError`, `PartsRefusedError`."""
+        with self._lock:
+            try:
+                _, content_type, kept = self._get(key, upload_id)
+            except MultipartGoneError:
+                return self._made(key)
+            blocks = _blocks_of(parts, kept)
+            data = b"".join(blocks)
+            info = self._objects.keep_joined(key, data, content_type)
+            del self._uploads[upload_id]
+            return info
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Free the parts; one that is gone is no error."""
+        with self._lock, suppress(MultipartGoneError):
+            self._get(key, upload_id)
+            del self._uploads[upload_id]
+
+    def all(self, prefix: str) -> Iterator[Multipart]:
+        """Those under way, ascending by key."""
+        with self._lock:
+            found = [upload for upload, _, _ in self._uploads.values() if upload.key.startswith(prefix)]
+        yield from sorted(found, key=lambda upload: (upload.key.encode(), upload.upload_id))
+
+    def _get(self, key: str, upload_id: str) -> tuple[Multipart, str, dict[int, tuple[StoredPart, bytes]]]:
+        found = self._uploads.get(upload_id)
+        if found is None or found[0].key != key:
+            raise MultipartGoneError
+        return found
+
+    def _made(self, key: str) -> ObjectInfo:
+        try:
+            return self._objects.head(key)
+        except ObjectNotFoundError:
+            raise MultipartGoneError from None
+
+
+def _blocks_of(parts: Sequence[StoredPart], kept: Mapping[int, tuple[StoredPart, bytes]]) -> list[bytes]:
+    numbers = [part.number for part in parts]
+    if not parts or numbers != sorted(set(numbers)):
+        raise PartsRefusedError("InvalidPartOrder")
+    blocks = []
+    for part in parts:
+        own, data = kept.get(part.number, (None, b""))
+        if own is None or own.etag != part.etag:
+            raise PartsRefusedError("InvalidPart")
+        blocks.append(data)
+    if any(len(block) < _LEAST_PART_BYTES for block in blocks[:-1]):
+        raise PartsRefusedError("EntityTooSmall")
+    return blocks
 
 
 def _bytes_of(source: Path | bytes | BinaryIO) -> bytes:
