@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from penstock.services.assets import Assets
     from penstock.services.feed import Feed
     from penstock.services.health import Health
+    from penstock.services.lifetimes import ClassLifetimes
     from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
@@ -57,7 +58,6 @@ __all__ = [
 ]
 
 _MAX_INLINE_BYTES = 10 * 2**20
-_INLINE_LIFETIME = timedelta(hours=24)
 _API_DRAIN_SECONDS = 8
 _API_BACKLOG = 2048
 
@@ -338,10 +338,12 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
     from penstock.services.health import Health
+    from penstock.services.lifetimes import Lifetimes
     from penstock.services.references import References
     from penstock.services.runs import Runs
 
     bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
+    classes = _class_lifetimes(settings)
     references = References(
         core.database,
         core.objects,
@@ -351,12 +353,13 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         clock=core.clock,
         entropy=core.entropy,
         max_inline_bytes=_MAX_INLINE_BYTES,
-        inline_lifetime=_INLINE_LIFETIME,
+        inline_lifetime=classes.inline,
     )
     services = Services(
         accounts=core.accounts,
         uploads=core.uploads,
         assets=core.assets,
+        lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
         large_bodies=LargeBodies(),
         streams=Streams(feed, most_per_account=settings.streams_per_account),
@@ -368,6 +371,16 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         otherwise=_operator_app(Health(core.database, core.objects)),
     )
     return _with_cors(mounts, settings, exposed=[dialect.request_id_header for dialect in DIALECTS])
+
+
+def _class_lifetimes(settings: Settings) -> ClassLifetimes:
+    from penstock.services.lifetimes import ClassLifetimes
+
+    return ClassLifetimes(
+        uploads=timedelta(hours=settings.upload_lifetime_hours) or None,
+        outputs=timedelta(hours=settings.output_lifetime_hours) or None,
+        inline=timedelta(hours=settings.inline_lifetime_hours),
+    )
 
 
 def _operator_app(health: Health) -> ASGIApp:

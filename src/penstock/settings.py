@@ -110,6 +110,20 @@ class Settings(BaseSettings):
     idempotency_retention_days: int = Field(
         default=7, ge=1, description="How long a repeated request is recognised by its `Idempotency-Key`."
     )
+    upload_lifetime_hours: int = Field(
+        default=0,
+        ge=0,
+        description="How long files live whose upload through the native API does not say, in hours; 0: until deleted.",
+    )
+    output_lifetime_hours: int = Field(
+        default=0,
+        ge=0,
+        description="How long the files that a run of the native API makes live, in hours, when it does not say; 0: "
+        "until deleted.",
+    )
+    inline_lifetime_hours: int = Field(
+        default=24, ge=1, description="How long files live that came as a data URI in a run's input, in hours."
+    )
     trash_days: int = Field(
         default=7, ge=0, description="How long a deleted file can be restored, in days; 0: its bytes go at once."
     )

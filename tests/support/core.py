@@ -20,6 +20,7 @@ from penstock.domain.catalog import parse_catalog
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
+from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
@@ -180,6 +181,7 @@ class Core:
     uploads: Uploads
     assets: Assets
     purging: Purging
+    lifetimes: Lifetimes
     references: References
     runs: Runs
     queue: SqlJobQueue
@@ -307,6 +309,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             uploads=uploads,
             assets=assets,
             purging=purging,
+            lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             references=references,
             runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
             queue=queue,

@@ -28,6 +28,7 @@ from penstock.domain.catalog import parse_catalog
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
+from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.retention import Retention
@@ -156,6 +157,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             accounts=accounts,
             uploads=uploads,
             assets=assets,
+            lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
             large_bodies=LargeBodies(),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),

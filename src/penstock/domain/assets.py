@@ -83,3 +83,35 @@ def over_at(asset: Asset) -> datetime | None:
     """From when the bytes of an asset may go, leases aside; None: they are kept."""
     purge_at = asset.purge_at or asset.deleted_at if asset.deleted_at is not None else None
     return min((end for end in (asset.purged_at, purge_at, asset.expires_at) if end is not None), default=None)
+
+
+def kept(asset: Asset, *, until: datetime | None, now: datetime) -> Asset:
+    """The asset with another end; None: until it is deleted."""
+    return replace(asset, expires_at=until, updated_at=now)
+
+
+class Ending(StrEnum):
+    """Why an asset is gone."""
+
+    EXPIRED = "expired"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What is told of an asset that is gone, to whoever could have read it. `sha256` (hex) None: never measured."""
+
+    name: str
+    sha256: str | None
+    at: datetime
+    ending: Ending
+
+
+def tombstone_of(asset: Asset) -> Tombstone | None:
+    """What is to be told of an asset that is no longer readable; None of one that is to stay."""
+    ends = [(asset.deleted_at, Ending.DELETED), (asset.expires_at, Ending.EXPIRED)]
+    over = [(at, ending) for at, ending in ends if at is not None]
+    if not over:
+        return None
+    at, ending = min(over)
+    return Tombstone(name=asset.name, sha256=asset.sha256, at=at, ending=ending)

@@ -16,7 +16,7 @@ PenstockError
 │   ├── Unauthenticated             no key, or one we do not know
 │   └── ScopeMissing                a known key without the right
 ├── NotFound                        also for another account's things (P11)
-│   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · FileNotStored · FolderNotFound
+│   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · AssetGone · FileNotStored · FolderNotFound
 │   ├── ModelNotFound · RunNotFound · RouteNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
@@ -36,6 +36,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+    from penstock.domain.assets import Tombstone
 
 
 class PenstockError(Exception):
@@ -253,6 +255,17 @@ class AssetNotFound(NotFound):
 
     code = "asset_not_found"
     noun = "asset"
+
+
+class AssetGone(NotFound):
+    """There was such an asset, for whoever asks now; its `tombstone` says what is remembered of it."""
+
+    code = "asset_gone"
+    noun = "asset"
+
+    def __init__(self, identifier: str = "", tombstone: Tombstone | None = None) -> None:
+        super().__init__(identifier)
+        self.tombstone = tombstone
 
 
 class FileNotStored(NotFound):

@@ -6,8 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.domain.assets import deleted, is_readable
-from penstock.domain.errors import AssetNotFound, FileNotStored, InputError, UploadNotCompletable, UploadNotFound
+from penstock.domain.assets import deleted, is_readable, tombstone_of
+from penstock.domain.errors import (
+    AssetGone,
+    AssetNotFound,
+    FileNotStored,
+    InputError,
+    UploadNotCompletable,
+    UploadNotFound,
+)
 from penstock.domain.filenames import content_disposition
 from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
@@ -43,6 +50,15 @@ class Assets:
         with self._database.read() as tx:
             asset = tx.assets.get(account_id, asset_id)
             return self._readable(tx, asset)
+
+    def show(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """A readable asset of this account. Raises `AssetGone` while it is remembered, else `AssetNotFound`."""
+        with self._database.read() as tx:
+            asset = tx.asset_sweeps.known(account_id, asset_id)
+            try:
+                return self._readable(tx, asset)
+            except AssetNotFound:
+                raise AssetGone(asset_id, tombstone_of(asset)) from None
 
     def many(self, account_id: AccountId, asset_ids: tuple[AssetId, ...]) -> dict[AssetId, Asset]:
         """Those of the assets that this account has and may read."""
@@ -89,9 +105,14 @@ class Assets:
     def media_location(self, media_key: MediaKey, *, method: str = "GET") -> str:
         """A presigned URL for the bytes behind a public handle, for one hour or what is left of the asset's life.
 
-        `method` is GET or HEAD. Raises `AssetNotFound`.
+        `method` is GET or HEAD. Raises `AssetGone` while it is remembered, else `AssetNotFound`.
         """
-        return self.signed_get(self.by_media_key(media_key), method=method)
+        try:
+            return self.signed_get(self.by_media_key(media_key), method=method)
+        except AssetNotFound:
+            with self._database.read() as tx:
+                gone = tx.asset_sweeps.known_by_media_key(media_key)
+            raise AssetGone(media_key, tombstone_of(gone)) from None
 
     def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
         """A presigned URL for reading an asset's bytes, on the store's public address.

@@ -100,10 +100,12 @@ def test_a_deleted_asset_is_gone_for_every_way_of_asking(alice: Native, photo: b
     assert (answer.status, answer.body) == (204, b"")
     again = alice.delete(f"/assets/{asset['id']}")
     assert (again.status, again.body) == (204, b"")
+    for gone in (alice.get(f"/assets/{asset['id']}"), exchange("GET", asset["url"])):
+        told = problem(gone, 410, "asset_gone")["tombstone"]
+        assert (told["filename"], told["sha256"], told["reason"]) == ("picture.png", asset["sha256"], "deleted")
+        assert gone.headers["cache-control"] == "no-store"
     for gone in (
-        alice.get(f"/assets/{asset['id']}"),
         alice.post(f"/uploads/{asset['upload_id']}/complete"),
-        exchange("GET", asset["url"]),
         alice.post("/runs", {"model": "builtin/remove-background", "input": {"image": asset["id"]}}),
         alice.post("/runs", {"model": "builtin/remove-background", "input": {"image": asset["url"]}}),
         alice.post("/runs", {"model": "builtin/remove-background", "input": {"image": asset["upload_id"]}}),
@@ -130,8 +132,13 @@ def test_an_asset_lives_until_its_end_and_not_longer(house: House, photo: bytes)
     owner.get(f"/assets/{asset['id']}").must(200)
 
     house.clock.advance(timedelta(seconds=2))
-    problem(exchange("GET", asset["url"]), 404, "asset_not_found")
-    problem(owner.get(f"/assets/{asset['id']}"), 404, "asset_not_found")
+    for gone in (exchange("GET", asset["url"]), owner.get(f"/assets/{asset['id']}")):
+        assert problem(gone, 410, "asset_gone")["tombstone"] == {
+            "filename": "picture.png",
+            "sha256": hashlib.sha256(photo).hexdigest(),
+            "reason": "expired",
+            "gone_at": asset["expires_at"],
+        }
     assert list(owner.all("/assets")) == []
 
 

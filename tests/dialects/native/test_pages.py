@@ -26,6 +26,8 @@ ROUTES = {
     "get /assets",
     "get /assets/{asset_id}",
     "delete /assets/{asset_id}",
+    "post /assets/{asset_id}/promote",
+    "put /assets/{asset_id}/lifetime",
     "get /media/{key}",
     "get /models",
     "get /models/{slug}",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import UploadPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.lifetimes import Lifetimes
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
@@ -29,6 +30,7 @@ class Services:
     accounts: Accounts
     uploads: Uploads
     assets: Assets
+    lifetimes: Lifetimes
     runs: Runs
     streams: Streams
     large_bodies: LargeBodies
@@ -43,6 +45,7 @@ class Capabilities:
     confirms: bool
     run_input_keeps_file: bool = False
     cancels_runs: bool = True
+    tells_gone_files: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

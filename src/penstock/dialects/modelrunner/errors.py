@@ -36,6 +36,7 @@ ERRORS: ErrorTable = {
     e.ModelNotFound: _documented("MODEL_NOT_FOUND", 404),
     e.RunNotFound: _documented("REQUEST_NOT_FOUND", 404),
     e.AssetNotFound: _documented("FILE_NOT_FOUND", 404),
+    e.AssetGone: _documented("FILE_NOT_FOUND", 404),
     e.UploadNotFound: _documented("FILE_NOT_FOUND", 404),
     e.FileNotStored: _documented("FILE_NOT_FOUND", 404),
     e.RunnerFailed: _documented("INVALID_OUTPUT", 422),
@@ -68,6 +69,7 @@ _WORDS: dict[type[PenstockError], str] = {
     e.RunNotFound: "request not found",
     e.RunNotFinished: "the request is not completed yet",
     e.AssetNotFound: "file not found",
+    e.AssetGone: "file not found",
     e.UploadNotFound: "file not found",
     e.FileNotStored: "file not found",
 }

@@ -18,7 +18,7 @@ POLICY = UploadPolicy(
     size_policy=SizePolicy.EXACT,
     type_policy=TypePolicy.REFUSE,
 )
-CAPABILITIES = Capabilities(confirms=True)
+CAPABILITIES = Capabilities(confirms=True, tells_gone_files=True)
 DIALECT = Dialect(
     name="native",
     mount="/v1",

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi.responses import Response
 
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.native.wire.common import tombstone_out
 from penstock.domain import errors as e
 from penstock.domain.ids import format_prefixed
 
@@ -36,6 +37,7 @@ _STATUS: dict[type[PenstockError], int] = {
     e.KeyNotFound: 404,
     e.UploadNotFound: 404,
     e.AssetNotFound: 404,
+    e.AssetGone: 410,
     e.FileNotStored: 404,
     e.FolderNotFound: 404,
     e.ModelNotFound: 404,
@@ -73,6 +75,8 @@ def render_error(error: PenstockError, request_id: str) -> Response:
     fields = field_errors(error)
     if fields:
         problem["errors"] = [{"pointer": _pointer(f), "detail": f.reason, "code": f.rule} for f in fields]
+    if isinstance(error, e.AssetGone) and error.tombstone is not None:
+        problem["tombstone"] = tombstone_out(error.tombstone).model_dump()
     return Response(
         json.dumps(problem), status_code=row.status, media_type="application/problem+json", headers=_headers(error)
     )
@@ -96,6 +100,8 @@ def _pointer(field: InvalidField) -> str:
 
 def _headers(error: PenstockError) -> dict[str, str]:
     match error:
+        case e.NotFound():  # 404 and 410 may be kept by caches otherwise (RFC 9110 §15.1), and the file may come yet
+            return {"Cache-Control": "no-store"}
         case e.Unauthenticated():
             return {"WWW-Authenticate": "Bearer"}
         case e.MethodRefused(allowed=allowed):

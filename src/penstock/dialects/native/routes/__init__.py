@@ -13,6 +13,7 @@ from penstock.dialects.native.routes.common import (
     bearer_secret,
 )
 from penstock.dialects.native.routes.document import PROBLEMS, add_document
+from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_uploads
 from penstock.domain.uploads import UploadPolicy
@@ -34,6 +35,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
     )
     add_uploads(app, services, policy)
     add_assets(app, services, base_url)
+    add_lifetimes(app, services, base_url)
     add_runs(app, services, base_url)
     add_account(app, services)
     add_document(app)

@@ -46,9 +46,9 @@ def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
 
     @app.get("/assets/{asset_id}", response_model=assets.AssetOut, tags=["assets"])
     def get_asset(request: Request, asset_id: str) -> Response:
-        """One asset."""
+        """One asset; 410 with what is remembered of it when it has expired or was deleted."""
         return json_answer(
-            assets.asset_out(services.assets.get(file_reader(request), asset_id_of(asset_id)), base_url=base_url)
+            assets.asset_out(services.assets.show(file_reader(request), asset_id_of(asset_id)), base_url=base_url)
         )
 
     @app.delete("/assets/{asset_id}", status_code=204, tags=["assets"])

@@ -22,6 +22,7 @@ from penstock.dialects.native.routes.common import (
     run_reader,
 )
 from penstock.dialects.native.wire import runs
+from penstock.dialects.native.wire.lifetimes import chosen
 from penstock.domain.accounts import Scope
 from penstock.domain.events import RUN_FINALS
 from penstock.domain.idempotency import idempotent_request
@@ -55,7 +56,13 @@ def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         """Queue a run. Follow it with `GET /runs/{id}?wait=…` or its events."""
         who = principal(request)
         who.require(Scope.RUNS_WRITE)
-        asked = NewRun(dialect="native", model=body.model, inputs=body.input, metadata=body.metadata)
+        asked = NewRun(
+            dialect="native",
+            model=body.model,
+            inputs=body.input,
+            metadata=body.metadata,
+            output_lifetime=chosen(body, "output_expires_in", default=services.lifetimes.classes.outputs),
+        )
         same = idempotent_request(idempotency_key, body.model_dump())
         return json_answer(shown(services.runs.submit(who.account_id, asked, idempotency=same)), 201)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from functools import partial
 
 from fastapi import FastAPI, Request
@@ -22,6 +21,7 @@ from penstock.dialects.native.routes.common import (
     upload_id_of,
 )
 from penstock.dialects.native.wire import uploads
+from penstock.dialects.native.wire.lifetimes import chosen
 from penstock.domain.accounts import Scope
 from penstock.domain.events import UPLOAD_FINALS
 from penstock.domain.idempotency import idempotent_request
@@ -46,7 +46,7 @@ def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
             filename=body.filename,
             content_type=body.content_type,
             size=body.size_bytes,
-            lifetime=timedelta(seconds=body.expires_in) if body.expires_in is not None else None,
+            lifetime=chosen(body, "expires_in", default=services.lifetimes.classes.uploads),
         )
         same = idempotent_request(idempotency_key, body.model_dump())
         return json_answer(

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.domain.assets import Tombstone
 from penstock.domain.events import Event
 from penstock.domain.ids import AssetId, MediaKey, UploadId, format_prefixed, parse_media_key, parse_prefixed
 from penstock.domain.references import AssetReference, MediaReference, Reference, UploadReference
@@ -27,6 +28,15 @@ class FieldProblem(BaseModel):
     code: str = Field(description="`missing`, `unknown`, `conflict` and the like.")
 
 
+class TombstoneOut(BaseModel):
+    """What is remembered of an asset that is gone."""
+
+    filename: str
+    sha256: str | None = Field(description="Hex; null when it was never measured.")
+    reason: str = Field(description="expired or deleted.")
+    gone_at: str = Field(description="Since when.")
+
+
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
@@ -37,6 +47,17 @@ class Problem(BaseModel):
     code: str = Field(description="What is wrong, for programs; stable.")
     request_id: str = Field(description="As in the header `X-Request-Id`, and in the server's log.")
     errors: list[FieldProblem] | None = Field(default=None, description="The fields that are wrong, where some are.")
+    tombstone: TombstoneOut | None = Field(default=None, description="With 410: what is remembered of the asset.")
+
+
+def tombstone_out(tombstone: Tombstone) -> TombstoneOut:
+    """A tombstone as answered."""
+    return TombstoneOut(
+        filename=tombstone.name,
+        sha256=tombstone.sha256,
+        reason=tombstone.ending.value,
+        gone_at=timestamp(tombstone.at),
+    )
 
 
 def event_out(event: Event) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from penstock.dialects.native.wire.common import Request, media_url, money, timestamp
+from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.assets import Asset
 from penstock.domain.catalog import Model
 from penstock.domain.ids import AssetId, format_prefixed
@@ -25,6 +26,13 @@ class CreateRun(Request):
     )
     metadata: dict[str, str] = Field(
         default_factory=dict, description="Up to 16 strings of your own, given back with the run."
+    )
+    output_expires_in: int | None = Field(
+        default=None,
+        ge=LEAST_SECONDS,
+        le=MOST_SECONDS,
+        description="Seconds that the run's files shall live after its end; null: until deleted; absent: as the "
+        "server's operator has set.",
     )
 
 

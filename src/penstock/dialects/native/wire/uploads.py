@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from penstock.dialects.native.wire.common import Request, timestamp
+from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.ids import format_prefixed
 from penstock.domain.uploads import Upload
 
 _MAX_FILENAME = 500
-
-
-_MAX_LIFETIME_SECONDS = 10 * 365 * 24 * 3600
 
 
 class CreateUpload(Request):
@@ -30,9 +28,10 @@ class CreateUpload(Request):
     )
     expires_in: int | None = Field(
         default=None,
-        ge=60,
-        le=_MAX_LIFETIME_SECONDS,
-        description="Seconds that the asset shall live after completion; absent: until deleted.",
+        ge=LEAST_SECONDS,
+        le=MOST_SECONDS,
+        description="Seconds that the asset shall live after completion; null: until deleted; absent: as the server's "
+        "operator has set.",
     )
     method: Literal["put"] = Field(default="put", description="How the bytes travel.")
 
