@@ -136,8 +136,9 @@ class FileTypeMismatch(InputError):
 
     code = "file_type_mismatch"
 
-    def __init__(self, *, declared: str, found: str) -> None:
-        super().__init__(f"the file was declared {declared}, but its bytes are {found}")
+    def __init__(self, *, declared: str, found: str, title: str | None = None) -> None:
+        named = f"{found} ({title})" if title else found
+        super().__init__(f"the file was declared {declared}, but its bytes are {named}")
         self.declared = declared
         self.found = found
 

@@ -22,6 +22,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.lifecycles import advance
 from penstock.domain.media_types import (
+    MEDIA_TYPES,
     OCTET_STREAM,
     contradicts,
     is_media_type,
@@ -186,7 +187,11 @@ def judge(upload: Upload, *, size: int, found: str | None) -> Admission:
     if upload.type_policy is TypePolicy.REFUSE and contradicts(upload.declared_type, found):
         if not size:
             raise FileTooSmall(limit=1, actual=0)
-        raise FileTypeMismatch(declared=upload.declared_type, found=found or OCTET_STREAM)
+        raise FileTypeMismatch(
+            declared=upload.declared_type,
+            found=found or OCTET_STREAM,
+            title=MEDIA_TYPES[found].title if found else "no type that is known here",
+        )
     counts = type_that_counts(upload.declared_type, found)
     recorded = upload.type_policy is TypePolicy.RECORD and not says_nothing(upload.declared_type)
     return Admission(

@@ -8,9 +8,18 @@ from penstock.store.faults import INVALID_ARGUMENT, Refused
 
 INLINE_TYPES = frozenset(
     {
-        "audio/flac", "audio/mp3", "audio/mpeg", "audio/ogg", "audio/wav", "audio/wave", "audio/x-flac", "audio/x-wav",
-        "image/avif", "image/gif", "image/jpeg", "image/png", "image/webp",
-        "video/mp4", "video/ogg", "video/webm",
+        "application/ogg", "application/x-ogg", "audio/bwf", "audio/flac", "audio/m4a", "audio/m4b",
+        "audio/mp2", "audio/mp3", "audio/mp4", "audio/mpa", "audio/mpeg", "audio/mpeg-3",
+        "audio/mpeg3", "audio/mpg", "audio/oga", "audio/ogg", "audio/opus", "audio/rf64", "audio/speex",
+        "audio/vnd.wave", "audio/vorbis", "audio/wav", "audio/wave", "audio/weba", "audio/webm", "audio/x-flac",
+        "audio/x-m4a", "audio/x-m4b", "audio/x-mp2", "audio/x-mp3", "audio/x-mp4", "audio/x-mpeg",
+        "audio/x-mpeg-3", "audio/x-mpg", "audio/x-ogg", "audio/x-opus", "audio/x-opus+ogg", "audio/x-pn-wav",
+        "audio/x-speex", "audio/x-vorbis", "audio/x-vorbis+ogg", "audio/x-wav", "audio/x-wave", "audio/x-webm",
+        "image/avif", "image/avif-sequence", "image/gif", "image/jfif", "image/jpeg", "image/jpg",
+        "image/pjpeg", "image/png", "image/webp", "image/x-avif", "image/x-gif", "image/x-jpeg", "image/x-jpg",
+        "image/x-png", "image/x-webp", "video/m4v", "video/mp4", "video/mpeg4", "video/ogg", "video/ogv",
+        "video/theora", "video/webm", "video/x-m4v", "video/x-mp4", "video/x-ogg", "video/x-theora+ogg",
+        "video/x-webm",
     }
 )  # fmt: skip
 OPAQUE_TYPE = "application/octet-stream"

@@ -12,7 +12,7 @@ from penstock.domain.media_types.names import (
     says_nothing,
     type_that_counts,
 )
-from penstock.domain.media_types.table import MEDIA_TYPES, Kind, MediaType
+from penstock.domain.media_types.table import MEDIA_TYPES, Kind, MediaType, types_of
 from penstock.domain.sniffing import SNIFF_BYTES, sniff
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "says_nothing",
     "sniff",
     "type_that_counts",
+    "types_of",
 ]

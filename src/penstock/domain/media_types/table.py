@@ -239,7 +239,7 @@ _SOUNDS = (
         name="audio/mp4",
         kind=Kind.AUDIO,
         title="M4A: MP4 with sound alone",
-        synonyms=("audio/x-m4a", "audio/m4a", "audio/m4b", "audio/x-m4b", "audio/x-mp4", "audio/mp4a-latm"),
+        synonyms=("audio/x-m4a", "audio/m4a", "audio/m4b", "audio/x-m4b", "audio/x-mp4"),
         related=("video/mp4", "audio/aac", "video/quicktime", "audio/quicktime", "audio/3gpp", "application/mp4"),
         extensions=("m4a", "m4b"),
         inline=True,
@@ -428,7 +428,7 @@ _OTHERS = (
         kind=Kind.OTHER,
         title="XML document",
         synonyms=("text/xml", "application/x-xml"),
-        related=("*+xml", "text/*", "application/*"),
+        related=("*+xml", "text/*", "application/*", "model/*"),
         extensions=("xml",),
         open_to_doubt=True,
     ),
@@ -437,7 +437,7 @@ _OTHERS = (
         kind=Kind.OTHER,
         title="JSON document",
         synonyms=("text/json", "application/x-json"),
-        related=("*+json", "text/*", "application/*"),
+        related=("*+json", "text/*", "application/*", "model/*"),
         extensions=("json",),
         open_to_doubt=True,
     ),
@@ -446,7 +446,17 @@ _OTHERS = (
         kind=Kind.OTHER,
         title="text in UTF-8 or UTF-16",
         synonyms=("plain/text", "text/txt"),
-        related=("*+xml", "*+json", "text/*", "application/*", "message/*"),
+        related=(
+            *("*+xml", "*+json", "text/*", "application/*", "message/*", "model/*", "image/x-portable-*"),
+            *(
+                "image/x-xbitmap",
+                "image/x-xpixmap",
+                "image/vnd.dxf",
+                "audio/mpegurl",
+                "audio/x-mpegurl",
+                "audio/x-scpls",
+            ),
+        ),
         extensions=("txt",),
         open_to_doubt=True,
     ),
@@ -454,3 +464,8 @@ _OTHERS = (
 
 MEDIA_TYPES: Mapping[str, MediaType] = {one.name: one for one in (*_IMAGES, *_VIDEOS, *_SOUNDS, *_MODELS, *_OTHERS)}
 """Every type that the bytes can show, by name; images, films, sounds, models, others."""
+
+
+def types_of(kind: Kind) -> tuple[MediaType, ...]:
+    """The types that make a kind."""
+    return tuple(one for one in MEDIA_TYPES.values() if one.kind is kind)

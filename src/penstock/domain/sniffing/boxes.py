@@ -101,7 +101,7 @@ def _handler(walk: _Walk, track: _Box) -> Look[bytes]:
     handler = yield from walk.find(b"hdlr", media.body, media.end)
     if handler is None:
         return b""
-    return (yield from walk.view.at(handler.body, 12))[8:]
+    return (yield from walk.view.at(handler.body, min(handler.end - handler.body, 12)))[8:]
 
 
 class _Walk:

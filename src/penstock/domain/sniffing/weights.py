@@ -35,7 +35,9 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def _is_gguf_version(field: bytes) -> bool:
-    return any(1 <= int.from_bytes(field, order) <= _MAX_GGUF_VERSION for order in ("little", "big"))
+    return len(field) == 4 and any(  # noqa: PLR2004 - a number of four bytes
+        1 <= int.from_bytes(field, order) <= _MAX_GGUF_VERSION for order in ("little", "big")
+    )
 
 
 def _pickle(head: bytes) -> str | None:
