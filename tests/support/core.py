@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.objects.memory import MemoryObjectStore
 from penstock.adapters.objects.s3 import Bucket, S3Presigner
 from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.catalog import parse_catalog
+from penstock.domain.egress import parse_rules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
+from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
 from penstock.services.references import References
@@ -27,6 +30,7 @@ from penstock.services.runs import RUN_JOB, NewRun, Runs
 from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
+from penstock.workflows.asset_fetch import AssetFetch
 from penstock.workflows.asset_intake import AssetIntake
 from penstock.workflows.engine import Worker
 from penstock.workflows.run import RunFlow, RunLimits
@@ -59,7 +63,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 POLICY = UploadPolicy(
     max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
 )
-KINDS = (RUN_JOB, INTAKE_JOB)
+KINDS = (RUN_JOB, FETCH_JOB, INTAKE_JOB)
 CATALOG = {
     "model": [
         {
@@ -82,6 +86,8 @@ CATALOG = {
         {"slug": "acme/orphan", "runner": "nobody", "runner_model": "model", "price": "1"},
     ]
 }
+PART_BYTES = 5 * 2**20
+_LOOPBACK = parse_rules("127.0.0.0/8")
 _BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-east-1", credentials=Credentials("k", "s"))
 
 
@@ -179,6 +185,7 @@ class Core:
     catalog: Catalog
     accounts: Accounts
     uploads: Uploads
+    imports: Imports
     assets: Assets
     purging: Purging
     lifetimes: Lifetimes
@@ -188,6 +195,7 @@ class Core:
     models: Models
     run_flow: RunFlow
     intake: AssetIntake
+    fetch: AssetFetch
     worker: Worker
     interrupt: threading.Event
 
@@ -285,10 +293,21 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         interrupt=interrupt,
     )
     intake = AssetIntake(database, objects, clock=clock, interrupt=interrupt)
+    fetch = AssetFetch(
+        database,
+        objects,
+        uploads,
+        GuardedFetcher(_LOOPBACK, clock=clock, log=log),
+        clock=clock,
+        entropy=entropy,
+        log=log,
+        interrupt=interrupt,
+        part_bytes=PART_BYTES,
+    )
     worker = Worker(
         database,
         queue,
-        {RUN_JOB: run_flow, INTAKE_JOB: intake},
+        {RUN_JOB: run_flow, INTAKE_JOB: intake, FETCH_JOB: fetch},
         (),
         open_changes=database.changes,
         clock=clock,
@@ -307,6 +326,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             catalog=catalog,
             accounts=Accounts(database, clock, entropy),
             uploads=uploads,
+            imports=Imports(uploads, _LOOPBACK, entropy=entropy),
             assets=assets,
             purging=purging,
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
@@ -316,6 +336,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             models=models,
             run_flow=run_flow,
             intake=intake,
+            fetch=fetch,
             worker=worker,
             interrupt=interrupt,
         )

@@ -97,7 +97,7 @@ class Remote:
 def serving(
     data: bytes, *, etag: str | None = '"v1"', ranges: bool = True, cut: int | None = None, **more: str
 ) -> Callable[[Visit], None]:
-    """A file as a good server sends it, with ranges under `If-Range`; `cut`: a reset after so many bytes."""
+    """A file as a good server sends it, with ranges under `If-Range`; `cut`: it ends after so many bytes."""
     named = {"ETag": etag} if etag is not None else {}
 
     def handle(visit: Visit) -> None:
@@ -109,9 +109,7 @@ def serving(
         else:
             visit.head("200 OK", Content_Length=str(len(part)), **named, **more)
         with suppress(OSError):
-            visit.send(part if cut is None else part[:cut])
-            if cut is not None:
-                visit.reset()
+            visit.send(part[:cut])
 
     return handle
 

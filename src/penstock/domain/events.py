@@ -18,6 +18,8 @@ EventData = Mapping[str, object]
 class EventKind(StrEnum):
     """Everything that can be told about a subject."""
 
+    UPLOAD_PROGRESS = "upload.progress"
+    UPLOAD_DELAYED = "upload.delayed"
     UPLOAD_STORED = "upload.stored"
     UPLOAD_READY = "upload.ready"
     UPLOAD_FAILED = "upload.failed"
@@ -33,6 +35,8 @@ class EventKind(StrEnum):
 
 
 MEANINGS: Mapping[EventKind, str] = {
+    EventKind.UPLOAD_PROGRESS: "how much of a URL's file has been fetched (`received`, `size`, null when unknown)",
+    EventKind.UPLOAD_DELAYED: "a URL's file did not come and will be asked for again (`reason`, `code`, `retry_at`)",
     EventKind.UPLOAD_STORED: "the bytes were accepted (`asset_id`, `size`)",
     EventKind.UPLOAD_READY: "the asset is measured; the last event (`asset_id`, `sha256`)",
     EventKind.UPLOAD_FAILED: "the bytes were refused; the last event (`reason`, `code`)",

@@ -9,6 +9,7 @@ pending ──admit──▶ stored ──settle──▶ ready
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from penstock.domain.media_types import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from penstock.domain.ids import AccountId, AssetId, FolderId, MediaKey, UploadId
     from penstock.domain.media_types import Kind
@@ -99,11 +100,12 @@ UPLOAD_TABLE: Mapping[tuple[UploadState, UploadEvent], UploadState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadPolicy:
-    """What a dialect allows. Sizes in bytes."""
+    """What a dialect allows. Sizes in bytes. `url_ttl` is for a client to bring the bytes, `fetch_ttl` for us to."""
 
     max_bytes: int
     min_bytes: int = 0
     url_ttl: timedelta
+    fetch_ttl: timedelta = timedelta(hours=24)
     size_policy: SizePolicy = SizePolicy.EXACT
     type_policy: TypePolicy = TypePolicy.RECORD
 

@@ -7,7 +7,7 @@ presigned for writing), then one transaction. Nothing is believed that was not l
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.sniffing import sniff_object
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from penstock.domain.idempotency import IdempotentRequest
@@ -61,7 +62,7 @@ class NewUpload:
     """What a caller declares. `size` in bytes or unknown.
 
     `lifetime` of the asset counts from the completion that the caller asks for, or else from the arrival of the bytes;
-    None: until deleted.
+    None: until deleted. With a `source_url` the server fetches the bytes; `sha256` (hex) is what they must have.
     """
 
     dialect: str
@@ -69,6 +70,8 @@ class NewUpload:
     content_type: str
     size: int | None
     lifetime: timedelta | None = None
+    source_url: str | None = None
+    sha256: str | None = None
 
 
 class Uploads:
@@ -98,10 +101,12 @@ class Uploads:
         policy: UploadPolicy,
         *,
         idempotency: IdempotentRequest | None = None,
+        along: Callable[[Transaction, Upload], None] = lambda _tx, _upload: None,
     ) -> Upload:
         """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one key returns the first.
 
-        Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`, `IdempotencyMismatch`.
+        `along` is done in the transaction that creates it. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`,
+        `IdempotencyMismatch`.
         """
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy)
         now = self._clock.now()
@@ -111,7 +116,7 @@ class Uploads:
             id=upload_id,
             account_id=account_id,
             dialect=declared.dialect,
-            method=UploadMethod.PUT,
+            method=UploadMethod.PUT if declared.source_url is None else UploadMethod.FETCH,
             state=UploadState.PENDING,
             name=name,
             declared_type=declared.content_type,
@@ -126,12 +131,14 @@ class Uploads:
             failure=None,
             lifetime=declared.lifetime,
             created_at=now,
-            expires_at=now.replace(microsecond=0) + policy.url_ttl,
+            expires_at=now.replace(microsecond=0) + (policy.fetch_ttl if declared.source_url else policy.url_ttl),
+            sha256=declared.sha256,
+            source_url=declared.source_url,
         )
         try:
-            return self._keep_new(upload, idempotency)
+            return self._keep_new(upload, idempotency, along)
         except IdempotencyRaceError:
-            return self._keep_new(upload, idempotency)
+            return self._keep_new(upload, idempotency, along)
 
     def signed_put(self, upload: Upload) -> SignedRequest:
         """The PUT that brings the bytes, valid until `upload.expires_at`; the same however often it is asked for."""
@@ -163,7 +170,10 @@ class Uploads:
         Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes
         are refused, `AssetNotFound` when the asset is gone again.
         """
-        return self._admit(self.get(account_id, upload_id), lives_from=self._clock.now())
+        upload = self.get(account_id, upload_id)
+        if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:
+            raise FileNotStored(upload.id)  # whoever fetches the bytes admits them
+        return self._admit(upload, lives_from=self._clock.now())
 
     def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""
@@ -177,22 +187,23 @@ class Uploads:
                     self._tell(tx, upload, EventKind.UPLOAD_ABORTED, {})
                     return given_up
 
-    def admit(self, upload: Upload) -> Asset:
+    def admit(self, upload: Upload, *, sha256: str | None = None) -> Asset:
         """Admit the bytes of a pending upload without its owner's word, or return the asset of an admitted one.
 
         A lifetime counts from the arrival of the bytes, so the asset may be over at once: look before reading it.
-        Raises as `complete_upload`.
+        `sha256` is what somebody measured over all bytes on their way in. Raises as `complete_upload`.
         """
-        return self._admit(upload, lives_from=None)
+        return self._admit(upload, lives_from=None, sha256=sha256)
 
-    def _admit(self, upload: Upload, *, lives_from: datetime | None) -> Asset:
+    def _admit(self, upload: Upload, *, lives_from: datetime | None, sha256: str | None = None) -> Asset:
         if upload.asset_id is not None:
             return self._asset_of(upload)
         rules.require_completable(upload)
         for _ in range(_SEAL_TRIES):
             try:
-                info, found = sniff_object(self._objects, upload.staging_key)
+                info, found = sniff_object(self._objects, upload.final_key or upload.staging_key)
                 admission = rules.judge(upload, size=info.size, found=found)
+                info = replace(info, sha256=info.sha256 or sha256)
                 return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
             except InputError as error:
                 return self._refuse(upload, error)
@@ -220,6 +231,9 @@ class Uploads:
         return len(overdue)
 
     def _settle_overdue(self, upload: Upload) -> None:
+        if upload.method is UploadMethod.FETCH:
+            self._expire(upload)
+            return
         try:
             self.admit(upload)
         except FileNotStored:
@@ -237,7 +251,9 @@ class Uploads:
                 tx.uploads.mark_swept(upload.id for upload in done)
         return len(done)
 
-    def _keep_new(self, upload: Upload, idempotency: IdempotentRequest | None) -> Upload:
+    def _keep_new(
+        self, upload: Upload, idempotency: IdempotentRequest | None, along: Callable[[Transaction, Upload], None]
+    ) -> Upload:
         with self._database.write() as tx:
             if idempotency is not None:
                 known = tx.idempotency.find(upload.account_id, _VERB, idempotency.key)
@@ -253,6 +269,7 @@ class Uploads:
                     now=upload.created_at,
                 )
             tx.uploads.add(upload)
+            along(tx, upload)
         return upload
 
     def _refuse(self, upload: Upload, error: InputError) -> Asset:
@@ -275,10 +292,14 @@ class Uploads:
                 self._tell(tx, upload, EventKind.UPLOAD_EXPIRED, {})
 
     def _seal(self, upload: Upload, info: ObjectInfo, admission: Admission, *, lives_from: datetime) -> Asset:
-        """Copy to the final key, then commit. Who loses a race removes its copy and takes the winner's asset (F14)."""
+        """Copy to the final key, then commit. Who loses a race removes its copy and takes the winner's asset (F14).
+
+        What came in parts is on its final key already, where no URL can write: that one object is everybody's.
+        """
         now = self._clock.now()
-        final_key = f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
-        sealed = self._objects.copy(info, final_key, content_type=admission.content_type)
+        own_copy = upload.final_key is None
+        final_key = upload.final_key or f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
+        sealed = self._objects.copy(info, final_key, content_type=admission.content_type) if own_copy else info
         sha256 = sealed.sha256 or info.sha256
         asset = Asset(
             id=AssetId(upload.id),
@@ -312,12 +333,13 @@ class Uploads:
                         self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
                 committing = True
         except Unavailable:
-            if not committing:  # a commit that failed may have happened (P6)
+            if own_copy and not committing:  # a commit that failed may have happened (P6)
                 with contextlib.suppress(Unavailable):
                     self._objects.delete([final_key])
             raise
         if not won:
-            self._objects.delete([final_key])
+            if own_copy:
+                self._objects.delete([final_key])
             return self._asset_of(self.get(upload.account_id, upload.id))
         self._log(
             "upload.admitted", upload_id=upload.id, asset_id=asset.id, size=asset.size, content_type=asset.content_type

@@ -390,6 +390,11 @@ def misbehaving() -> dict[str, Callable[[Visit], None]]:
         visit.head("200 OK", Content_Length="100")
         visit.send(b"short")
 
+    def reset_in_body(visit: Visit) -> None:
+        visit.head("200 OK", Content_Length="100")
+        visit.send(b"short")
+        visit.reset()
+
     def two_lengths(visit: Visit) -> None:
         visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd")
 
@@ -399,7 +404,7 @@ def misbehaving() -> dict[str, Callable[[Visit], None]]:
     return {
         "short": short,
         "chunks without an end": chunked_without_end,
-        "reset in the body": serving(DATA, cut=1000),
+        "reset in the body": reset_in_body,
         "reset before the head": Visit.reset,
         "no answer": lambda visit: visit.send(b""),
         "half a head": lambda visit: visit.send(b"HTTP/1.1 200 OK\r\nContent-Le"),
