@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, FolderId
 
 MAX_DEPTH = 32
-MAX_FOLDERS = 100_000
+MAX_FOLDERS = 10_000
 """Of one account."""
 
 

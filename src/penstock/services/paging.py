@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -35,21 +34,43 @@ def check_limit(limit: int) -> int:
     return limit
 
 
-def decode_cursor(cursor: str | None) -> Position | None:
-    """The position behind a cursor. Raises `InvalidCursor`."""
+def decode_cursor(cursor: str | None, *, mark: str = "") -> Position | None:
+    """The position behind a cursor of the listing with that mark. Raises `InvalidCursor`, also for another listing's."""
     if cursor is None:
         return None
     try:
-        micros, _, identifier = base64.urlsafe_b64decode(cursor.encode() + b"==").decode().partition(":")
-        return _EPOCH + timedelta(microseconds=int(micros)), identifier
-    except (ValueError, binascii.Error, UnicodeError, OverflowError):
+        micros, _, rest = _unpacked(cursor).partition(":")
+        identifier, _, marked = rest.partition(":")
+        position = _EPOCH + timedelta(microseconds=int(micros)), identifier
+    except (ValueError, OverflowError):
         raise InvalidCursor from None
+    if marked != mark:
+        raise InvalidCursor
+    return position
 
 
-def encode_cursor(position: Position) -> str:
-    """The cursor of a position."""
+def encode_cursor(position: Position, *, mark: str = "") -> str:
+    """The cursor of a position in the listing with that mark, which tells it from others of its kind."""
     micros = (position[0] - _EPOCH) // timedelta(microseconds=1)
-    return base64.urlsafe_b64encode(f"{micros}:{position[1]}".encode()).rstrip(b"=").decode()
+    return _packed(f"{micros}:{position[1]}" + (f":{mark}" if mark else ""))
+
+
+def decode_name_cursor(cursor: str | None, *, mark: str = "") -> str:
+    """The name behind a cursor of a listing by name; before all names without one. Raises `InvalidCursor`."""
+    if cursor is None:
+        return ""
+    try:
+        marked, _, name = _unpacked(cursor).partition("/")
+    except ValueError:
+        raise InvalidCursor from None
+    if marked != mark or not name:
+        raise InvalidCursor
+    return name
+
+
+def encode_name_cursor(name: str, *, mark: str = "") -> str:
+    """The cursor behind a name in the listing with that mark, in which is no slash."""
+    return _packed(f"{mark}/{name}")
 
 
 def page_of(items: Sequence[T], limit: int, position: Callable[[T], Position]) -> Page[T]:
@@ -57,3 +78,12 @@ def page_of(items: Sequence[T], limit: int, position: Callable[[T], Position]) -
     shown = items[:limit]
     more = len(items) > limit
     return Page(items=shown, next_cursor=encode_cursor(position(shown[-1])) if more else None)
+
+
+def _packed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def _unpacked(cursor: str) -> str:
+    """Raises `ValueError`."""
+    return base64.urlsafe_b64decode(cursor.encode() + b"==").decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, literal_column, select, text, tuple_, union
+from sqlalchemy import func, literal, literal_column, select, text, tuple_, union
 
 from penstock.adapters.db.tables import IN_TRASH, LISTED, asset_terms, assets
 
@@ -98,7 +98,8 @@ def _bounded(query: Select[Any], wanted: AssetFilter, past: Position | None) -> 
     at, identifier = _columns(query)
     since, until = (None, None) if wanted.deleted else (wanted.created_from, wanted.created_before)
     if past is not None:
-        place, here = tuple_(at, identifier), tuple_(*past)
+        place = tuple_(at, identifier)
+        here = tuple_(literal(past[0], at.type), literal(past[1], identifier.type))
         query = query.where(place > here if wanted.ascending else place < here)
     if since is not None and (past is None or not wanted.ascending):
         query = query.where(at >= since)
