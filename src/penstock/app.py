@@ -144,11 +144,13 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
     from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.services.folders import FOLDER_JOB
     from penstock.services.retention import Retention
     from penstock.services.runs import RUN_JOB
     from penstock.services.uploads import INTAKE_JOB
     from penstock.workflows.asset_intake import AssetIntake
     from penstock.workflows.engine import Worker
+    from penstock.workflows.folder_removal import FolderRemoval
     from penstock.workflows.run import RunFlow, RunLimits
     from penstock.workflows.sweeps import sweep_schedules
 
@@ -183,6 +185,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
                 interrupt=interrupt,
             ),
             INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
+            FOLDER_JOB: FolderRemoval(core.database, clock=core.clock, interrupt=interrupt),
         },
         sweep_schedules(core.uploads, core.purging, retention),
         open_changes=core.open_changes,
@@ -337,8 +340,10 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.base.mounts import Mounts
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
+    from penstock.services.folders import Folders
     from penstock.services.health import Health
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.library import Library
     from penstock.services.references import References
     from penstock.services.runs import Runs
 
@@ -360,6 +365,8 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         uploads=core.uploads,
         assets=core.assets,
         lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
+        library=Library(core.database, core.assets, clock=core.clock),
+        folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
         large_bodies=LargeBodies(),
         streams=Streams(feed, most_per_account=settings.streams_per_account),

@@ -24,6 +24,8 @@ from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.folders import FOLDER_JOB, Folders
+from penstock.services.library import Library
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
@@ -33,6 +35,7 @@ from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
 from penstock.workflows.asset_intake import AssetIntake
 from penstock.workflows.engine import Worker
+from penstock.workflows.folder_removal import FolderRemoval
 from penstock.workflows.run import RunFlow, RunLimits
 from tests.support.repeatable import SeededEntropy, SteppedClock
 
@@ -64,6 +67,7 @@ POLICY = UploadPolicy(
     max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
 )
 KINDS = (RUN_JOB, FETCH_JOB, INTAKE_JOB)
+KINDS = (RUN_JOB, INTAKE_JOB, FOLDER_JOB)
 CATALOG = {
     "model": [
         {
@@ -189,6 +193,8 @@ class Core:
     assets: Assets
     purging: Purging
     lifetimes: Lifetimes
+    library: Library
+    folders: Folders
     references: References
     runs: Runs
     queue: SqlJobQueue
@@ -308,6 +314,11 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         database,
         queue,
         {RUN_JOB: run_flow, INTAKE_JOB: intake, FETCH_JOB: fetch},
+        {
+            RUN_JOB: run_flow,
+            INTAKE_JOB: intake,
+            FOLDER_JOB: FolderRemoval(database, clock=clock, interrupt=interrupt),
+        },
         (),
         open_changes=database.changes,
         clock=clock,
@@ -330,6 +341,8 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             assets=assets,
             purging=purging,
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
+            library=Library(database, assets, clock=clock),
+            folders=Folders(database, clock=clock, entropy=entropy),
             references=references,
             runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
             queue=queue,

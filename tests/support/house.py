@@ -29,6 +29,8 @@ from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.folders import Folders
+from penstock.services.library import Library
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.retention import Retention
@@ -158,6 +160,8 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             uploads=uploads,
             assets=assets,
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
+            library=Library(database, assets, clock=clock),
+            folders=Folders(database, clock=clock, entropy=entropy),
             runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
             large_bodies=LargeBodies(),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),

@@ -68,7 +68,7 @@ class FolderRepository(Protocol):
         ...
 
     def hold(self, account_id: AccountId, folder_id: FolderId) -> bool:
-        """Whether there is such a folder; in a write it then stays until the transaction ends."""
+        """Whether there is such a folder; it then stays until the transaction ends. Of writes alone."""
         ...
 
     def replace(self, folder: Folder) -> None:

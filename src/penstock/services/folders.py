@@ -82,7 +82,10 @@ class Folders:
     def page(
         self, account_id: AccountId, parent_id: FolderId | None, *, cursor: str | None, limit: int
     ) -> Page[Folder]:
-        """A folder's children, or those at the top, by name. Raises `FolderNotFound`, `InvalidCursor`, `InvalidField`."""
+        """A folder's children, or those at the top, by name.
+
+        Raises `FolderNotFound`, `InvalidCursor`, `InvalidField`.
+        """
         check_limit(limit)
         past = decode_name_cursor(cursor, mark=parent_id or "top")
         with self._database.read() as tx:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.domain.assets import Asset, is_expired, is_readable, restored
@@ -115,7 +115,7 @@ class Library:
 
     def delete(self, account_id: AccountId, ids: Sequence[AssetId]) -> list[Outcome]:
         """Put assets into the trash, as `Assets.delete` does with one."""
-        return [_outcome(asset_id, lambda one=asset_id: self._assets.delete(account_id, one)) for asset_id in ids]
+        return [_outcome(asset_id, partial(self._assets.delete, account_id, asset_id)) for asset_id in ids]
 
     def bring_back(self, account_id: AccountId, ids: Sequence[AssetId]) -> list[Outcome]:
         """Restore assets from the trash, as `restore` does with one."""
@@ -124,8 +124,8 @@ class Library:
             with self._database.write() as tx:
                 found = tx.library.many(account_id, some)
                 for asset_id in some:
-                    asset = found.get(asset_id)
-                    outcomes.append(_outcome(asset_id, lambda: self._restored(tx, account_id, asset, asset_id)))  # noqa: B023 - called at once
+                    act = partial(self._restored, tx, account_id, found.get(asset_id), asset_id)
+                    outcomes.append(_outcome(asset_id, act))
         return outcomes
 
     def _each(

@@ -35,7 +35,7 @@ def check_limit(limit: int) -> int:
 
 
 def decode_cursor(cursor: str | None, *, mark: str = "") -> Position | None:
-    """The position behind a cursor of the listing with that mark. Raises `InvalidCursor`, also for another listing's."""
+    """The position behind a cursor of the listing with that mark. Raises `InvalidCursor`, also for another's."""
     if cursor is None:
         return None
     try:

@@ -29,6 +29,11 @@ FIELDS = {
     "expires_at",
     "upload_id",
     "run_id",
+    "folder_id",
+    "tags",
+    "updated_at",
+    "deleted_at",
+    "purge_at",
 }
 
 
@@ -49,6 +54,11 @@ def test_an_asset_says_what_is_known_of_it(alice: Native, server: Server, photo:
         "sha256": hashlib.sha256(photo).hexdigest(),
         "expires_at": None,
         "run_id": None,
+        "folder_id": None,
+        "tags": [],
+        "updated_at": None,
+        "deleted_at": None,
+        "purge_at": None,
     }
 
 

@@ -7,7 +7,9 @@ id fails until somebody does.
 from __future__ import annotations
 
 import json
+import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from tests.support.exchange import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.support.exchange import Answer
     from tests.support.native import Native
@@ -26,16 +28,103 @@ ID_OF = {"upload_id": "upload", "asset_id": "asset", "run_id": "run"}
 BODIES = {"/assets/{asset_id}/lifetime": {"expires_in": 3600}}
 NOT_IDS = {"slug", "key"}  # names of models are everybody's; a media key is a capability, not an id
 
+ID_OF = {
+    "upload_id": "upload",
+    "asset_id": "asset",
+    "run_id": "run",
+    "folder_id": "folder",
+    "parent_id": "folder",
+    "ids": "asset",
+}
+"""Which kind of id stands in a parameter of a path or a query, or in a member of a body."""
+NOT_IDS = {"slug", "key"}
+"""Names of models are everybody's; a media key is a capability, not an id."""
+BODIES: dict[str, dict[str, Any]] = {
+    "CreateUpload": {"filename": "a.png", "content_type": "image/png"},
+    "CreateRun": {"model": CUT_OUT, "input": {}},
+    "ChangeAsset": {"filename": "b.png"},
+    "BulkRequest": {"ids": [f"asset_{UNKNOWN}"], "action": "move", "folder_id": None},
+    "CreateFolder": {"name": "new"},
+    "ChangeFolder": {"name": "changed"},
+}
+"""A body of each shape with which its request could succeed. What stands in a run's `input` is tested apart."""
+ANSWERED = {("GET", "/assets", "run_id"), ("POST", "/assets/bulk", "ids")}
+"""Where an unknown id is no error of the whole request."""
 
-def _calls(document: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Each operation with an id in its path: method, path, and the parameter."""
-    calls = []
-    for path, methods in document["paths"].items():
-        for parameter in re.findall(r"{(\w+)(?::path)?}", path):
-            assert parameter in ID_OF or parameter in NOT_IDS, f"{path}: say here what {parameter} is"
-            if parameter in ID_OF:
-                calls += [(method.upper(), path, parameter) for method in methods]
-    return calls
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation of the document, as far as ids concern it."""
+
+    method: str
+    path: str
+    in_path: tuple[str, ...]
+    in_query: tuple[str, ...]
+    in_body: tuple[str, ...]
+    body: dict[str, Any] | None
+
+    def places(self) -> list[str]:
+        """Where ids stand."""
+        return [*self.in_path, *self.in_query, *self.in_body]
+
+    def ask(self, caller: Native, ids: Mapping[str, str], *, place: str) -> Answer:
+        """Send it with these ids, of what is optional only in that place."""
+        path = re.sub(r"{(\w+)(?::path)?}", lambda found: ids[found[1]], self.path)
+        query = f"?{place}={ids[place]}" if place in self.in_query else ""
+        body = self.body
+        if body is not None and place in self.in_body:
+            body = {**body, place: [ids[place]] if isinstance(body.get(place), list) else ids[place]}
+        return caller.call(self.method, path + query, body)
+
+
+def _operations(document: dict[str, Any]) -> list[Operation]:
+    """All of them; fails for an id or a body of which nothing is said above."""
+    found = []
+    for whole, methods in document["paths"].items():
+        path = re.sub(r"^.*/v1(?=/)", "", whole)
+        for method, operation in methods.items():
+            parameters = operation.get("parameters", ())
+            in_path = re.findall(r"{(\w+)(?::path)?}", path)
+            in_query = [one["name"] for one in parameters if one["in"] == "query" and _is_id(one["name"])]
+            shape = _body_shape(operation)
+            members = _members(document, shape) if shape is not None else []
+            in_body = [name for name in members if _is_id(name)]
+            for name in (*in_path, *in_query, *in_body):
+                assert name in ID_OF or name in NOT_IDS, f"{path}: say above what {name} is"
+            assert shape is None or shape in BODIES, f"{path}: say above what {shape} may hold"
+            found.append(
+                Operation(
+                    method=method.upper(),
+                    path=path,
+                    in_path=tuple(name for name in in_path if name in ID_OF),
+                    in_query=tuple(in_query),
+                    in_body=tuple(in_body),
+                    body=BODIES[shape] if shape is not None else None,
+                )
+            )
+    return [operation for operation in found if operation.places()]
+
+
+def _is_id(name: str) -> bool:
+    return name.endswith(("id", "ids")) or "asset" in name or "upload" in name
+
+
+def _body_shape(operation: dict[str, Any]) -> str | None:
+    if "requestBody" not in operation:
+        return None
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    reference: str = schema.get("$ref") or next(one["$ref"] for one in schema["anyOf"] if "$ref" in one)
+    return reference.rpartition("/")[2]
+
+
+def _members(document: dict[str, Any], shape: str) -> list[str]:
+    """The members of a body, and those of what stands in it; of these none may hold an id."""
+    shapes = document["components"]["schemas"]
+    members = list(shapes[shape]["properties"])
+    for inner in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(shapes[shape])):
+        nested = [name for name in shapes[inner].get("properties", ()) if _is_id(name)]
+        assert nested == [], f"{shape}: an id in {inner} has no test yet"
+    return members
 
 
 def _same_but_for_ids(answer: Answer) -> tuple[int, str | None, str]:
@@ -45,6 +134,18 @@ def _same_but_for_ids(answer: Answer) -> tuple[int, str | None, str]:
         told.pop("request_id", None)
     text = re.sub(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", "ID", json.dumps(told))
     return answer.status, answer.headers["content-type"], text
+
+
+def _everything(account: Native) -> tuple[object, ...]:
+    """All that an account has, as it sees it."""
+    listings = ("/assets", "/assets?deleted=true", "/folders")
+    return account.kept(), [list(_all(account, listing)) for listing in listings]
+
+
+def _all(account: Native, listing: str) -> list[dict[str, Any]]:
+    separator = "&" if "?" in listing else "?"
+    data: list[dict[str, Any]] = account.get(f"{listing}{separator}limit=100").must(200)["data"]
+    return data
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +159,59 @@ def things_of_alice(alice: Native, photo: bytes) -> dict[str, list[str]]:
     pending = alice.begin(photo)
     given_up = alice.begin(photo)
     alice.delete(f"/uploads/{given_up['id']}").must(200)
-    asset = alice.upload(photo)
+    asset, thrown_away = alice.upload(photo), alice.upload(photo)
+    alice.delete(f"/assets/{thrown_away['id']}").must(204)
     run = alice.finished(alice.start(CUT_OUT, {"image": asset["id"]})["id"])
     return {
         "upload": [pending["id"], given_up["id"], asset["upload_id"]],
-        "asset": [asset["id"], run["output"]["image"]["asset_id"], pending["id"].replace("upload_", "asset_")],
+        "asset": [
+            asset["id"],
+            thrown_away["id"],
+            run["output"]["image"]["asset_id"],
+            pending["id"].replace("upload_", "asset_"),
+        ],
         "run": [run["id"]],
+        "folder": [alice.post("/folders", {"name": "hers"}).must(201)["id"]],
     }
 
 
 def test_every_route_takes_anothers_id_for_an_unknown_one(
-    alice: Native, bob: Native, things_of_alice: dict[str, list[str]]
+    alice: Native, make_account: Callable[..., Native], things_of_alice: dict[str, list[str]], photo: bytes
 ) -> None:
-    before = alice.kept()
-    calls = _calls(exchange("GET", f"{alice.url}/v1/openapi.json").must(200))
-    assert {"upload_id", "asset_id", "run_id"} <= {parameter for _, _, parameter in calls}
+    """In every place where an id can stand: what else the request needs is the caller's own."""
+    before = _everything(alice)
+    operations = _operations(exchange("GET", f"{alice.url}/v1/openapi.json").must(200))
+    assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids"} == {
+        place for operation in operations for place in operation.places()
+    }
+    bob = make_account()
+    for operation in operations:
+        for place in operation.places():
 
-    for method, path, parameter in calls:
-        kind = ID_OF[parameter]
-        below = re.sub(r"^.*/v1(?=/)", "", path)
+            def ask(identifier: str, operation: Operation = operation, place: str = place) -> tuple[Any, ...]:
+                own = {name: _own(bob, ID_OF[name], photo) for name in operation.in_path if name != place}
+                return _same_but_for_ids(operation.ask(bob, {**own, place: identifier}, place=place))
 
         def ask(identifier: str, method: str = method, below: str = below) -> tuple[int, str | None, str]:
             return _same_but_for_ids(bob.call(method, re.sub(r"{\w+(?::path)?}", identifier, below), BODIES.get(below)))
+            where = (operation.method, operation.path, place)
+            unknown = ask(f"{ID_OF[place]}_{UNKNOWN}")
+            assert unknown[0] == (200 if where in ANSWERED else 404), (where, unknown)
+            assert {ask(identifier) for identifier in things_of_alice[ID_OF[place]]} == {unknown}, where
 
-        unknown = ask(f"{kind}_{UNKNOWN}")
-        assert unknown[0] == 404, (method, path, unknown)
-        assert {ask(identifier) for identifier in things_of_alice[kind]} == {unknown}, (method, path)
+    assert _everything(alice) == before
 
-    assert alice.kept() == before
+
+def _own(account: Native, kind: str, photo: bytes) -> str:
+    """A new thing of the caller's own, for what an earlier request did to the last one."""
+    match kind:
+        case "folder":
+            made: str = account.post("/folders", {"name": f"own {os.urandom(4).hex()}"}).must(201)["id"]
+            return made
+        case "asset":
+            return str(account.upload(photo)["id"])
+        case _:
+            return str(account.begin(photo)["id"])
 
 
 @pytest.mark.parametrize("kind", ["asset", "upload"])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.folders import Folders
+    from penstock.services.library import Library
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
@@ -31,6 +33,8 @@ class Services:
     uploads: Uploads
     assets: Assets
     lifetimes: Lifetimes
+    library: Library
+    folders: Folders
     runs: Runs
     streams: Streams
     large_bodies: LargeBodies

@@ -14,6 +14,8 @@ from penstock.dialects.native.routes.common import (
 )
 from penstock.dialects.native.routes.document import PROBLEMS, add_document
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
+from penstock.dialects.native.routes.folders import add_folders
+from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_uploads
 from penstock.domain.uploads import UploadPolicy
@@ -36,6 +38,8 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
     add_uploads(app, services, policy)
     add_assets(app, services, base_url)
     add_lifetimes(app, services, base_url)
+    add_library(app, services, base_url)
+    add_folders(app, services)
     add_runs(app, services, base_url)
     add_account(app, services)
     add_document(app)

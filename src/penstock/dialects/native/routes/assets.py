@@ -10,8 +10,6 @@ from fastapi.responses import RedirectResponse, Response
 from penstock.dialects.base import Services
 from penstock.dialects.base.http import principal, public
 from penstock.dialects.native.routes.common import (
-    Cursor,
-    Limit,
     asset_id_of,
     file_reader,
     json_answer,
@@ -36,13 +34,6 @@ def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
                 services.uploads.complete_upload(who.account_id, upload_id_of(upload_id)), base_url=base_url
             )
         )
-
-    @app.get("/assets", response_model=assets.AssetPage, tags=["assets"])
-    def list_assets(request: Request, limit: Limit = 20, cursor: Cursor = None) -> Response:
-        """Assets, newest first."""
-        page = services.assets.page(file_reader(request), cursor=cursor, limit=limit)
-        data = [assets.asset_out(asset, base_url=base_url) for asset in page.items]
-        return json_answer(assets.AssetPage(data=data, next_cursor=page.next_cursor))
 
     @app.get("/assets/{asset_id}", response_model=assets.AssetOut, tags=["assets"])
     def get_asset(request: Request, asset_id: str) -> Response:

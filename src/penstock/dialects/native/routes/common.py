@@ -15,9 +15,9 @@ from penstock.dialects.base.http import principal
 from penstock.dialects.base.streams import SSE_COMMENT, EventStream, sse_frame
 from penstock.dialects.native.wire import common
 from penstock.domain.accounts import Scope
-from penstock.domain.errors import AssetNotFound, RunNotFound, UploadNotFound
+from penstock.domain.errors import AssetNotFound, FolderNotFound, RunNotFound, UploadNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.ids import AccountId, AssetId, RunId, UploadId, parse_prefixed
+from penstock.domain.ids import AccountId, AssetId, FolderId, RunId, UploadId, parse_prefixed
 
 _MAX_EVENT_DIGITS = 18
 
@@ -84,6 +84,12 @@ def file_reader(request: Request) -> AccountId:
     return who.account_id
 
 
+def file_writer(request: Request) -> AccountId:
+    who = principal(request)
+    who.require(Scope.FILES_WRITE)
+    return who.account_id
+
+
 def run_reader(request: Request) -> AccountId:
     who = principal(request)
     who.require(Scope.RUNS_READ)
@@ -102,6 +108,13 @@ def asset_id_of(text: str) -> AssetId:
     if found is None:
         raise AssetNotFound(text)
     return AssetId(found)
+
+
+def folder_id_of(text: str) -> FolderId:
+    found = parse_prefixed("folder", text)
+    if found is None:
+        raise FolderNotFound(text)
+    return FolderId(found)
 
 
 def run_id_of(text: str) -> RunId:

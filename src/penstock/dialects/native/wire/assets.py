@@ -26,13 +26,11 @@ class AssetOut(BaseModel):
     expires_at: str | None = Field(description="Null: kept until deleted.")
     upload_id: str | None = Field(description="The upload that brought it.")
     run_id: str | None = Field(description="The run that made it.")
-
-
-class AssetPage(BaseModel):
-    """Assets, newest first."""
-
-    data: list[AssetOut]
-    next_cursor: str | None
+    folder_id: str | None = Field(description="The folder that it is in; null: none, it is at the top.")
+    tags: list[str]
+    updated_at: str | None = Field(description="When name, folder or tags were last changed; null: never.")
+    deleted_at: str | None = Field(default=None, description="When it was deleted; in the trash only.")
+    purge_at: str | None = Field(default=None, description="Until when it can be restored; in the trash only.")
 
 
 def asset_out(asset: Asset, *, base_url: str) -> AssetOut:
@@ -49,4 +47,9 @@ def asset_out(asset: Asset, *, base_url: str) -> AssetOut:
         expires_at=timestamp(asset.expires_at) if asset.expires_at else None,
         upload_id=format_prefixed("upload", asset.upload_id) if asset.upload_id else None,
         run_id=format_prefixed("run", asset.run_id) if asset.run_id else None,
+        folder_id=format_prefixed("folder", asset.folder_id) if asset.folder_id else None,
+        tags=list(asset.tags),
+        updated_at=timestamp(asset.updated_at) if asset.updated_at else None,
+        deleted_at=timestamp(asset.deleted_at) if asset.deleted_at else None,
+        purge_at=timestamp(asset.purge_at) if asset.purge_at else None,
     )
