@@ -9,7 +9,7 @@ from sqlalchemy import Integer, and_, bindparam, delete, exists, insert, or_, se
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, insert_missing, to_change
-from penstock.adapters.db.tables import asset_leases, assets
+from penstock.adapters.db.tables import LISTED, asset_leases, assets
 from penstock.adapters.db.terms import lines_of, post_changed, post_new, take_back
 from penstock.domain.assets import Asset, over_at
 from penstock.domain.errors import AssetNotFound
@@ -38,7 +38,7 @@ _BY_MEDIA_KEY = _KNOWN_BY_MEDIA_KEY.where(_PRESENT)
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
 _LISTING = Listing(
     _ROWS.select().where(
-        assets.c.deleted_at.is_(None),
+        LISTED,
         or_(assets.c.expires_at.is_(None), assets.c.expires_at > bindparam("now"), _LEASED),
     ),
     assets,

@@ -137,7 +137,7 @@ assets = Table(
     Column("terms", Word, nullable=False, server_default=text("''")),
     UniqueConstraint("media_key"),
 )
-LISTED = assets.c.deleted_at.is_(None)
+LISTED = and_(assets.c.deleted_at.is_(None), assets.c.purged_at.is_(None))
 Index(
     "ix_assets_listed",
     assets.c.account_id,

@@ -61,7 +61,7 @@ def lines_of(asset: Asset) -> str:
 
 def post_new(connection: Connection, asset: Asset, lines: str) -> None:
     """Make a new asset findable."""
-    if asset.deleted_at is None:
+    if _is_listed(asset):
         _post(connection, asset, _posted(lines))
 
 
@@ -69,7 +69,7 @@ def post_changed(connection: Connection, asset: Asset, lines: str) -> None:
     """Make the index say what the asset's row is about to say. Call it before the row is written."""
     row = connection.execute(_INDEXED_ONE, {"id": asset.id}).first()
     before = _posted(row.terms) if row is not None else set()
-    after = _posted(lines) if asset.deleted_at is None else set()
+    after = _posted(lines) if _is_listed(asset) else set()
     if row is not None and before - after:
         connection.execute(
             _TAKE_BACK,
@@ -85,6 +85,10 @@ def take_back(connection: Connection, asset_ids: Sequence[AssetId]) -> None:
     places = [_place(row.account_id, row.created_at, row.id, term) for row in rows for term in _posted(row.terms)]
     if places:
         connection.execute(_TAKE_BACK, places)
+
+
+def _is_listed(asset: Asset) -> bool:
+    return asset.deleted_at is None and asset.purged_at is None
 
 
 def _posted(lines: str) -> set[str]:

@@ -45,7 +45,8 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.drop_index("ix_assets_account_id_created_at_id", "assets")
-    listed, trash = sa.text("deleted_at IS NULL"), sa.text("deleted_at IS NOT NULL AND purged_at IS NULL")
+    listed = sa.text("deleted_at IS NULL AND purged_at IS NULL")
+    trash = sa.text("deleted_at IS NOT NULL AND purged_at IS NULL")
     op.create_index(
         "ix_assets_listed",
         "assets",
