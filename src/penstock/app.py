@@ -342,8 +342,8 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.registry import DIALECTS
     from penstock.services.folders import Folders
     from penstock.services.health import Health
-    from penstock.services.lifetimes import Lifetimes
     from penstock.services.library import Library
+    from penstock.services.lifetimes import Lifetimes
     from penstock.services.references import References
     from penstock.services.runs import Runs
 

@@ -26,6 +26,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.folders import FOLDER_JOB, Folders
 from penstock.services.library import Library
+from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs

@@ -28,9 +28,9 @@ from penstock.domain.catalog import parse_catalog
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
-from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.folders import Folders
 from penstock.services.library import Library
+from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
 from penstock.services.references import References
 from penstock.services.retention import Retention

@@ -117,6 +117,8 @@ def tombstone_of(asset: Asset) -> Tombstone | None:
         return None
     at, ending = min(over)
     return Tombstone(name=asset.name, sha256=asset.sha256, at=at, ending=ending)
+
+
 def restored(asset: Asset, *, now: datetime) -> Asset:
     """A deleted asset brought back. Raises `AssetNotFound` when its time in the trash is over, or its bytes are."""
     if asset.purged_at is not None or (asset.purge_at is not None and now >= asset.purge_at):

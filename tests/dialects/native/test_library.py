@@ -103,7 +103,7 @@ def test_a_deleted_asset_lies_in_the_trash_until_it_is_restored(alice: Native, p
     asset = alice.upload(photo, "a.png")
     alice.delete(f"/assets/{asset['id']}").must(204)
 
-    problem(alice.get(f"/assets/{asset['id']}"), 404, "asset_not_found")
+    alice.get(f"/assets/{asset['id']}").must(410)
     (lying,) = alice.get("/assets?deleted=true").must(200)["data"]
     assert (lying["id"], lying["deleted_at"] is None) == (asset["id"], False)
     assert _names(alice, "") == []

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import UploadPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
-    from penstock.services.lifetimes import Lifetimes
     from penstock.services.folders import Folders
     from penstock.services.library import Library
+    from penstock.services.lifetimes import Lifetimes
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log

@@ -13,9 +13,9 @@ from penstock.dialects.native.routes.common import (
     bearer_secret,
 )
 from penstock.dialects.native.routes.document import PROBLEMS, add_document
-from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.folders import add_folders
 from penstock.dialects.native.routes.library import add_library
+from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_uploads
 from penstock.domain.uploads import UploadPolicy
