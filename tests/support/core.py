@@ -22,9 +22,8 @@ from penstock.domain.egress import parse_rules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
-from penstock.services.imports import FETCH_JOB, Imports
-from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.folders import FOLDER_JOB, Folders
+from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
@@ -67,8 +66,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 POLICY = UploadPolicy(
     max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
 )
-KINDS = (RUN_JOB, FETCH_JOB, INTAKE_JOB)
-KINDS = (RUN_JOB, INTAKE_JOB, FOLDER_JOB)
+KINDS = (RUN_JOB, FETCH_JOB, INTAKE_JOB, FOLDER_JOB)
 CATALOG = {
     "model": [
         {
@@ -314,10 +312,10 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
     worker = Worker(
         database,
         queue,
-        {RUN_JOB: run_flow, INTAKE_JOB: intake, FETCH_JOB: fetch},
         {
             RUN_JOB: run_flow,
             INTAKE_JOB: intake,
+            FETCH_JOB: fetch,
             FOLDER_JOB: FolderRemoval(database, clock=clock, interrupt=interrupt),
         },
         (),
