@@ -7,7 +7,8 @@ PenstockError
 │   ├── MalformedBody               the body is not the strict JSON we accept
 │   ├── BodyTooLarge
 │   ├── FileTooLarge · FileTooSmall · FileSizeMismatch
-│   ├── FileTypeMismatch · FileTypeRefused
+│   ├── FileTypeMismatch · FileTypeRefused · FileHashMismatch
+│   ├── QuotaExceeded               the account may not take more; nothing was created
 │   ├── ReferenceInvalid            a reference that can never name an asset
 │   ├── InvalidCursor
 │   ├── MethodRefused               the route exists, the method does not
@@ -152,6 +153,30 @@ class FileTypeRefused(InputError):
         super().__init__(f"{found} is not accepted here; accepted: {', '.join(accepted)}")
         self.found = found
         self.accepted = accepted
+
+
+class FileHashMismatch(InputError):
+    """The bytes do not have the SHA-256 (hex) that was declared of them."""
+
+    code = "file_hash_mismatch"
+
+    def __init__(self, *, declared: str, actual: str) -> None:
+        super().__init__(f"the file has the SHA-256 {actual}, but {declared} was declared")
+        self.declared = declared
+        self.actual = actual
+
+
+class QuotaExceeded(InputError):
+    """More of `what` (bytes, files, open uploads) than the account may take; nothing was created."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, *, what: str, limit: int, used: int, needed: int) -> None:
+        super().__init__(f"this needs {needed} more {what}; {used} of {limit} are taken")
+        self.what = what
+        self.limit = limit
+        self.used = used
+        self.needed = needed
 
 
 class ReferenceInvalid(InputError):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
     from penstock.domain.jobs import Job, JobData
     from penstock.domain.ledger import LedgerEntry
+    from penstock.domain.quotas import Limits, Quota, Usage
     from penstock.domain.runs import Run, RunState
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.library import FolderRepository, LibraryRepository
@@ -246,6 +247,26 @@ class LedgerConflictError(Exception):
     """Such an entry exists: a race that was lost for want of `lock`, or a step that was already done."""
 
 
+class QuotaRepository(Protocol):
+    """What accounts take and may take. The other repositories keep the usage; nobody else has to think of it.
+
+    A pending upload counts as open, with its `reserved` bytes; an asset counts from `add` until it has a `purged_at`
+    or is removed; bytes that several assets share count once, thumbnails never.
+    """
+
+    def get(self, account_id: AccountId) -> Quota:
+        """As it stood before this transaction's own changes. Raises `AccountNotFound`."""
+        ...
+
+    def set_limits(self, account_id: AccountId, own: Limits) -> None:
+        """Replace the account's own limits; None: the operator's default counts."""
+        ...
+
+    def recount(self, account_id: AccountId) -> Usage:
+        """Count the usage anew from what is there, and keep that."""
+        ...
+
+
 class EventRepository(Protocol):
     """Events, numbered per subject."""
 
@@ -376,6 +397,11 @@ class Transaction(Protocol):
         ...
 
     @property
+    def quotas(self) -> QuotaRepository:
+        """What accounts take and may take."""
+        ...
+
+    @property
     def events(self) -> EventRepository:
         """Events."""
         ...
@@ -401,6 +427,9 @@ class Database(Protocol):
 
     def write(self) -> AbstractContextManager[Transaction]:
         """A read-write transaction. Rolls back on any exception.
+
+        When the block has ended and what it adds does not fit into an account's quota, `QuotaExceeded` is raised from
+        it and nothing has happened. What grows nothing, and what a run has made, always fits.
 
         An upload, asset or run that it reads by its id, and an account's ledger read with `lock`, is the newest, and
         nobody else changes it until the transaction ends.

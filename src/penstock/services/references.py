@@ -12,6 +12,7 @@ from penstock.domain.errors import (
     FileNotStored,
     FileTooLarge,
     FileTypeRefused,
+    QuotaExceeded,
     ReferenceInvalid,
     Unavailable,
     UploadNotFound,
@@ -170,6 +171,9 @@ class References:
             with self._database.write() as tx:
                 tx.assets.add(asset)
                 committing = True
+        except QuotaExceeded:
+            self._drop(asset.object_key)
+            raise
         except Unavailable:
             if not committing:  # a commit that failed may have happened (P6)
                 self._drop(asset.object_key)

@@ -18,6 +18,7 @@ from penstock.domain.errors import (
     FileNotStored,
     InputError,
     ObjectStoreUnavailable,
+    QuotaExceeded,
     Unavailable,
     UploadNotCompletable,
 )
@@ -106,7 +107,7 @@ class Uploads:
         """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one key returns the first.
 
         `along` is done in the transaction that creates it. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`,
-        `IdempotencyMismatch`.
+        `IdempotencyMismatch`, `QuotaExceeded`.
         """
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy)
         now = self._clock.now()
@@ -134,6 +135,7 @@ class Uploads:
             expires_at=now.replace(microsecond=0) + (policy.fetch_ttl if declared.source_url else policy.url_ttl),
             sha256=declared.sha256,
             source_url=declared.source_url,
+            reserved=declared.size or 0,
         )
         try:
             return self._keep_new(upload, idempotency, along)
@@ -332,6 +334,11 @@ class Uploads:
                     else:
                         self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
                 committing = True
+        except QuotaExceeded:
+            if own_copy:
+                with contextlib.suppress(Unavailable):
+                    self._objects.delete([final_key])
+            raise
         except Unavailable:
             if own_copy and not committing:  # a commit that failed may have happened (P6)
                 with contextlib.suppress(Unavailable):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import bindparam, insert, update
 
+from penstock.adapters.db.quotas import open_quota
 from penstock.adapters.db.rows import Rows, insert_missing
 from penstock.adapters.db.tables import accounts, api_keys
 from penstock.domain.accounts import Account, ApiKey
@@ -46,6 +47,7 @@ class SqlAccounts:
         """Raises `NameTaken`."""
         if self._connection.execute(_ADD, _ACCOUNTS.values(account)).first() is None:
             raise NameTaken(account.name)
+        open_quota(self._connection, account.id)
 
     def by_name(self, name: str) -> Account:
         """Raises `AccountNotFound`."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Select
 
+    from penstock.adapters.db.quotas import QuotaBook
     from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId
     from penstock.ports.database import Position
 
@@ -86,12 +87,14 @@ _REMOVE = delete(assets).where(assets.c.id == bindparam("its_id"))
 class SqlAssets:
     """Implements `AssetRepository`."""
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, book: QuotaBook, *, writes: bool) -> None:
         self._connection = connection
+        self._book = book
         self._get = _GET_TO_CHANGE if writes else _GET
 
     def add(self, asset: Asset) -> None:
-        """Keep a new asset."""
+        """Keep a new asset, and count it."""
+        self._book.added(asset)
         values = _values(asset)
         self._connection.execute(_ADD, values)
         post_new(self._connection, asset, str(values["terms"]))
@@ -111,7 +114,9 @@ class SqlAssets:
         return asset
 
     def replace(self, asset: Asset) -> None:
-        """Write the changed asset."""
+        """Write the changed asset. Once its bytes go, it counts no more."""
+        if asset.purged_at is not None:
+            self._book.leaving([asset.id])
         values = _values(asset)
         post_changed(self._connection, asset, str(values["terms"]))
         for name in _FIXED:
@@ -143,8 +148,9 @@ class SqlAssets:
 class SqlAssetSweeps:
     """Implements `AssetSweepRepository`."""
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, book: QuotaBook, *, writes: bool) -> None:
         self._connection = connection
+        self._book = book
         self._known = to_change(_KNOWN) if writes else _KNOWN
 
     def due(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
@@ -162,7 +168,9 @@ class SqlAssetSweeps:
         parameters = {"ids": [asset.id for asset in found], "now": due, "moment": now}
         purged = set(self._connection.execute(_PURGE, parameters).scalars())
         take_back(self._connection, sorted(purged))
-        return [replace(asset, purged_at=now) for asset in found if asset.id in purged]
+        marked = [replace(asset, purged_at=now) for asset in found if asset.id in purged]
+        self._book.gone(marked)
+        return marked
 
     def unsettled(self, *, limit: int) -> Sequence[Asset]:
         """Purged assets whose objects may still be there."""
@@ -204,6 +212,7 @@ class SqlAssetSweeps:
         """Forget assets; leases on them end too, for their bytes are gone."""
         if rows := [{"its_id": asset_id} for asset_id in asset_ids]:
             take_back(self._connection, [row["its_id"] for row in rows])
+            self._book.leaving(row["its_id"] for row in rows)
             self._connection.execute(_REMOVE, rows)
 
     def _by_moment(

@@ -17,10 +17,12 @@ from penstock.adapters.db.idempotency import SqlIdempotency
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.library import SqlLibrary
+from penstock.adapters.db.quotas import QuotaBook, SqlQuotas
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
 from penstock.adapters.db.uploads import SqlUploads
 from penstock.domain.errors import DatabaseUnavailable
+from penstock.domain.quotas import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,11 +52,13 @@ class SqlTransaction:
     Where it `writes`, an upload, asset or run that was read by its id stays as it is until the transaction ends.
     """
 
-    __slots__ = ("_connection", "_writes", "told")
+    __slots__ = ("_connection", "_limits", "_writes", "book", "told")
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, limits: Limits, *, writes: bool) -> None:
         self._connection = connection
+        self._limits = limits
         self._writes = writes
+        self.book = QuotaBook(connection, limits)
         self.told = False
 
     @property
@@ -63,15 +67,15 @@ class SqlTransaction:
 
     @property
     def uploads(self) -> SqlUploads:
-        return SqlUploads(self._connection, writes=self._writes)
+        return SqlUploads(self._connection, self.book, writes=self._writes)
 
     @property
     def assets(self) -> SqlAssets:
-        return SqlAssets(self._connection, writes=self._writes)
+        return SqlAssets(self._connection, self.book, writes=self._writes)
 
     @property
     def asset_sweeps(self) -> SqlAssetSweeps:
-        return SqlAssetSweeps(self._connection, writes=self._writes)
+        return SqlAssetSweeps(self._connection, self.book, writes=self._writes)
 
     @property
     def library(self) -> SqlLibrary:
@@ -88,6 +92,10 @@ class SqlTransaction:
     @property
     def ledger(self) -> SqlLedger:
         return SqlLedger(self._connection)
+
+    @property
+    def quotas(self) -> SqlQuotas:
+        return SqlQuotas(self._connection, self._limits)
 
     @property
     def events(self) -> SqlEvents:
@@ -113,10 +121,19 @@ class SqlDatabase:
     """Implements `Database`.
 
     `connections` bounds the transactions open at the same time; `busy_seconds` is how long one waits for another.
+    `limits` are the quotas of accounts that have none of their own.
     """
 
-    def __init__(self, url: str, *, connections: int = 8, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 8,
+        busy_seconds: float = BUSY_SECONDS,
+        limits: Limits = Limits(),  # noqa: B008 - a value that cannot change
+    ) -> None:
         """Connects to nothing yet. Raises `ValueError` for a URL of another kind."""
+        self._limits = limits
         parsed = parse_url(url)
         self.gate: Gate
         if parsed.get_backend_name() == "sqlite":
@@ -130,12 +147,13 @@ class SqlDatabase:
     def write(self) -> Iterator[SqlTransaction]:
         """A read-write transaction.
 
-        Raises `DatabaseUnavailable`, `StorageFull` when the disk is full. After a failed commit on PostgreSQL the
-        outcome is unknown: read before doing anything twice.
+        Raises `DatabaseUnavailable`, `StorageFull` when the disk is full, `QuotaExceeded` at its end. After a failed
+        commit on PostgreSQL the outcome is unknown: read before doing anything twice.
         """
         with self.gate.write() as connection:
-            transaction = SqlTransaction(connection, writes=True)
+            transaction = SqlTransaction(connection, self._limits, writes=True)
             yield transaction
+            transaction.book.settle()
             if transaction.told:
                 self.gate.announce(connection)
 
@@ -143,7 +161,7 @@ class SqlDatabase:
     def read(self) -> Iterator[SqlTransaction]:
         """A consistent snapshot. Raises `DatabaseUnavailable`."""
         with self.gate.read() as connection:
-            yield SqlTransaction(connection, writes=False)
+            yield SqlTransaction(connection, self._limits, writes=False)
 
     def ping(self) -> None:
         """Raises `DatabaseUnavailable` or `StorageFull` when a durable write does not succeed."""

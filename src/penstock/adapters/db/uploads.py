@@ -18,21 +18,26 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from penstock.adapters.db.quotas import QuotaBook
     from penstock.domain.ids import AccountId, MediaKey, UploadId
     from penstock.ports.database import Position
 
 _ROWS = Rows(Upload, uploads)
-_FIXED = ("id", "account_id", "media_key", "created_at")
-"""What never changes, so that replacing a row leaves the indexes on it alone."""
+_FIXED = ("id", "account_id", "media_key", "created_at", "reserved")
+"""What never changes, so that replacing a row leaves the indexes on it alone, and gives back what was set aside."""
 
 _ADD = insert(uploads)
 _GET = _ROWS.select().where(uploads.c.id == bindparam("id"), uploads.c.account_id == bindparam("account_id"))
 _GET_TO_CHANGE = to_change(_GET)
 _BY_MEDIA_KEY = _ROWS.select().where(uploads.c.media_key == bindparam("media_key"))
-_REPLACE = update(uploads).where(
-    uploads.c.id == bindparam("its_id"),
-    uploads.c.account_id == bindparam("its_account"),
-    uploads.c.state == bindparam("was"),
+_REPLACE = (
+    update(uploads)
+    .where(
+        uploads.c.id == bindparam("its_id"),
+        uploads.c.account_id == bindparam("its_account"),
+        uploads.c.state == bindparam("was"),
+    )
+    .returning(uploads.c.reserved)
 )
 _LISTING = Listing(_ROWS.select(), uploads)
 _OVER = (
@@ -49,13 +54,15 @@ _MARK_SWEPT = update(uploads).where(uploads.c.id == bindparam("its_id")).values(
 class SqlUploads:
     """Implements `UploadRepository`."""
 
-    def __init__(self, connection: Connection, *, writes: bool) -> None:
+    def __init__(self, connection: Connection, book: QuotaBook, *, writes: bool) -> None:
         self._connection = connection
+        self._book = book
         self._get = _GET_TO_CHANGE if writes else _GET
 
     def add(self, upload: Upload) -> None:
-        """Keep a new upload."""
+        """Keep a new upload, and what it needs of the account's quota."""
         self._connection.execute(_ADD, _ROWS.values(upload))
+        self._book.opened(upload)
 
     def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Raises `UploadNotFound`."""
@@ -72,12 +79,17 @@ class SqlUploads:
         return upload
 
     def replace(self, upload: Upload, *, was: UploadState) -> bool:
-        """Compare and set on the state."""
+        """Compare and set on the state. An upload that is no longer pending gives back what was set aside for it."""
         values = _ROWS.values(upload)
         for name in _FIXED:
             del values[name]
         values.update(its_id=upload.id, its_account=upload.account_id, was=was)
-        return self._connection.execute(_REPLACE, values).rowcount == 1
+        row = self._connection.execute(_REPLACE, values).first()
+        if row is None:
+            return False
+        if was is UploadState.PENDING and upload.state is not UploadState.PENDING:
+            self._book.ended(upload, reserved=row[0])
+        return True
 
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Upload]:
         """Newest first."""

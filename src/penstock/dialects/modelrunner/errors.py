@@ -48,6 +48,8 @@ ERRORS: ErrorTable = {
     e.FileSizeMismatch: _inferred("FILE_SIZE_MISMATCH", 400),
     e.FileTypeMismatch: _inferred("FILE_TYPE_MISMATCH", 400),
     e.FileTypeRefused: _inferred("FILE_TYPE_REFUSED", 400),
+    e.FileHashMismatch: _inferred("FILE_HASH_MISMATCH", 400),
+    e.QuotaExceeded: _inferred("QUOTA_EXCEEDED", 403),
     e.InvalidCursor: _documented("INVALID_INPUT", 400),
     e.IdempotencyMismatch: _documented("INVALID_INPUT", 400),
     e.RouteNotFound: _inferred("NOT_FOUND", 404),

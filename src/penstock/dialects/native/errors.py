@@ -27,6 +27,8 @@ _STATUS: dict[type[PenstockError], int] = {
     e.FileSizeMismatch: 422,
     e.FileTypeMismatch: 422,
     e.FileTypeRefused: 422,
+    e.FileHashMismatch: 422,
+    e.QuotaExceeded: 403,
     e.ReferenceInvalid: 422,
     e.InvalidCursor: 422,
     e.MethodRefused: 405,
