@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from penstock.adapters.system import SystemClock, SystemEntropy
 from penstock.domain.errors import DatabaseUnavailable, InvalidField, ObjectStoreUnavailable, PenstockError
+from penstock.domain.quotas import NO_LIMIT, Limits, Quota, Usage
 from penstock.store.config import StoreConfig, limits_of, load_or_create_credentials
 from penstock.telemetry import Log
 
@@ -40,13 +41,18 @@ if TYPE_CHECKING:
     from penstock.services.health import Health
     from penstock.services.lifetimes import ClassLifetimes
     from penstock.services.purging import Purging
+    from penstock.services.quotas import Quotas
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.store.fsck import Check
 
 __all__ = [
+    "NO_LIMIT",
     "Administration",
+    "Limits",
     "PenstockError",
+    "Quota",
+    "Usage",
     "administration",
     "check_store",
     "create_store_key",
@@ -260,13 +266,17 @@ def create_store_key(path: Path) -> None:
 class Administration:
     """What an operator does on the data directory or the database, with the server running or not."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, quotas: Quotas) -> None:
         self.create_account: Callable[[str, Decimal], Account] = accounts.create_account
         self.credit_account: Callable[[str, Decimal], Decimal] = accounts.credit_account
         self.accounts: Callable[[], list[tuple[Account, Decimal]]] = accounts.accounts
         self.create_key: Callable[[str, tuple[str, ...]], tuple[ApiKey, str]] = accounts.create_key
         self.keys: Callable[[str | None], list[tuple[str, ApiKey]]] = accounts.keys
         self.revoke_key: Callable[[str], None] = accounts.revoke_key
+        self.quota: Callable[[str], Quota] = quotas.by_name
+        self.set_limits: Callable[[str, Limits], Quota] = quotas.set_limits
+        self.reset_limits: Callable[[str], Quota] = quotas.reset_limits
+        self.recount: Callable[[], list[tuple[str, Usage, Usage]]] = quotas.recount
 
 
 @contextmanager
@@ -274,11 +284,12 @@ def administration(settings: Settings) -> Iterator[Administration]:
     """The operator's verbs, on an up-to-date schema. Raises `PenstockError`s."""
     from penstock.adapters.db.database import SqlDatabase
     from penstock.services.accounts import Accounts
+    from penstock.services.quotas import Quotas
 
     migrate(settings)
-    database = SqlDatabase(settings.sqlalchemy_url)
+    database = SqlDatabase(settings.sqlalchemy_url, limits=_default_limits(settings))
     try:
-        yield Administration(Accounts(database, SystemClock(), SystemEntropy()))
+        yield Administration(Accounts(database, SystemClock(), SystemEntropy()), Quotas(database))
     finally:
         database.close()
 
@@ -308,7 +319,7 @@ def _open_core(settings: Settings, log: Log) -> _Core:
     from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
 
-    database = SqlDatabase(settings.sqlalchemy_url)
+    database = SqlDatabase(settings.sqlalchemy_url, limits=_default_limits(settings))
     objects, presigner = _object_store(settings)
     clock, entropy = SystemClock(), SystemEntropy()
     uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=log)
@@ -344,6 +355,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     from penstock.services.health import Health
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.quotas import Quotas
     from penstock.services.references import References
     from penstock.services.runs import Runs
 
@@ -362,6 +374,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     )
     services = Services(
         accounts=core.accounts,
+        quotas=Quotas(core.database),
         uploads=core.uploads,
         assets=core.assets,
         lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
@@ -446,6 +459,15 @@ def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:
     inside = Bucket(endpoint=settings.store_address, name=name, region=region, credentials=credentials)
     outside = Bucket(endpoint=settings.store_public_address, name=name, region=region, credentials=credentials)
     return S3ObjectStore(inside, clock=SystemClock(), capabilities=capabilities), S3Presigner(outside)
+
+
+def _default_limits(settings: Settings) -> Limits:
+    """The quotas of accounts that have none of their own; a setting of 0 is no limit."""
+    return Limits(
+        bytes=settings.quota_bytes or None,
+        files=settings.quota_files or None,
+        open_uploads=settings.quota_open_uploads or None,
+    )
 
 
 def _runners(log: Log) -> Mapping[str, Runner]:

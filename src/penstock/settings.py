@@ -132,6 +132,17 @@ class Settings(BaseSettings):
         ge=0,
         description="How long it is remembered of a file that expired or was deleted that it was here.",
     )
+    quota_bytes: int = Field(
+        default=0, ge=0, description="Bytes that an account may keep, where it has no limit of its own; 0: any number."
+    )
+    quota_files: int = Field(
+        default=0, ge=0, description="Files that an account may keep, where it has no limit of its own; 0: any number."
+    )
+    quota_open_uploads: int = Field(
+        default=1000,
+        ge=0,
+        description="Uploads that an account may have open at a time, where it has no limit of its own; 0: any number.",
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
 

@@ -47,7 +47,7 @@ def test_accounts_are_listed_with_their_balance(penstock: Callable[..., subproce
     listed = must(penstock("accounts", "list")).stdout
 
     assert listed.startswith("ACCOUNT")
-    assert re.search(r"^acme +5 +\d{4}-\d\d-\d\d$", listed, re.MULTILINE)
+    assert re.search(r"^acme +5 +0 +0 +\d{4}-\d\d-\d\d$", listed, re.MULTILINE)
 
 
 def test_a_key_is_printed_alone_and_never_again(penstock: Callable[..., subprocess.CompletedProcess[str]]) -> None:

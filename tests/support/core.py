@@ -27,6 +27,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
+from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
 from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
@@ -195,6 +196,7 @@ class Core:
     library: Library
     folders: Folders
     references: References
+    quotas: Quotas
     runs: Runs
     queue: SqlJobQueue
     models: Models
@@ -343,6 +345,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             library=Library(database, assets, clock=clock),
             folders=Folders(database, clock=clock, entropy=entropy),
             references=references,
+            quotas=Quotas(database),
             runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
             queue=queue,
             models=models,

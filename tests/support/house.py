@@ -32,6 +32,7 @@ from penstock.services.folders import Folders
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.purging import Purging
+from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
@@ -157,6 +158,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
         stack.callback(feed.close)
         services = Services(
             accounts=accounts,
+            quotas=Quotas(database),
             uploads=uploads,
             assets=assets,
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),

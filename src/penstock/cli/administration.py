@@ -51,7 +51,7 @@ def create_account(
     data: DataOption = None,
 ) -> None:
     """Create an account."""
-    with _administration(data) as administration:
+    with open_administration(data) as administration:
         account = administration.create_account(name, credits_usd)
         print(f"{account.name}: created with {_money(credits_usd)} USD")
 
@@ -62,18 +62,20 @@ def credit_account(
     data: DataOption = None,
 ) -> None:
     """Add credits (USD) to an account."""
-    with _administration(data) as administration:
+    with open_administration(data) as administration:
         balance = administration.credit_account(name, amount)
         print(f"{name}: {_money(balance)} USD")
 
 
 def list_accounts(data: DataOption = None) -> None:
-    """List accounts and their balances."""
-    with _administration(data) as administration:
+    """List accounts: their balances, and what they keep."""
+    with open_administration(data) as administration:
         rows = [
-            (account.name, _money(balance), _day(account.created_at)) for account, balance in administration.accounts()
+            (account.name, _money(balance), str(usage.bytes), str(usage.files), _day(account.created_at))
+            for account, balance in administration.accounts()
+            for usage in (administration.quota(account.name).usage,)
         ]
-    _print_table(("ACCOUNT", "BALANCE USD", "CREATED"), rows)
+    print_table(("ACCOUNT", "BALANCE USD", "BYTES", "FILES", "CREATED"), rows)
 
 
 def create_key(
@@ -84,7 +86,7 @@ def create_key(
     data: DataOption = None,
 ) -> None:
     """Create an API key and print it, this one time. It is kept nowhere."""
-    with _administration(data) as administration:
+    with open_administration(data) as administration:
         _, secret = administration.create_key(account, tuple(scope or ()))
         print(secret)
 
@@ -94,7 +96,7 @@ def list_keys(
     data: DataOption = None,
 ) -> None:
     """List API keys (never their secrets)."""
-    with _administration(data) as administration:
+    with open_administration(data) as administration:
         rows = [
             (
                 f"key_{key.id.replace('-', '')}",  # as the API writes it
@@ -107,7 +109,7 @@ def list_keys(
             )
             for name, key in administration.keys(account)
         ]
-    _print_table(("KEY", "ACCOUNT", "BEGINS", "SCOPES", "CREATED", "LAST USED", "REVOKED"), rows)
+    print_table(("KEY", "ACCOUNT", "BEGINS", "SCOPES", "CREATED", "LAST USED", "REVOKED"), rows)
 
 
 def revoke_key(
@@ -115,7 +117,7 @@ def revoke_key(
     data: DataOption = None,
 ) -> None:
     """Revoke an API key."""
-    with _administration(data) as administration:
+    with open_administration(data) as administration:
         administration.revoke_key(key_id)
         print(f"{key_id}: revoked")
 
@@ -130,7 +132,8 @@ def migrate(data: DataOption = None) -> None:
 
 
 @contextmanager
-def _administration(data: Path | None) -> Iterator[Administration]:
+def open_administration(data: Path | None) -> Iterator[Administration]:
+    """The operator's verbs, for one command; what they raise ends it with a sentence."""
     from penstock import app
 
     settings = load_settings(data=data)
@@ -146,7 +149,8 @@ def _day(moment: datetime | None) -> str:
     return moment.strftime("%Y-%m-%d") if moment else _NEVER
 
 
-def _print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns under their titles, as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
     for row in (titles, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

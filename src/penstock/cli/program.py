@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, encryption, fsck, runs, serve, uploads
+from penstock.cli import administration, encryption, fsck, quotas, runs, serve, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -24,6 +24,8 @@ program.add_typer(accounts, name="accounts")
 accounts.command("create")(administration.create_account)
 accounts.command("credit")(administration.credit_account)
 accounts.command("list")(administration.list_accounts)
+accounts.command("quota")(quotas.quota)
+accounts.command("recount")(quotas.recount)
 program.add_typer(keys, name="keys")
 keys.command("create")(administration.create_key)
 keys.command("list")(administration.list_keys)

@@ -262,8 +262,8 @@ class QuotaRepository(Protocol):
         """Replace the account's own limits; None: the operator's default counts."""
         ...
 
-    def recount(self, account_id: AccountId) -> Usage:
-        """Count the usage anew from what is there, and keep that."""
+    def recount(self, account_id: AccountId) -> tuple[Usage, Usage]:
+        """Count the usage anew from what is there, and keep that; before and after. Raises `AccountNotFound`."""
         ...
 
 

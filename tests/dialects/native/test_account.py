@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.domain.quotas import Limits
 from tests.support.exchange import exchange
+from tests.support.native import problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ SCOPES = ["account:read", "files:read", "files:write", "runs:read", "runs:write"
 def test_the_account_shows_its_balance_and_the_key_that_asks(alice: Native) -> None:
     account = alice.get("/account").must(200)
 
-    assert set(account) == {"id", "object", "name", "balance_usd", "key"}
+    assert set(account) == {"id", "object", "name", "balance_usd", "usage", "limits", "key"}
     assert re.fullmatch(r"acct_[0-9a-f]{32}", account["id"])
     assert (account["object"], account["balance_usd"]) == ("account", "100")
     assert set(account["key"]) == {"id", "scopes"}
@@ -108,3 +110,25 @@ def test_a_health_route_takes_no_other_method(server: Server, path: str) -> None
     assert answer.status == 405
     assert sorted(answer.headers["allow"].split(", ")) == ["GET", "HEAD"]
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_account_shows_what_it_keeps_and_may_keep(make_account: Callable[..., Native]) -> None:
+    fresh = make_account()
+    fresh.post("/uploads", {"filename": "a.png", "content_type": "image/png", "size_bytes": 7}).must(201)
+
+    account = fresh.get("/account").must(200)
+
+    assert account["usage"] == {"bytes": 0, "files": 0, "reserved_bytes": 7, "open_uploads": 1}
+    assert account["limits"] == {"bytes": None, "files": None, "open_uploads": 1000}
+
+
+def test_what_does_not_fit_is_refused_with_what_is_taken(
+    make_account: Callable[..., Native], office: Administration
+) -> None:
+    full = make_account()
+    office.set_limits(full.get("/account").must(200)["name"], Limits(bytes=10))
+
+    refused = full.post("/uploads", {"filename": "a.png", "content_type": "image/png", "size_bytes": 11})
+
+    assert problem(refused, 403, "quota_exceeded")["detail"] == "this needs 11 more bytes; 0 of 10 are taken"
+    assert full.get("/uploads").must(200)["data"] == []

@@ -168,16 +168,17 @@ class SqlQuotas:
             {"its_account": account_id},
         )
 
-    def recount(self, account_id: AccountId) -> Usage:
+    def recount(self, account_id: AccountId) -> tuple[Usage, Usage]:
         """Nobody's change is lost: all of them wait for the account's row, which is locked before anything is read."""
         self._connection.execute(_LOCK, {"its_account": account_id})
+        before = self.get(account_id).usage
         size, files = self._connection.execute(_COUNT_HELD, {"its_account": account_id}).one()
         reserved, open_uploads = self._connection.execute(_COUNT_OPEN, {"its_account": account_id}).one()
         usage = Usage(bytes=int(size), files=int(files), reserved=int(reserved), open_uploads=int(open_uploads))
         self._connection.execute(
             _SET.values({name: getattr(usage, name) for name in _COUNTED}), {"its_account": account_id}
         )
-        return usage
+        return before, usage
 
 
 def open_quota(connection: Connection, account_id: AccountId) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.services.folders import Folders
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.quotas import Quotas
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
@@ -30,6 +31,7 @@ class Services:
     """The use cases, ready to call. All are synchronous; the edge hands them a thread."""
 
     accounts: Accounts
+    quotas: Quotas
     uploads: Uploads
     assets: Assets
     lifetimes: Lifetimes

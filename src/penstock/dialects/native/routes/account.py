@@ -22,10 +22,12 @@ LedgerCursor = Annotated[int | None, Query(ge=1, description="`next_cursor` of t
 def add_account(app: FastAPI, services: Services) -> None:
     @app.get("/account", response_model=account.AccountOut, tags=["account"])
     def get_account(request: Request) -> Response:
-        """The account behind the key, and its balance."""
+        """The account behind the key: its balance, what it keeps and may keep."""
         who = principal(request)
         who.require(Scope.ACCOUNT_READ)
-        return json_answer(account.account_out(*services.accounts.account(who.account_id), who))
+        return json_answer(
+            account.account_out(*services.accounts.account(who.account_id), services.quotas.get(who.account_id), who)
+        )
 
     @app.get("/account/ledger", response_model=account.LedgerPage, tags=["account"])
     def list_ledger(request: Request, limit: Limit = 20, cursor: LedgerCursor = None) -> Response:

@@ -11,6 +11,7 @@ from penstock.dialects.native.wire.common import money, timestamp
 from penstock.domain.accounts import Account
 from penstock.domain.ids import format_prefixed
 from penstock.domain.ledger import LedgerEntry
+from penstock.domain.quotas import Quota
 from penstock.services.accounts import Principal
 
 
@@ -21,6 +22,23 @@ class KeyOut(BaseModel):
     scopes: list[str]
 
 
+class UsageOut(BaseModel):
+    """What the account takes."""
+
+    bytes: int = Field(description="Bytes of its files; bytes that several files share count once.")
+    files: int = Field(description="Its files, those in the trash too.")
+    reserved_bytes: int = Field(description="Bytes set aside for open uploads whose size was declared.")
+    open_uploads: int = Field(description="Uploads whose bytes are awaited.")
+
+
+class LimitsOut(BaseModel):
+    """The most it may take; null: no limit."""
+
+    bytes: int | None = Field(description="For `bytes` and `reserved_bytes` together.")
+    files: int | None = Field(description="For `files` and `open_uploads` together.")
+    open_uploads: int | None
+
+
 class AccountOut(BaseModel):
     """The account behind the key."""
 
@@ -28,6 +46,8 @@ class AccountOut(BaseModel):
     object: Literal["account"] = "account"
     name: str
     balance_usd: str
+    usage: UsageOut
+    limits: LimitsOut
     key: KeyOut
 
 
@@ -49,12 +69,20 @@ class LedgerPage(BaseModel):
     next_cursor: str | None
 
 
-def account_out(account: Account, balance: Decimal, who: Principal) -> AccountOut:
+def account_out(account: Account, balance: Decimal, quota: Quota, who: Principal) -> AccountOut:
     """The caller's account as answered."""
+    usage, limits = quota.usage, quota.limits.told()
     return AccountOut(
         id=format_prefixed("acct", account.id),
         name=account.name,
         balance_usd=money(balance),
+        usage=UsageOut(
+            bytes=usage.bytes,
+            files=usage.files,
+            reserved_bytes=usage.reserved,
+            open_uploads=usage.open_uploads,
+        ),
+        limits=LimitsOut(bytes=limits.bytes, files=limits.files, open_uploads=limits.open_uploads),
         key=KeyOut(id=format_prefixed("key", who.key.id), scopes=sorted(who.key.scopes)),
     )
 
