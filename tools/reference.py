@@ -23,6 +23,7 @@ from penstock.dialects.native import DIALECT
 from penstock.dialects.native.errors import ERRORS
 from penstock.domain.accounts import Scope
 from penstock.domain.events import MEANINGS, EventKind
+from penstock.domain.media_types import Kind, MediaType, types_of
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
 from penstock.settings import Settings
@@ -403,6 +404,30 @@ def _bounds(schema: Schema) -> Iterator[str]:
         yield f", default {schema['default']}"
 
 
+# --- media types ------------------------------------------------------------------------------------------------------
+
+
+def media_types() -> str:
+    """Every type that the bytes can show, by kind."""
+    return "\n\n".join(f"### {kind.value.capitalize()}\n\n{_types_of(kind)}" for kind in Kind)
+
+
+def _types_of(kind: Kind) -> str:
+    rows = [
+        (f"`{one.name}`", one.title, _listed(one.extensions), "yes" if one.inline else "", _other_names(one))
+        for one in types_of(kind)
+    ]
+    return _table(("type", "is", "files", "shown in place", "other names, and types that fit"), rows)
+
+
+def _other_names(one: MediaType) -> str:
+    return "; fit: ".join(part for part in (_listed(one.synonyms) or "none", _listed(one.related)) if part)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [titles, ["---"] * len(titles), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
@@ -424,6 +449,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "rooms": rooms,
     "routes": routes,
     "shapes": shapes,
+    "media-types": media_types,
 }
 
 if __name__ == "__main__":

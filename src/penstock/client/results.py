@@ -33,11 +33,15 @@ class _Json:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset(_Json):
-    """Bytes that the server keeps. `url` is public: whoever has it can read them. `sha256` is None until measured."""
+    """Bytes that the server keeps. `url` is public: whoever has it can read them. `sha256` is None until measured.
+
+    `content_type` is what they are served as, `found_type` what they show.
+    """
 
     id: str
     filename: str
     content_type: str
+    found_type: str | None = None
     kind: str
     size_bytes: int
     sha256: str | None = None

@@ -1,4 +1,4 @@
-"""Hostile bytes: whatever they are declared, they are refused where types bind, and nothing shows them in place (S10)."""
+"""Hostile bytes: whatever they are declared, types that bind refuse them, and nothing shows them in place (S10)."""
 
 from __future__ import annotations
 

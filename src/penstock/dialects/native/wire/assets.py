@@ -17,7 +17,8 @@ class AssetOut(BaseModel):
     id: str
     object: Literal["asset"] = "asset"
     filename: str
-    content_type: str = Field(description="The type that the bytes show.")
+    content_type: str = Field(description="The type under which it is served.")
+    found_type: str | None = Field(description="The type that the bytes show; null where it was not recorded.")
     kind: str = Field(description="image, video, audio, model or other.")
     size_bytes: int
     sha256: str | None = Field(description="Hex; null until measured.")
@@ -39,6 +40,7 @@ def asset_out(asset: Asset, *, base_url: str) -> AssetOut:
         id=format_prefixed("asset", asset.id),
         filename=asset.name,
         content_type=asset.content_type,
+        found_type=asset.found_type,
         kind=asset.kind.value,
         size_bytes=asset.size,
         sha256=asset.sha256,
