@@ -21,7 +21,7 @@ PenstockError
 │   ├── ModelNotFound · RunNotFound · RouteNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
-│   ├── UploadNotCompletable · RunNotFinished
+│   ├── UploadNotCompletable · UploadIncomplete · WrongUploadMethod · RunNotFinished
 │   └── NameTaken · FolderConflict
 ├── InsufficientCredits
 ├── RateLimited
@@ -357,6 +357,24 @@ class UploadNotCompletable(StateError):
         self.upload_id = upload_id
         self.state = state
         self.reason = reason
+
+
+class UploadIncomplete(StateError):
+    """The parts that arrived do not make the file yet. The upload stays open: the missing ones can be sent."""
+
+    code = "upload_incomplete"
+
+    def __init__(self, upload_id: str, reason: str) -> None:
+        super().__init__(f"upload {upload_id} is not complete: {reason}")
+
+
+class WrongUploadMethod(StateError):
+    """The upload takes its bytes another way."""
+
+    code = "wrong_upload_method"
+
+    def __init__(self, upload_id: str, *, method: str) -> None:
+        super().__init__(f"upload {upload_id} takes its bytes by `{method}`")
 
 
 class RunNotFinished(StateError):

@@ -108,6 +108,20 @@ class UploadPolicy:
     fetch_ttl: timedelta = timedelta(hours=24)
     size_policy: SizePolicy = SizePolicy.EXACT
     type_policy: TypePolicy = TypePolicy.RECORD
+    max_multipart_bytes: int | None = None
+    multipart_ttl: timedelta = timedelta(hours=24)
+
+    def life_of(self, method: UploadMethod) -> timedelta:
+        """How long an upload may take this way."""
+        if method is UploadMethod.FETCH:
+            return self.fetch_ttl
+        return self.multipart_ttl if method is UploadMethod.MULTIPART else self.url_ttl
+
+    def limit_of(self, method: UploadMethod) -> int:
+        """The most bytes that may come this way."""
+        if method is UploadMethod.MULTIPART and self.max_multipart_bytes is not None:
+            return self.max_multipart_bytes
+        return self.max_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +175,9 @@ class Admission:
     size: int
 
 
-def check_declaration(*, content_type: str, size: int | None, policy: UploadPolicy) -> None:
+def check_declaration(
+    *, content_type: str, size: int | None, policy: UploadPolicy, method: UploadMethod = UploadMethod.PUT
+) -> None:
     """Check a declaration before anything is created. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`."""
     if not is_media_type(content_type):
         raise InvalidField(("content_type",), "must be a media type such as image/png")
@@ -169,8 +185,8 @@ def check_declaration(*, content_type: str, size: int | None, policy: UploadPoli
         return
     if size < 0:
         raise InvalidField(("size_bytes",), "must not be negative")
-    if size > policy.max_bytes:
-        raise FileTooLarge(limit=policy.max_bytes, actual=size)
+    if size > policy.limit_of(method):
+        raise FileTooLarge(limit=policy.limit_of(method), actual=size)
     if size < policy.min_bytes:
         raise FileTooSmall(limit=policy.min_bytes, actual=size)
 

@@ -20,21 +20,24 @@ from penstock.domain.errors import (
     ObjectStoreUnavailable,
     QuotaExceeded,
     Unavailable,
+    UploadIncomplete,
     UploadNotCompletable,
 )
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
+from penstock.domain.parts import part_size_for
 from penstock.domain.uploads import Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
 from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+from penstock.services.parts import Parts, largest_size
 from penstock.services.sniffing import sniff_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from penstock.domain.idempotency import IdempotentRequest
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import Admission, UploadPolicy
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
-    from penstock.ports.objects import ObjectInfo, ObjectStore, Presigner, SignedRequest
+    from penstock.ports.objects import ObjectInfo, ObjectStore, Presigner, SignedForm, SignedRequest
     from penstock.telemetry import Log
 
 INTAKE_JOB = "asset_intake"
@@ -64,6 +67,7 @@ class NewUpload:
 
     `lifetime` of the asset counts from the completion that the caller asks for, or else from the arrival of the bytes;
     None: until deleted. With a `source_url` the server fetches the bytes; `sha256` (hex) is what they must have.
+    `part_size` (bytes) is a wish, for the method `multipart`.
     """
 
     dialect: str
@@ -73,6 +77,8 @@ class NewUpload:
     lifetime: timedelta | None = None
     source_url: str | None = None
     sha256: str | None = None
+    method: UploadMethod = UploadMethod.PUT
+    part_size: int | None = None
 
 
 class Uploads:
@@ -94,6 +100,7 @@ class Uploads:
         self._clock = clock
         self._entropy = entropy
         self._log = log
+        self.parts = Parts(database, objects, presigner, clock=clock)
 
     def begin_upload(
         self,
@@ -109,7 +116,11 @@ class Uploads:
         `along` is done in the transaction that creates it. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`,
         `IdempotencyMismatch`, `QuotaExceeded`.
         """
-        rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy)
+        method = declared.method if declared.source_url is None else UploadMethod.FETCH
+        rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy, method=method)
+        in_parts = method is UploadMethod.MULTIPART
+        part_size = part_size_for(declared.size, wanted=declared.part_size) if in_parts else None
+        limit = policy.limit_of(method)
         now = self._clock.now()
         name = clean_filename(declared.filename)
         upload_id = UploadId(new_id(self._entropy))
@@ -117,7 +128,7 @@ class Uploads:
             id=upload_id,
             account_id=account_id,
             dialect=declared.dialect,
-            method=UploadMethod.PUT if declared.source_url is None else UploadMethod.FETCH,
+            method=method,
             state=UploadState.PENDING,
             name=name,
             declared_type=declared.content_type,
@@ -125,17 +136,19 @@ class Uploads:
             size_policy=policy.size_policy,
             type_policy=policy.type_policy,
             min_size=policy.min_bytes,
-            max_size=policy.max_bytes,
+            max_size=limit if part_size is None else largest_size(part_size, limit=limit),
             staging_key=f"staging/{upload_id}",
             media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
             asset_id=None,
             failure=None,
             lifetime=declared.lifetime,
             created_at=now,
-            expires_at=now.replace(microsecond=0) + (policy.fetch_ttl if declared.source_url else policy.url_ttl),
+            expires_at=now.replace(microsecond=0) + policy.life_of(method),
             sha256=declared.sha256,
             source_url=declared.source_url,
             reserved=declared.size or 0,
+            part_size=part_size,
+            final_key=self._new_final_key(upload_id) if in_parts else None,
         )
         try:
             return self._keep_new(upload, idempotency, along)
@@ -166,16 +179,32 @@ class Uploads:
             found = tx.uploads.page(account_id, below=decode_cursor(cursor), limit=limit + 1)
         return page_of(found, limit, lambda upload: (upload.created_at, upload.id))
 
-    def complete_upload(self, account_id: AccountId, upload_id: UploadId) -> Asset:
+    def signed_form(self, upload: Upload) -> SignedForm:
+        """The form that brings the bytes, valid until `upload.expires_at` (S25)."""
+        exact = upload.size_policy is rules.SizePolicy.EXACT and upload.declared_size is not None
+        size = upload.declared_size or 0
+        return self._presigner.form(
+            upload.staging_key,
+            content_type=upload.declared_type,
+            min_size=size if exact else upload.min_size,
+            max_size=size if exact else upload.max_size,
+            expires_in=upload.expires_at - upload.created_at.replace(microsecond=0),
+            now=upload.created_at,
+        )
+
+    def complete_upload(
+        self, account_id: AccountId, upload_id: UploadId, *, parts: Mapping[int, str] | None = None
+    ) -> Asset:
         """The asset that the upload makes; the same one however often it is asked for.
 
-        Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadNotCompletable`, an `InputError` when the bytes
-        are refused, `AssetNotFound` when the asset is gone again.
+        `parts` are ETags by number, for the method `multipart`; None takes all that arrived. Raises `UploadNotFound`,
+        `FileNotStored` (no bytes yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are
+        refused, `AssetNotFound` when the asset is gone again.
         """
         upload = self.get(account_id, upload_id)
         if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:
             raise FileNotStored(upload.id)  # whoever fetches the bytes admits them
-        return self._admit(upload, lives_from=self._clock.now())
+        return self._admit(upload, lives_from=self._clock.now(), parts=parts)
 
     def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""
@@ -185,9 +214,12 @@ class Uploads:
                 if upload.state is UploadState.ABORTED:
                     return upload
                 given_up = rules.aborted(upload)
-                if tx.uploads.replace(given_up, was=upload.state):
+                done = tx.uploads.replace(given_up, was=upload.state)
+                if done:
                     self._tell(tx, upload, EventKind.UPLOAD_ABORTED, {})
-                    return given_up
+            if done:
+                self._discard(given_up)
+                return given_up
 
     def admit(self, upload: Upload, *, sha256: str | None = None) -> Asset:
         """Admit the bytes of a pending upload without its owner's word, or return the asset of an admitted one.
@@ -197,13 +229,20 @@ class Uploads:
         """
         return self._admit(upload, lives_from=None, sha256=sha256)
 
-    def _admit(self, upload: Upload, *, lives_from: datetime | None, sha256: str | None = None) -> Asset:
+    def _admit(
+        self,
+        upload: Upload,
+        *,
+        lives_from: datetime | None,
+        sha256: str | None = None,
+        parts: Mapping[int, str] | None = None,
+    ) -> Asset:
         if upload.asset_id is not None:
             return self._asset_of(upload)
         rules.require_completable(upload)
         for _ in range(_SEAL_TRIES):
             try:
-                info, found = sniff_object(self._objects, upload.final_key or upload.staging_key)
+                info, found = sniff_object(self._objects, self._place(upload, parts, asked=lives_from is not None))
                 admission = rules.judge(upload, size=info.size, found=found)
                 info = replace(info, sha256=info.sha256 or sha256)
                 return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
@@ -215,6 +254,20 @@ class Uploads:
                 continue
         msg = "the file is being replaced while it is read; try again"
         raise ObjectStoreUnavailable(msg)
+
+    def _place(self, upload: Upload, parts: Mapping[int, str] | None, *, asked: bool) -> str:
+        """The key that the bytes are under."""
+        if upload.method is UploadMethod.MULTIPART:
+            return self.parts.assemble(upload, parts, asked=asked)
+        return upload.final_key or upload.staging_key
+
+    def _discard(self, upload: Upload) -> None:
+        """Free at once what can be freed; the sweep does what fails now."""
+        with contextlib.suppress(Unavailable):
+            self.parts.discard(upload)
+
+    def _new_final_key(self, upload_id: UploadId) -> str:
+        return f"assets/{upload_id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
 
     def expire_overdue(self, *, limit: int) -> int:
         """Admit overdue uploads whose bytes came, end the others (F17). Returns how many it looked at."""
@@ -238,7 +291,7 @@ class Uploads:
             return
         try:
             self.admit(upload)
-        except FileNotStored:
+        except (FileNotStored, UploadIncomplete):
             self._expire(upload)
         except (InputError, UploadNotCompletable, AssetNotFound):
             return  # its end is written
@@ -248,6 +301,9 @@ class Uploads:
         with self._database.read() as tx:
             done = tx.uploads.unswept(now=self._clock.now() - _STAGING_GRACE, limit=limit)
         self._objects.delete(upload.staging_key for upload in done)
+        for upload in done:
+            if upload.asset_id is None:
+                self.parts.discard(upload)
         if done:
             with self._database.write() as tx:
                 tx.uploads.mark_swept(upload.id for upload in done)
@@ -282,6 +338,7 @@ class Uploads:
                 self._tell(tx, upload, EventKind.UPLOAD_FAILED, {"reason": error.message, "code": error.code})
         if refused:
             self._log("upload.rejected", upload_id=upload.id, reason=error.code)
+            self._discard(upload)
             raise error
         current = self.get(upload.account_id, upload.id)
         if current.asset_id is None:
@@ -300,7 +357,7 @@ class Uploads:
         """
         now = self._clock.now()
         own_copy = upload.final_key is None
-        final_key = upload.final_key or f"assets/{upload.id}-{self._entropy.random_bytes(_SEAL_SUFFIX_BYTES).hex()}"
+        final_key = upload.final_key or self._new_final_key(upload.id)
         sealed = self._objects.copy(info, final_key, content_type=admission.content_type) if own_copy else info
         sha256 = sealed.sha256 or info.sha256
         asset = Asset(
@@ -345,13 +402,19 @@ class Uploads:
                     self._objects.delete([final_key])
             raise
         if not won:
-            if own_copy:
-                self._objects.delete([final_key])
-            return self._asset_of(self.get(upload.account_id, upload.id))
+            return self._asset_of_winner(upload, own_copy=[final_key] if own_copy else [])
         self._log(
             "upload.admitted", upload_id=upload.id, asset_id=asset.id, size=asset.size, content_type=asset.content_type
         )
         return asset
+
+    def _asset_of_winner(self, upload: Upload, *, own_copy: Sequence[str]) -> Asset:
+        """What became of an upload that somebody else has ended meanwhile."""
+        self._objects.delete(own_copy)
+        current = self.get(upload.account_id, upload.id)
+        if current.asset_id is None:
+            self._discard(current)
+        return self._asset_of(current)
 
     def _enqueue_intake(self, tx: Transaction, asset: Asset) -> None:
         tx.jobs.enqueue(

@@ -44,6 +44,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "CreateFolder": {"name": "new"},
     "ChangeFolder": {"name": "changed"},
     "SetLifetime": {"expires_in": 3600},
+    "SignParts": {"part_numbers": [1]},
+    "CompleteUpload": {},
 }
 """A body of each shape with which its request could succeed. What stands in a run's `input` is tested apart."""
 ANSWERED = {("GET", "/assets", "run_id"), ("POST", "/assets/bulk", "ids")}

@@ -22,6 +22,8 @@ ROUTES = {
     "get /uploads/{upload_id}",
     "delete /uploads/{upload_id}",
     "post /uploads/{upload_id}/complete",
+    "post /uploads/{upload_id}/parts",
+    "get /uploads/{upload_id}/parts",
     "get /uploads/{upload_id}/events",
     "get /assets",
     "get /assets/{asset_id}",

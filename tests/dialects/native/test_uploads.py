@@ -24,6 +24,9 @@ FIELDS = {
     "method",
     "upload_url",
     "headers",
+    "form",
+    "part_size",
+    "part_count",
     "filename",
     "content_type",
     "size_bytes",
@@ -55,6 +58,9 @@ def test_a_new_upload_says_everything_that_the_put_needs(alice: Native, server: 
         "size_bytes": len(photo),
         "asset_id": None,
         "failure": None,
+        "form": None,
+        "part_size": None,
+        "part_count": None,
     }
     life = _time(upload["expires_at"]) - _time(upload["created_at"])
     assert timedelta(minutes=59) < life <= timedelta(hours=1)

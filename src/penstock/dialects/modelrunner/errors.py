@@ -59,6 +59,8 @@ ERRORS: ErrorTable = {
     e.MethodRefused: _inferred("METHOD_NOT_ALLOWED", 405),
     e.IllegalTransition: _inferred("CONFLICT", 409),
     e.UploadNotCompletable: _inferred("CONFLICT", 409),
+    e.UploadIncomplete: _inferred("CONFLICT", 409),
+    e.WrongUploadMethod: _inferred("CONFLICT", 409),
     e.NameTaken: _inferred("CONFLICT", 409),
     e.FolderConflict: _inferred("CONFLICT", 409),
     e.ObjectStoreUnavailable: _inferred("UNAVAILABLE", 503),

@@ -17,6 +17,7 @@ POLICY = UploadPolicy(
     url_ttl=timedelta(hours=1),
     size_policy=SizePolicy.EXACT,
     type_policy=TypePolicy.REFUSE,
+    max_multipart_bytes=5 * 2**40,
 )
 CAPABILITIES = Capabilities(confirms=True, tells_gone_files=True)
 DIALECT = Dialect(

@@ -47,6 +47,8 @@ _STATUS: dict[type[PenstockError], int] = {
     e.RouteNotFound: 404,
     e.IllegalTransition: 409,
     e.UploadNotCompletable: 409,
+    e.UploadIncomplete: 409,
+    e.WrongUploadMethod: 409,
     e.RunNotFinished: 409,
     e.NameTaken: 409,
     e.FolderConflict: 409,

@@ -17,7 +17,7 @@ from penstock.dialects.native.routes.folders import add_folders
 from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
-from penstock.dialects.native.routes.uploads import add_uploads
+from penstock.dialects.native.routes.uploads import add_parts, add_uploads
 from penstock.domain.uploads import UploadPolicy
 
 REQUEST_ID_HEADER = "X-Request-Id"
@@ -36,6 +36,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
         responses=PROBLEMS,
     )
     add_uploads(app, services, policy)
+    add_parts(app, services)
     add_assets(app, services, base_url)
     add_lifetimes(app, services, base_url)
     add_library(app, services, base_url)

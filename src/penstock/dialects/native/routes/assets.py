@@ -15,7 +15,7 @@ from penstock.dialects.native.routes.common import (
     json_answer,
     upload_id_of,
 )
-from penstock.dialects.native.wire import assets
+from penstock.dialects.native.wire import assets, uploads
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import parse_media_key
@@ -25,13 +25,19 @@ Permanent = Annotated[bool, Query(description="Whether the asset shall go at onc
 
 def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
     @app.post("/uploads/{upload_id}/complete", response_model=assets.AssetOut, tags=["uploads"])
-    def complete_upload(request: Request, upload_id: str) -> Response:
-        """Admit the bytes: the answer is the asset, the same one however often this is called."""
+    def complete_upload(request: Request, upload_id: str, body: uploads.CompleteUpload | None = None) -> Response:
+        """Admit the bytes: the answer is the asset, the same one however often this is called.
+
+        A body is of use for the method `multipart` alone.
+        """
         who = principal(request)
         who.require(Scope.FILES_WRITE)
         return json_answer(
             assets.asset_out(
-                services.uploads.complete_upload(who.account_id, upload_id_of(upload_id)), base_url=base_url
+                services.uploads.complete_upload(
+                    who.account_id, upload_id_of(upload_id), parts=uploads.named_parts(body)
+                ),
+                base_url=base_url,
             )
         )
 
