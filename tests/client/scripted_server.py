@@ -5,6 +5,7 @@ Each route gives the answers it was told, one after another; the last is repeate
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import threading
@@ -23,7 +24,10 @@ NOW = "2026-11-21T12:00:00.000Z"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What to answer. `hangs_up`: without an answer, or in the middle of one. `reads`: the request's body first."""
+    """What to answer. `hangs_up`: without an answer, or in the middle of one. `reads`: the request's body first.
+
+    `meets`: waits until so many are there at once; then `holds` until it is told.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -31,6 +35,7 @@ class Answer:
     hangs_up: Literal["never", "at once", "halfway"] = "never"
     reads: bool = True
     holds: threading.Event | None = None
+    meets: threading.Barrier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +158,30 @@ def upload(url: str | None, upload_id: str = "upload_1", **changes: object) -> d
     }
 
 
+def upload_in_parts(size: int, part_size: int, **changes: object) -> dict[str, object]:
+    """An upload in parts of a file of so many bytes."""
+    count = -(-size // part_size)
+    return (
+        upload(None, method="multipart", headers=None, size_bytes=size, part_size=part_size, part_count=count) | changes
+    )
+
+
+def signed_parts(server: ScriptedServer, count: int, folder: str = "parts") -> Answer:
+    """URLs for as many parts, the first has number 1: `/bucket/{folder}/{number}`."""
+    data = [{"part_number": n, "url": f"{server.url}/bucket/{folder}/{n}?signature=s{n}"} for n in range(1, count + 1)]
+    return reply({"data": data, "expires_at": NOW})
+
+
+def received_parts(*parts: bytes, first: int = 1, next_after: int | None = None) -> Answer:
+    """A page of the list of parts that have arrived."""
+    data = [{"part_number": n, "size_bytes": len(part), "etag": etag_of(part)} for n, part in enumerate(parts, first)]
+    return reply({"data": data, "next_after": next_after})
+
+
+def etag_of(part: bytes) -> str:
+    return f'"{hashlib.md5(part, usedforsecurity=False).hexdigest()}"'
+
+
 def run(state: str = "queued", run_id: str = "run_1", **changes: object) -> dict[str, object]:
     return {
         "id": run_id,
@@ -201,6 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         head, size = self._read_body() if answer.reads else (b"", 0)
         headers = {name.lower(): value for name, value in self.headers.items()}
         scripted.note(Seen(method=self.command, path=path, query=query, headers=headers, body=head, body_size=size))
+        if answer.meets is not None:
+            answer.meets.wait(30)
         if answer.holds is not None:
             answer.holds.wait(30)
         self._answer(answer)

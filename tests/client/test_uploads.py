@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.client import UnavailableError, UploadError
+from penstock.client import InParts, UnavailableError, UploadError
 from tests.client.scripted_server import Answer, asset, problem, reply, s3_error, upload
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PNG = b"\x89PNG\r\n\x1a\n"
 MEBIBYTE = 2**20
+IN_ONE = InParts(at_least=2**40)
 LOST = Answer(hangs_up="at once")
 
 
@@ -176,7 +177,7 @@ def test_memory_does_not_grow_with_the_file(client: Penstock, server: ScriptedSe
 
     tracemalloc.start()
     try:
-        client.upload_file(large)
+        client.upload_file(large, parts=IN_ONE)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

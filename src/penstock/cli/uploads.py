@@ -3,32 +3,75 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from penstock.cli.sessions import KeyOption, UrlOption, progress_bar, session
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-def upload(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The file to upload.")],
+    from penstock.client import Upload
+
+
+def upload(  # noqa: PLR0913, PLR0917 - a command's options
+    files: Annotated[
+        list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, metavar="FILE…", help="What to upload.")
+    ],
     content_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="Its media type. [default: by its first bytes and its name]")
+        str | None, typer.Option(metavar="TYPE", help="The media type. [default: by the first bytes and the name]")
     ] = None,
     expires_in: Annotated[
         int | None, typer.Option(min=1, metavar="SECONDS", help="How long to keep it. [default: until deleted]")
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="UPLOAD_ID", help="Go on with the upload of a large file that broke off; one FILE only."),
+    ] = None,
+    connections: Annotated[
+        int, typer.Option(min=1, max=32, metavar="N", help="How many parts of a large file to send at once.")
+    ] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole asset as JSON.")] = False,
     url: UrlOption = None,
     api_key: KeyOption = None,
 ) -> None:
-    """Upload a file and print its asset id and its URL."""
-    with session(url, api_key) as client:
-        with progress_bar(file.name) as advance:
-            asset = client.upload_file(file, content_type=content_type, expires_in=expires_in, on_progress=advance)
-        if as_json:
-            print(json.dumps(asset.as_json(), indent=2))
-        else:
-            print(asset.id)
-            print(asset.url)
+    """Upload files and print the asset id and the URL of each. Large files are sent in parts, and can be resumed."""
+    from penstock.client import InParts
+
+    if resume is not None and len(files) > 1:
+        raise typer.BadParameter("one upload is resumed with one file", param_hint="--resume")
+    for file in files:
+        with _told_how_to_go_on(file) as on_begin, session(url, api_key) as client:
+            with progress_bar(file.name) as advance:
+                asset = client.upload_file(
+                    file,
+                    content_type=content_type,
+                    expires_in=expires_in,
+                    on_progress=advance,
+                    on_begin=on_begin,
+                    parts=InParts(connections=connections),
+                    resume=resume,
+                )
+            if as_json:
+                print(json.dumps(asset.as_json(), indent=2))
+            else:
+                print(asset.id)
+                print(asset.url)
+
+
+@contextmanager
+def _told_how_to_go_on(file: Path) -> Iterator[Callable[[Upload], None]]:
+    """Gives what to call when the upload has begun; says how to go on if the command ends too early after that."""
+    begun: list[Upload] = []
+    try:
+        yield begun.append
+    except SystemExit:
+        if begun and begun[0].method == "multipart":
+            command = shlex.join(["penstock", "upload", str(file), "--resume", begun[0].id])
+            print(f"penstock: what has arrived is kept; go on with: {command}", file=sys.stderr)
+        raise

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 import httpx2
 
-from penstock.client import flows
+from penstock.client import flows, sending, steps
 from penstock.client.calls import Calls, Reply, Request
 from penstock.client.config import configure
 from penstock.client.effects import DOWNLOAD_HEADERS, NO_ANSWER, failed, patience, reply_of
-from penstock.client.files import Pieces, Sink, open_source
+from penstock.client.errors import PenstockClientError
+from penstock.client.files import Pieces, Sink, md5_of, open_source
 from penstock.client.inputs import open_files
 from penstock.client.retries import Retries
+from penstock.client.sending import IN_PARTS, InParts, Sending
 from penstock.client.version import USER_AGENT
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from penstock.client.files import File, Progress
-    from penstock.client.results import Account, Asset, Event, Model, OutputFile, Run, Upload
+    from penstock.client.results import (
+        Account,
+        Asset,
+        Event,
+        Model,
+        OutputFile,
+        ReceivedPart,
+        Run,
+        SignedParts,
+        Upload,
+    )
+    from penstock.client.sending import OnBegin
 
 T = TypeVar("T")
 
@@ -65,7 +79,7 @@ class Penstock:
 
     # --- files
 
-    def upload_file(
+    def upload_file(  # noqa: PLR0913 - options of a public call, named by who needs them
         self,
         file: File,
         *,
@@ -73,39 +87,74 @@ class Penstock:
         content_type: str | None = None,
         expires_in: int | None = None,
         on_progress: Progress | None = None,
+        on_begin: OnBegin | None = None,
+        parts: InParts = IN_PARTS,
+        resume: str | None = None,
     ) -> Asset:
         """Upload a path, bytes or an open binary file. `expires_in`: seconds to keep the asset; None: until deleted.
 
-        `on_progress(sent, total)` gets bytes, and starts again at 0 when the sending does. Memory use does not grow
-        with the file.
+        Large files go up in `parts`; `resume` is the id of such an upload, to send only what is missing of it (also on
+        another machine), and `on_begin(upload)` tells it. `on_progress(sent, total)` gets bytes, one call at a time;
+        what is sent again is taken off first. Memory use does not grow with the file.
         """
         source = open_source(file, filename=filename, content_type=content_type)
-        return self._do(
-            flows.upload(self._calls, self._retries, source, expires_in=expires_in, on_progress=on_progress)
-        )
+        how = Sending(expires_in=expires_in, on_progress=on_progress, on_begin=on_begin, parts=parts, resume=resume)
+        return self._do(sending.upload(self._calls, self._retries, source, how))
 
     def create_upload(
-        self, *, filename: str, content_type: str, size_bytes: int | None = None, expires_in: int | None = None
+        self,
+        *,
+        filename: str,
+        content_type: str,
+        method: str = "put",
+        size_bytes: int | None = None,
+        part_size: int | None = None,
+        expires_in: int | None = None,
     ) -> Upload:
-        """Begin an upload that somebody else sends: PUT to `upload_url` with `headers`, then `complete_upload`."""
+        """Begin an upload that somebody else sends, by `put`, `form` or `multipart`; then `complete_upload`.
+
+        A PUT goes to `upload_url` with `headers`; a form is POSTed as `form` says; parts are PUT to what `sign_parts`
+        answers, each of `part_size` bytes but the last.
+        """
         call = self._calls.create_upload(
-            filename=filename, content_type=content_type, size_bytes=size_bytes, expires_in=expires_in
+            filename=filename,
+            content_type=content_type,
+            method=method,
+            size_bytes=size_bytes,
+            part_size=part_size,
+            expires_in=expires_in,
         )
-        return self._do(flows.perform(call, self._retries))
+        return self._do(steps.perform(call, self._retries))
+
+    def upload(self, upload_id: str) -> Upload:
+        """One upload as it stands."""
+        return self._do(steps.perform(self._calls.get_upload(upload_id), self._retries))
+
+    def sign_parts(self, upload_id: str, part_numbers: Sequence[int]) -> SignedParts:
+        """URLs to PUT parts to; the `ETag` of each answer names the part in the completion."""
+        return self._do(steps.perform(self._calls.sign_parts(upload_id, part_numbers), self._retries))
+
+    def received_parts(self, upload_id: str) -> tuple[ReceivedPart, ...]:
+        """Every part that has arrived, by number."""
+        return self._do(sending.received_parts(self._calls, self._retries, upload_id))
+
+    def abort_upload(self, upload_id: str) -> Upload:
+        """End an upload, and remove what has arrived of it."""
+        return self._do(steps.perform(self._calls.abort_upload(upload_id), self._retries))
 
     def complete_upload(self, upload_id: str) -> Asset:
         """Make an asset of the bytes that were sent. Repeating it gives the same asset."""
-        return self._do(flows.perform(self._calls.complete_upload(upload_id), self._retries))
+        return self._do(steps.perform(self._calls.complete_upload(upload_id), self._retries))
 
     def asset(self, asset_id: str) -> Asset:
         """One asset."""
-        return self._do(flows.perform(self._calls.get_asset(asset_id), self._retries))
+        return self._do(steps.perform(self._calls.get_asset(asset_id), self._retries))
 
     def assets(self, *, page_size: int = 100) -> Iterator[Asset]:
         """Every asset, newest first; fetched page by page."""
         cursor: str | None = None
         while True:
-            page = self._do(flows.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            page = self._do(steps.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
             yield from page.data
             cursor = page.next_cursor
             if cursor is None:
@@ -153,7 +202,7 @@ class Penstock:
 
     def get_run(self, run_id: str) -> Run:
         """One run as it stands."""
-        return self._do(flows.perform(self._calls.get_run(run_id), self._retries))
+        return self._do(steps.perform(self._calls.get_run(run_id), self._retries))
 
     def wait_run(self, run_id: str, *, timeout: float | None = None) -> Run:
         """Wait for the end of a run. Raises `RunFailedError`, or `RunTimeoutError` after `timeout` seconds."""
@@ -161,7 +210,7 @@ class Penstock:
 
     def cancel_run(self, run_id: str) -> Run:
         """Ask for the end of a run; one that has finished stays as it is."""
-        return self._do(flows.perform(self._calls.cancel_run(run_id), self._retries))
+        return self._do(steps.perform(self._calls.cancel_run(run_id), self._retries))
 
     def events(self, run_id: str, *, after: int = 0) -> Iterator[Event]:
         """A run's events as they happen, each once, up to its end; connects again when the connection breaks."""
@@ -171,22 +220,26 @@ class Penstock:
 
     def models(self) -> tuple[Model, ...]:
         """Every model that can be run."""
-        return self._do(flows.perform(self._calls.list_models(), self._retries)).data
+        return self._do(steps.perform(self._calls.list_models(), self._retries)).data
 
     def account(self) -> Account:
         """The account behind the key, and its balance."""
-        return self._do(flows.perform(self._calls.get_account(), self._retries))
+        return self._do(steps.perform(self._calls.get_account(), self._retries))
 
     # --- effects
 
-    def _do(self, flow: flows.Flow[T]) -> T:
+    def _do(self, flow: steps.Flow[T], stop: threading.Event | None = None) -> T:
+        """Go through a flow. Once `stop` is set, by another thread, it ends at the next piece or pause."""
+        stop = stop or threading.Event()
         try:
             effect = next(flow)
             while True:
                 try:
-                    reply = self._perform(effect)
+                    reply = self._perform(effect, stop)
                 except NO_ANSWER as error:
                     effect = flow.throw(failed(error))
+                except PenstockClientError as error:
+                    effect = flow.throw(error)
                 else:
                     effect = flow.send(reply)
         except StopIteration as end:
@@ -195,17 +248,52 @@ class Penstock:
         finally:
             flow.close()
 
-    def _perform(self, effect: flows.Effect) -> Reply:
+    def _perform(self, effect: steps.Effect, stop: threading.Event) -> Reply:
         match effect:
             case Request():
                 return self._ask(effect)
-            case flows.Put():
-                return self._put(effect)
-            case flows.Fetch():
+            case steps.Put():
+                return self._put(effect, stop)
+            case steps.Digest():
+                with effect.source.open(effect.offset) as stream:
+                    return Reply(body=md5_of(Pieces(stream, effect.size, None)))
+            case steps.Fetch():
                 return self._fetch(effect)
-            case flows.Pause():
-                time.sleep(effect.seconds)
-                return Reply()
+            case steps.Together():
+                self._go_together(effect)
+            case steps.Pause():
+                if stop.wait(effect.seconds):
+                    raise _StoppedError
+        return Reply()
+
+    def _go_together(self, together: steps.Together) -> None:
+        flows_left, lock = iter(together.flows), threading.Lock()
+        stop = threading.Event()
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                while not stop.is_set():
+                    with lock:
+                        flow = next(flows_left, None)
+                    if flow is None:
+                        return
+                    self._do(flow, stop)
+            except BaseException as error:  # noqa: BLE001 - raised again where the flows are awaited
+                failures.append(error)
+                stop.set()
+
+        workers = [threading.Thread(target=work, daemon=True) for _ in range(together.at_once)]
+        for worker in workers:
+            worker.start()
+        try:
+            for worker in workers:
+                worker.join()
+        except BaseException:  # interrupted: not the moment to wait for a server that may be silent
+            stop.set()
+            raise
+        if failures:
+            raise failures[0]
 
     def _ask(self, request: Request) -> Reply:
         return reply_of(
@@ -218,18 +306,20 @@ class Penstock:
             )
         )
 
-    def _put(self, put: flows.Put) -> Reply:
-        with put.source.open() as stream:
-            pieces = Pieces(stream, put.source.size, put.on_progress)
+    def _put(self, put: steps.Put, stop: threading.Event) -> Reply:
+        with put.source.open(put.offset) as stream:
+            pieces = Pieces(stream, put.size, put.on_progress)
 
             def body() -> Iterator[bytes]:
                 while piece := pieces.read():
+                    if stop.is_set():
+                        raise _StoppedError
                     yield piece
                     pieces.sent()
 
             return reply_of(self._http.put(put.url, headers=put.headers, content=body()))
 
-    def _fetch(self, fetch: flows.Fetch) -> Reply:
+    def _fetch(self, fetch: steps.Fetch) -> Reply:
         with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
             if not response.is_success:
                 response.read()
@@ -262,3 +352,7 @@ class Penstock:
             except NO_ANSWER as error:
                 pause = stream.interrupted(failed(error), silent=isinstance(error, httpx2.ReadTimeout))
             time.sleep(stream.interrupted(None) if pause is None else pause)
+
+
+class _StoppedError(Exception):
+    """A part was given up because another failed, or because the whole was interrupted."""

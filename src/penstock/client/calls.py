@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import unescape
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
@@ -13,10 +13,20 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 
 from penstock.client import errors as e
-from penstock.client.results import Account, Asset, Model, Page, Run, Upload, read_json
+from penstock.client.results import (
+    Account,
+    Asset,
+    Model,
+    Page,
+    ReceivedParts,
+    Run,
+    SignedParts,
+    Upload,
+    read_json,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from penstock.client.config import Config
     from penstock.client.files import Source
@@ -61,6 +71,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part that was sent, as a completion names it."""
+
+    part_number: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Generic[T]):
     """A request that is safe to repeat, and the reader of its answer."""
 
@@ -79,26 +97,43 @@ class Calls:
             "User-Agent": user_agent,
         }
 
-    def create_upload(
-        self, *, filename: str, content_type: str, size_bytes: int | None, expires_in: int | None
-    ) -> Call[Upload]:
-        """`POST /uploads`; `expires_in` in seconds."""
-        body: dict[str, object] = {"filename": filename, "content_type": content_type, "method": "put"}
-        if size_bytes is not None:
-            body["size_bytes"] = size_bytes
-        if expires_in is not None:
-            body["expires_in"] = expires_in
-        return self._create("uploads", body, Upload)
+    def create_upload(self, **wanted: object) -> Call[Upload]:
+        """`POST /uploads` with the fields that are not None."""
+        return self._create("uploads", {name: value for name, value in wanted.items() if value is not None}, Upload)
 
-    def upload_of(self, source: Source, *, expires_in: int | None) -> Call[Upload]:
-        """`POST /uploads` for a source."""
+    def upload_of(self, source: Source, *, expires_in: int | None, parts: int | None = None) -> Call[Upload]:
+        """`POST /uploads` for a source; in parts of so many bytes (0: the server's choice) unless None."""
         return self.create_upload(
-            filename=source.filename, content_type=source.content_type, size_bytes=source.size, expires_in=expires_in
+            filename=source.filename,
+            content_type=source.content_type,
+            method="put" if parts is None else "multipart",
+            size_bytes=source.size,
+            part_size=parts or None,
+            expires_in=expires_in,
         )
 
-    def complete_upload(self, upload_id: str) -> Call[Asset]:
+    def get_upload(self, upload_id: str) -> Call[Upload]:
+        """`GET /uploads/{id}`."""
+        return self._get(_path("uploads", upload_id), Upload)
+
+    def sign_parts(self, upload_id: str, numbers: Sequence[int]) -> Call[SignedParts]:
+        """`POST /uploads/{id}/parts`: signs, and changes nothing."""
+        return self._post(_path("uploads", upload_id, "parts"), {"part_numbers": list(numbers)}, SignedParts)
+
+    def list_parts(self, upload_id: str, *, after: int) -> Call[ReceivedParts]:
+        """`GET /uploads/{id}/parts` from the part after number `after`."""
+        return self._get(f"{_path('uploads', upload_id, 'parts')}?{urlencode({'after': after})}", ReceivedParts)
+
+    def complete_upload(self, upload_id: str, parts: Sequence[Part] = ()) -> Call[Asset]:
         """`POST /uploads/{id}/complete`, which answers the same however often it is called."""
-        return Call(request=self._request("POST", _path("uploads", upload_id, "complete")), read=_reader(Asset))
+        path = _path("uploads", upload_id, "complete")
+        if not parts:
+            return Call(request=self._request("POST", path), read=_reader(Asset))
+        return self._post(path, {"parts": [asdict(part) for part in parts]}, Asset)
+
+    def abort_upload(self, upload_id: str) -> Call[Upload]:
+        """`DELETE /uploads/{id}`."""
+        return Call(request=self._request("DELETE", _path("uploads", upload_id)), read=_reader(Upload))
 
     def get_asset(self, asset_id: str) -> Call[Asset]:
         """`GET /assets/{id}`."""
@@ -145,8 +180,11 @@ class Calls:
 
     def _create(self, path: str, body: object, result: type[T]) -> Call[T]:
         """A creation is repeatable because it always carries a key of its own (`Idempotency-Key`)."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(16)}
+        return self._post(path, body, result, headers={"Idempotency-Key": secrets.token_hex(16)})
+
+    def _post(self, path: str, body: object, result: type[T], *, headers: Mapping[str, str] | None = None) -> Call[T]:
         content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json", **(headers or {})}
         return Call(request=self._request("POST", path, headers=headers, body=content), read=_reader(result))
 
     def _request(

@@ -9,11 +9,12 @@ import os
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
 from penstock.client.errors import DownloadError, UploadError
 
@@ -44,17 +45,34 @@ _MAGIC = (
 )
 
 
+class Readable(Protocol):
+    """Bytes, read from front to back."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many of them; all that are left when negative; empty at the end."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens a source's bytes from an offset on. What it has opened several times is read independently."""
+
+    def __call__(self, offset: int = 0, /) -> AbstractContextManager[Readable]:
+        """The bytes from `offset`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Bytes to upload. `open` gives them from the start, as often as needed; `size` is how many there were at first.
+    """Bytes to upload. `open` gives them from an offset on, as often as needed, also at once in several threads.
 
-    `close` ends what the source itself has opened; a file of the caller's stays open.
+    `size` is how many there were at first. `close` ends what the source itself has opened; a file of the caller's
+    stays open.
     """
 
     filename: str
     content_type: str
     size: int
-    open: Callable[[], AbstractContextManager[IO[bytes]]]
+    open: Opener
     close: Callable[[], None]
 
 
@@ -77,7 +95,7 @@ def _raw_source(file: object) -> Source:
         return _from_path(Path(file))
     if isinstance(file, bytes | bytearray | memoryview):
         content = bytes(file)
-        return _source(_UNNAMED, len(content), lambda: io.BytesIO(content))
+        return _source(_UNNAMED, len(content), _from_offset(lambda: io.BytesIO(content)))
     if not hasattr(file, "read") or isinstance(file, io.TextIOBase):
         msg = f"expected a path, bytes or a file opened in binary mode, not {type(file).__name__}"
         raise TypeError(msg)
@@ -101,7 +119,7 @@ def is_file(value: object) -> bool:
 def _source(
     filename: str,
     size: int,
-    opener: Callable[[], AbstractContextManager[IO[bytes]]],
+    opener: Opener,
     close: Callable[[], None] = lambda: None,
 ) -> Source:
     return Source(filename=filename, content_type=_OCTET_STREAM, size=size, open=opener, close=close)
@@ -109,7 +127,17 @@ def _source(
 
 def _from_path(path: Path) -> Source:
     with path.open("rb") as stream:
-        return _source(path.name, os.fstat(stream.fileno()).st_size, lambda: path.open("rb"))
+        return _source(path.name, os.fstat(stream.fileno()).st_size, _from_offset(lambda: path.open("rb")))
+
+
+def _from_offset(open_anew: Callable[[], IO[bytes]]) -> Opener:
+    @contextmanager
+    def opened(offset: int = 0, /) -> Iterator[Readable]:
+        with open_anew() as stream:
+            stream.seek(offset)
+            yield stream
+
+    return opened
 
 
 def _from_stream(stream: IO[bytes]) -> Source:
@@ -132,18 +160,35 @@ def _rewinding(filename: str, stream: IO[bytes], close: Callable[[], None]) -> S
     size = stream.seek(0, os.SEEK_END) - start
     stream.seek(start)
 
-    @contextmanager
-    def rewound() -> Iterator[IO[bytes]]:
-        stream.seek(start)
-        yield stream
+    lock = threading.Lock()
 
-    return _source(filename, size, rewound, close)
+    @contextmanager
+    def view(offset: int = 0, /) -> Iterator[Readable]:
+        yield _View(stream, lock, start + offset)
+
+    return _source(filename, size, view, close)
+
+
+class _View:
+    """One reader of a stream that has only one position for all."""
+
+    def __init__(self, stream: IO[bytes], lock: threading.Lock, position: int) -> None:
+        self._stream = stream
+        self._lock = lock
+        self._position = position
+
+    def read(self, size: int = -1, /) -> bytes:
+        with self._lock:
+            self._stream.seek(self._position)
+            piece = self._stream.read(size)
+        self._position += len(piece)
+        return piece
 
 
 class Pieces:
     """A source being sent: `read` the next piece, `sent` it. Raises `UploadError` when the file ends too soon."""
 
-    def __init__(self, stream: IO[bytes], size: int, on_progress: Progress | None) -> None:
+    def __init__(self, stream: Readable, size: int, on_progress: Progress | None) -> None:
         self._stream = stream
         self._size = size
         self._on_progress = on_progress
@@ -171,6 +216,14 @@ class Pieces:
     def _tell(self, sent: int) -> None:
         if self._on_progress is not None:
             self._on_progress(sent, self._size)
+
+
+def md5_of(pieces: Pieces) -> bytes:
+    """MD5 in hexadecimal, as S3 names parts."""
+    digest = hashlib.md5(usedforsecurity=False)
+    while piece := pieces.read():
+        digest.update(piece)
+    return digest.hexdigest().encode()
 
 
 class Sink:

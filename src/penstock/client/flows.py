@@ -1,136 +1,38 @@
-"""What the client does step by step, without doing any of it: generators that ask for an effect and get its reply.
+"""What the client does step by step, without doing any of it.
 
-The synchronous and the asynchronous client perform the same effects and so share every decision. An effect that gets no
-answer is thrown back as `ConnectionFailedError`.
+The synchronous and the asynchronous client perform the same effects and so share every decision.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING
 
-from penstock.client.calls import Call, Calls, Reply, Request, api_error, store_error, succeeded
+from penstock.client.calls import api_error, succeeded
 from penstock.client.errors import (
     ConnectionFailedError,
     DownloadError,
-    PenstockApiError,
     RunFailedError,
     RunTimeoutError,
-    UploadError,
 )
 from penstock.client.inputs import close_all, with_ids
-from penstock.client.results import Asset, Event, OutputFile, Run, Upload, read_json
+from penstock.client.results import Asset, Event, OutputFile, Run, read_json
+from penstock.client.sending import Sending, upload
+from penstock.client.steps import Fetch, Flow, Pause, perform
 
 if TYPE_CHECKING:
-    from penstock.client.files import Progress, Sink, Source
+    from collections.abc import Mapping
+
+    from penstock.client.calls import Calls, Reply, Request
+    from penstock.client.errors import PenstockApiError
+    from penstock.client.files import Sink, Source
     from penstock.client.retries import Retries
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Put:
-    """Send a source to a presigned URL with exactly these headers."""
-
-    url: str
-    headers: Mapping[str, str]
-    source: Source
-    on_progress: Progress | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
-    """Get a public URL into a sink, following redirects. The reply has a body only when its status is not 200."""
-
-    url: str
-    sink: Sink
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
-    """Do nothing for so many seconds."""
-
-    seconds: float
-
-
-Effect: TypeAlias = Request | Put | Fetch | Pause
-Flow: TypeAlias = Generator[Effect, Reply, T]
 
 NO_MORE_EVENTS = 204
 """The status that tells a stream's reader not to come back (WHATWG HTML, server-sent events)."""
 _LONGEST_WAIT = 30.0  # seconds that one question for a run's end may stay open
 _SHORTEST_WAIT = 0.2  # a server that answers sooner than this without news is given a rest
 _STREAM_SILENCE = 5.0  # with a deadline, a silent event stream is left after so many seconds to look at the clock
-
-
-def perform(call: Call[T], retries: Retries) -> Flow[T]:
-    """One call, repeated while that makes sense."""
-    attempt = 0
-    while True:
-        attempt += 1
-        failure: PenstockApiError | ConnectionFailedError
-        try:
-            reply = yield call.request
-        except ConnectionFailedError as error:
-            failure = error
-        else:
-            if succeeded(reply):
-                return call.read(reply)
-            failure = api_error(reply)
-        yield Pause(seconds=retries.after(failure, attempt))
-
-
-def upload(
-    calls: Calls, retries: Retries, source: Source, *, expires_in: int | None, on_progress: Progress | None
-) -> Flow[Asset]:
-    """Create, send, complete. A second upload is begun only if the first one's URL expired before the bytes were in."""
-    try:
-        begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
-        try:
-            yield from _send(begun, source, retries, on_progress)
-        except _UrlExpiredError:
-            begun = yield from perform(calls.upload_of(source, expires_in=expires_in), retries)
-            yield from _send(begun, source, retries, on_progress)
-        return (yield from perform(calls.complete_upload(begun.id), retries))
-    finally:
-        source.close()
-
-
-def _send(begun: Upload, source: Source, retries: Retries, on_progress: Progress | None) -> Flow[None]:
-    if begun.upload_url is None:
-        raise UploadError(f"upload {begun.id} is {begun.state}: it takes no bytes")
-    # Content-Length frames the body (RFC 9112 §6.2); without it the bytes would go in chunks, which S3 refuses.
-    headers = {**(begun.headers or {}), "Content-Length": str(source.size)}
-    put = Put(url=begun.upload_url, headers=headers, source=source, on_progress=on_progress)
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            reply = yield put
-        except ConnectionFailedError as error:
-            pause = retries.after(error, attempt)
-        else:
-            if succeeded(reply):
-                return
-            pause = _after_refusal(reply, retries, attempt)
-        yield Pause(seconds=pause)
-
-
-def _after_refusal(reply: Reply, retries: Retries, attempt: int) -> float:
-    """Seconds to wait after the object store's refusal. Raises `UploadError` when another attempt is no use."""
-    code, message = store_error(reply)
-    if code == "AccessDenied" and "expired" in message.lower():
-        raise _UrlExpiredError(message, status=reply.status, code=code)
-    try:
-        return retries.after(api_error(reply), attempt)
-    except PenstockApiError:
-        raise UploadError(message, status=reply.status, code=code) from None
-
-
-class _UrlExpiredError(UploadError):
-    """The presigned URL is past its time (S3: `AccessDenied`, "Request has expired")."""
 
 
 def download(retries: Retries, url: str, sink: Sink) -> Flow[bytes]:
@@ -174,7 +76,7 @@ def begin_run(
     ids: dict[int | str, str] = {}
     try:
         for name, source in sources.items():
-            asset = yield from upload(calls, retries, source, expires_in=None, on_progress=None)
+            asset = yield from upload(calls, retries, source, Sending())
             ids[name] = asset.id
     finally:
         close_all(sources)

@@ -9,21 +9,34 @@ from typing import TYPE_CHECKING, Self, TypeVar, overload
 
 import httpx2
 
-from penstock.client import flows
+from penstock.client import flows, sending, steps
 from penstock.client.calls import Calls, Reply, Request
 from penstock.client.config import configure
 from penstock.client.effects import DOWNLOAD_HEADERS, NO_ANSWER, failed, patience, reply_of
-from penstock.client.files import Pieces, Sink, open_source
+from penstock.client.errors import PenstockClientError
+from penstock.client.files import Pieces, Sink, md5_of, open_source
 from penstock.client.inputs import open_files
 from penstock.client.retries import Retries
+from penstock.client.sending import IN_PARTS, InParts, Sending
 from penstock.client.version import USER_AGENT
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     from penstock.client.files import File, Progress
-    from penstock.client.results import Account, Asset, Event, Model, OutputFile, Run, Upload
+    from penstock.client.results import (
+        Account,
+        Asset,
+        Event,
+        Model,
+        OutputFile,
+        ReceivedPart,
+        Run,
+        SignedParts,
+        Upload,
+    )
+    from penstock.client.sending import OnBegin
 
 T = TypeVar("T")
 
@@ -57,7 +70,7 @@ class AsyncPenstock:
 
     # --- files
 
-    async def upload_file(
+    async def upload_file(  # noqa: PLR0913 - options of a public call, named by who needs them
         self,
         file: File,
         *,
@@ -65,39 +78,74 @@ class AsyncPenstock:
         content_type: str | None = None,
         expires_in: int | None = None,
         on_progress: Progress | None = None,
+        on_begin: OnBegin | None = None,
+        parts: InParts = IN_PARTS,
+        resume: str | None = None,
     ) -> Asset:
         """Upload a path, bytes or an open binary file. `expires_in`: seconds to keep the asset; None: until deleted.
 
-        `on_progress(sent, total)` gets bytes, and starts again at 0 when the sending does. Memory use does not grow
-        with the file.
+        Large files go up in `parts`; `resume` is the id of such an upload, to send only what is missing of it (also on
+        another machine), and `on_begin(upload)` tells it. `on_progress(sent, total)` gets bytes, one call at a time;
+        what is sent again is taken off first. Memory use does not grow with the file.
         """
         source = await asyncio.to_thread(open_source, file, filename=filename, content_type=content_type)
-        return await self._do(
-            flows.upload(self._calls, self._retries, source, expires_in=expires_in, on_progress=on_progress)
-        )
+        how = Sending(expires_in=expires_in, on_progress=on_progress, on_begin=on_begin, parts=parts, resume=resume)
+        return await self._do(sending.upload(self._calls, self._retries, source, how))
 
     async def create_upload(
-        self, *, filename: str, content_type: str, size_bytes: int | None = None, expires_in: int | None = None
+        self,
+        *,
+        filename: str,
+        content_type: str,
+        method: str = "put",
+        size_bytes: int | None = None,
+        part_size: int | None = None,
+        expires_in: int | None = None,
     ) -> Upload:
-        """Begin an upload that somebody else sends: PUT to `upload_url` with `headers`, then `complete_upload`."""
+        """Begin an upload that somebody else sends, by `put`, `form` or `multipart`; then `complete_upload`.
+
+        A PUT goes to `upload_url` with `headers`; a form is POSTed as `form` says; parts are PUT to what `sign_parts`
+        answers, each of `part_size` bytes but the last.
+        """
         call = self._calls.create_upload(
-            filename=filename, content_type=content_type, size_bytes=size_bytes, expires_in=expires_in
+            filename=filename,
+            content_type=content_type,
+            method=method,
+            size_bytes=size_bytes,
+            part_size=part_size,
+            expires_in=expires_in,
         )
-        return await self._do(flows.perform(call, self._retries))
+        return await self._do(steps.perform(call, self._retries))
+
+    async def upload(self, upload_id: str) -> Upload:
+        """One upload as it stands."""
+        return await self._do(steps.perform(self._calls.get_upload(upload_id), self._retries))
+
+    async def sign_parts(self, upload_id: str, part_numbers: Sequence[int]) -> SignedParts:
+        """URLs to PUT parts to; the `ETag` of each answer names the part in the completion."""
+        return await self._do(steps.perform(self._calls.sign_parts(upload_id, part_numbers), self._retries))
+
+    async def received_parts(self, upload_id: str) -> tuple[ReceivedPart, ...]:
+        """Every part that has arrived, by number."""
+        return await self._do(sending.received_parts(self._calls, self._retries, upload_id))
+
+    async def abort_upload(self, upload_id: str) -> Upload:
+        """End an upload, and remove what has arrived of it."""
+        return await self._do(steps.perform(self._calls.abort_upload(upload_id), self._retries))
 
     async def complete_upload(self, upload_id: str) -> Asset:
         """Make an asset of the bytes that were sent. Repeating it gives the same asset."""
-        return await self._do(flows.perform(self._calls.complete_upload(upload_id), self._retries))
+        return await self._do(steps.perform(self._calls.complete_upload(upload_id), self._retries))
 
     async def asset(self, asset_id: str) -> Asset:
         """One asset."""
-        return await self._do(flows.perform(self._calls.get_asset(asset_id), self._retries))
+        return await self._do(steps.perform(self._calls.get_asset(asset_id), self._retries))
 
     async def assets(self, *, page_size: int = 100) -> AsyncIterator[Asset]:
         """Every asset, newest first; fetched page by page."""
         cursor: str | None = None
         while True:
-            page = await self._do(flows.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            page = await self._do(steps.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
             for asset in page.data:
                 yield asset
             cursor = page.next_cursor
@@ -151,7 +199,7 @@ class AsyncPenstock:
 
     async def get_run(self, run_id: str) -> Run:
         """One run as it stands."""
-        return await self._do(flows.perform(self._calls.get_run(run_id), self._retries))
+        return await self._do(steps.perform(self._calls.get_run(run_id), self._retries))
 
     async def wait_run(
         self,
@@ -164,7 +212,7 @@ class AsyncPenstock:
 
     async def cancel_run(self, run_id: str) -> Run:
         """Ask for the end of a run; one that has finished stays as it is."""
-        return await self._do(flows.perform(self._calls.cancel_run(run_id), self._retries))
+        return await self._do(steps.perform(self._calls.cancel_run(run_id), self._retries))
 
     def events(self, run_id: str, *, after: int = 0) -> AsyncIterator[Event]:
         """A run's events as they happen, each once, up to its end; connects again when the connection breaks."""
@@ -174,15 +222,15 @@ class AsyncPenstock:
 
     async def models(self) -> tuple[Model, ...]:
         """Every model that can be run."""
-        return (await self._do(flows.perform(self._calls.list_models(), self._retries))).data
+        return (await self._do(steps.perform(self._calls.list_models(), self._retries))).data
 
     async def account(self) -> Account:
         """The account behind the key, and its balance."""
-        return await self._do(flows.perform(self._calls.get_account(), self._retries))
+        return await self._do(steps.perform(self._calls.get_account(), self._retries))
 
     # --- effects
 
-    async def _do(self, flow: flows.Flow[T]) -> T:
+    async def _do(self, flow: steps.Flow[T]) -> T:
         try:
             effect = next(flow)
             while True:
@@ -190,6 +238,8 @@ class AsyncPenstock:
                     reply = await self._perform(effect)
                 except NO_ANSWER as error:
                     effect = flow.throw(failed(error))
+                except PenstockClientError as error:
+                    effect = flow.throw(error)
                 else:
                     effect = flow.send(reply)
         except StopIteration as end:
@@ -198,17 +248,36 @@ class AsyncPenstock:
         finally:
             flow.close()
 
-    async def _perform(self, effect: flows.Effect) -> Reply:
+    async def _perform(self, effect: steps.Effect) -> Reply:
         match effect:
             case Request():
                 return await self._ask(effect)
-            case flows.Put():
+            case steps.Put():
                 return await self._put(effect)
-            case flows.Fetch():
+            case steps.Digest():
+                with effect.source.open(effect.offset) as stream:
+                    return Reply(body=await asyncio.to_thread(md5_of, Pieces(stream, effect.size, None)))
+            case steps.Fetch():
                 return await self._fetch(effect)
-            case flows.Pause():
+            case steps.Together():
+                await self._go_together(effect)
+            case steps.Pause():
                 await asyncio.sleep(effect.seconds)
-                return Reply()
+        return Reply()
+
+    async def _go_together(self, together: steps.Together) -> None:
+        flows_left = iter(together.flows)
+
+        async def work() -> None:
+            for flow in flows_left:
+                await self._do(flow)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(together.at_once):
+                    group.create_task(work())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async def _ask(self, request: Request) -> Reply:
         return reply_of(
@@ -221,9 +290,9 @@ class AsyncPenstock:
             )
         )
 
-    async def _put(self, put: flows.Put) -> Reply:
-        with put.source.open() as stream:
-            pieces = Pieces(stream, put.source.size, put.on_progress)
+    async def _put(self, put: steps.Put) -> Reply:
+        with put.source.open(put.offset) as stream:
+            pieces = Pieces(stream, put.size, put.on_progress)
 
             async def body() -> AsyncIterator[bytes]:
                 while piece := await asyncio.to_thread(pieces.read):
@@ -232,7 +301,7 @@ class AsyncPenstock:
 
             return reply_of(await self._http.put(put.url, headers=put.headers, content=body()))
 
-    async def _fetch(self, fetch: flows.Fetch) -> Reply:
+    async def _fetch(self, fetch: steps.Fetch) -> Reply:
         async with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
             if not response.is_success:
                 await response.aread()

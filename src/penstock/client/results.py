@@ -53,14 +53,29 @@ class Asset(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Form(_Json):
+    """A form to POST as `multipart/form-data`: the fields in their order, then the bytes as the file `file`."""
+
+    url: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upload(_Json):
-    """An upload. `upload_url` and `headers` are there while the bytes can be sent; `expires_at` is the URL's."""
+    """An upload. What its bytes are sent with is there while they can be; `expires_at` is the URL's.
+
+    By `method`: `put` has `upload_url` and `headers`, `form` has `form`, `multipart` has `part_size` (bytes of every
+    part but the last) and, when the size was declared, `part_count`.
+    """
 
     id: str
     state: str
     method: str
     upload_url: str | None = None
     headers: Mapping[str, str] | None = None
+    form: Form | None = None
+    part_size: int | None = None
+    part_count: int | None = None
     filename: str
     content_type: str
     size_bytes: int | None = None
@@ -68,6 +83,39 @@ class Upload(_Json):
     expires_at: datetime
     asset_id: str | None = None
     failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPart(_Json):
+    """Where to PUT one part."""
+
+    part_number: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedParts(_Json):
+    """Where to PUT parts, up to `expires_at`."""
+
+    data: tuple[SignedPart, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedPart(_Json):
+    """A part that has arrived."""
+
+    part_number: int
+    size_bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedParts(_Json):
+    """Some of the parts that have arrived, by number; `next_after` is None on the last page."""
+
+    data: tuple[ReceivedPart, ...]
+    next_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,113 @@
+"""`penstock upload` against a server of the test's making; against the real one in tests/integration."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.client.scripted_server import (
+    NOW,
+    Answer,
+    asset,
+    etag_of,
+    received_parts,
+    reply,
+    s3_error,
+    scripted_server,
+    signed_parts,
+    upload,
+    upload_in_parts,
+)
+from tests.support.server import PENSTOCK, clean_environment, run_penstock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.client.scripted_server import ScriptedServer
+
+UPLOAD = "/v1/uploads/upload_1"
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """A server with an upload of two parts, the first of which has arrived."""
+    with scripted_server() as scripted:
+        scripted.answer("GET", UPLOAD, reply(upload_in_parts(8, 5)))
+        scripted.answer("GET", f"{UPLOAD}/parts", received_parts(b"first"))
+        scripted.answer("POST", f"{UPLOAD}/parts", signed_parts(scripted, 2))
+        scripted.answer("PUT", "/bucket/parts/2", Answer(headers={"ETag": etag_of(b"two")}))
+        scripted.answer("POST", f"{UPLOAD}/complete", reply(asset()))
+        yield scripted
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    named = tmp_path / "my film.bin"
+    named.write_bytes(b"firsttwo")
+    return named
+
+
+def environment(server: ScriptedServer) -> dict[str, str]:
+    return clean_environment(PENSTOCK_URL=server.url, PENSTOCK_API_KEY="sk_test")
+
+
+def how_to_go_on(file: Path) -> str:
+    return f"penstock: what has arrived is kept; go on with: penstock upload '{file}' --resume upload_1\n"
+
+
+def test_a_resumed_upload_sends_what_is_missing(server: ScriptedServer, file: Path) -> None:
+    done = run_penstock("upload", str(file), "--resume", "upload_1", environment=environment(server))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "asset_1"
+    assert [seen.body for seen in server.seen if seen.method == "PUT"] == [b"two"]
+
+
+def test_an_interrupted_upload_says_at_once_how_to_go_on(server: ScriptedServer, file: Path) -> None:
+    underway, never = threading.Barrier(2), threading.Event()
+    server.answer("PUT", "/bucket/parts/2", Answer(meets=underway, holds=never))
+    command = subprocess.Popen(
+        [*PENSTOCK, "upload", str(file), "--resume", "upload_1"],
+        env=environment(server),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    underway.wait(30)
+
+    command.send_signal(signal.SIGINT)
+    printed, said = command.communicate(timeout=25)
+    never.set()
+
+    assert (command.returncode, printed, said) == (130, "", how_to_go_on(file))
+
+
+def test_a_failed_upload_says_why_and_how_to_go_on(server: ScriptedServer, file: Path) -> None:
+    server.answer("PUT", "/bucket/parts/2", s3_error(403, "SignatureDoesNotMatch", "no"))
+
+    refused = run_penstock("upload", str(file), "--resume", "upload_1", environment=environment(server))
+
+    assert refused.returncode == 1
+    assert refused.stderr == f"penstock: no (SignatureDoesNotMatch, HTTP 403)\n{how_to_go_on(file)}"
+
+
+def test_several_files_are_uploaded_one_after_the_other(server: ScriptedServer, file: Path) -> None:
+    server.answer("POST", "/v1/uploads", reply(upload(f"{server.url}/bucket/key"), 201))
+    server.answer("PUT", "/bucket/key", Answer())
+
+    done = run_penstock("upload", str(file), str(file), "--json", environment=environment(server))
+
+    assert done.stdout.count(NOW.partition("T")[0]) == 2
+    assert len(server.requests("PUT", "/bucket/key")) == 2
+
+
+def test_one_upload_is_resumed_with_one_file(server: ScriptedServer, file: Path) -> None:
+    refused = run_penstock("upload", str(file), str(file), "--resume", "upload_1", environment=environment(server))
+
+    assert refused.returncode == 2
+    assert "one upload is resumed with one file" in refused.stderr
