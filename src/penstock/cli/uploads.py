@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def upload(  # noqa: PLR0913, PLR0917 - a command's options
     files: Annotated[
-        list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, metavar="FILE…", help="What to upload.")
+        list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, metavar="FILE", help="What to upload.")
     ],
     content_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="The media type. [default: by the first bytes and the name]")
