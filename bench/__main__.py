@@ -6,12 +6,16 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from bench import control_plane, store
+from bench import control_plane, library, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BENCHMARKS: dict[str, Callable[[list[str]], None]] = {"control-plane": control_plane.main, "store": store.main}
+BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
+    "control-plane": control_plane.main,
+    "library": library.main,
+    "store": store.main,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.domain.errors import AssetNotFound, InvalidCursor, InvalidField
+from penstock.domain.errors import AssetNotFound, FolderNotFound, InvalidCursor, InvalidField
 from penstock.domain.ids import AssetId, FolderId
 from penstock.domain.library import AssetFilter, Change
 from tests.support.core import at_once
@@ -179,5 +179,28 @@ def test_tags_in_use_are_listed_page_by_page(core: Core, acme: AccountId) -> Non
 
 
 def test_an_unknown_folder_cannot_be_listed(core: Core, acme: AccountId) -> None:
-    with pytest.raises(Exception, match="no such folder"):
+    with pytest.raises(FolderNotFound):
         core.library.page(acme, AssetFilter(folder_id=FolderId("unknown")), cursor=None, limit=1)
+
+
+def test_an_upload_says_where_its_asset_goes_and_what_it_is_called(core: Core, acme: AccountId) -> None:
+    folder = core.folders.create(acme, "trip", None)
+
+    asset = core.upload(acme, folder_id=folder.id, tags=("Beach", "beach"))
+
+    assert (asset.folder_id, asset.tags) == (folder.id, ("beach",))
+    assert _found(core, acme, folder_id=folder.id, tags=("beach",)) == {asset.id}
+
+
+def test_an_upload_into_an_unknown_folder_is_refused(core: Core, acme: AccountId) -> None:
+    with pytest.raises(FolderNotFound):
+        core.begin(acme, folder_id=FolderId("unknown"))
+
+
+def test_an_asset_whose_folder_went_meanwhile_is_at_the_top(core: Core, acme: AccountId) -> None:
+    folder = core.folders.create(acme, "trip", None)
+    upload = core.begin(acme, folder_id=folder.id)
+    core.put(upload)
+    core.folders.delete(acme, folder.id)
+
+    assert core.uploads.complete_upload(acme, upload.id).folder_id is None

@@ -16,6 +16,7 @@ from penstock.services.paging import Page, check_limit, decode_name_cursor, enco
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from penstock.domain.assets import Asset
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
     from penstock.ports.clock import Clock, Entropy
@@ -188,6 +189,13 @@ def empty_some(
     for asset in some:
         tx.assets.replace(replace(asset, folder_id=heir_id, updated_at=clock.now()))
     return len(some) == EMPTIED_AT_ONCE
+
+
+def in_its_folder(tx: Transaction, asset: Asset) -> Asset:
+    """The asset in its folder, which then stays until the transaction ends, or at the top if that is gone."""
+    if asset.folder_id is None or tx.folders.hold(asset.account_id, asset.folder_id):
+        return asset
+    return replace(asset, folder_id=None)
 
 
 def _above(tx: Transaction, account_id: AccountId, parent_id: FolderId | None) -> Sequence[Folder]:

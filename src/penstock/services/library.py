@@ -11,6 +11,7 @@ from penstock.domain.errors import AssetNotFound, FolderNotFound, InputError, No
 from penstock.domain.filenames import clean_filename
 from penstock.domain.library import Change, check_filter, clauses_of, fingerprint
 from penstock.domain.tags import checked_number, clean_tags
+from penstock.services.folders import in_its_folder
 from penstock.services.paging import (
     Page,
     check_limit,
@@ -95,7 +96,7 @@ class Library:
         Raises `AssetNotFound`, also when its time in the trash is over.
         """
         with self._database.write() as tx:
-            return self._restored(tx, account_id, tx.library.many(account_id, [asset_id]).get(asset_id), asset_id)
+            return self._restored(tx, tx.library.many(account_id, [asset_id]).get(asset_id), asset_id)
 
     def move(self, account_id: AccountId, ids: Sequence[AssetId], folder_id: FolderId | None) -> list[Outcome]:
         """Move assets to a folder, or to the top. Raises `FolderNotFound`."""
@@ -124,7 +125,7 @@ class Library:
             with self._database.write() as tx:
                 found = tx.library.many(account_id, some)
                 for asset_id in some:
-                    act = partial(self._restored, tx, account_id, found.get(asset_id), asset_id)
+                    act = partial(self._restored, tx, found.get(asset_id), asset_id)
                     outcomes.append(_outcome(asset_id, act))
         return outcomes
 
@@ -171,15 +172,13 @@ class Library:
         tx.assets.replace(changed)
         return changed
 
-    def _restored(self, tx: Transaction, account_id: AccountId, asset: Asset | None, asset_id: AssetId) -> Asset:
+    def _restored(self, tx: Transaction, asset: Asset | None, asset_id: AssetId) -> Asset:
         now = self._clock.now()
         if asset is None or is_expired(asset, at=now, leased=False):
             raise AssetNotFound(asset_id)
         if asset.deleted_at is None:
             return asset
-        back = restored(asset, now=now)
-        if back.folder_id is not None and not tx.folders.hold(account_id, back.folder_id):
-            back = replace(back, folder_id=None)
+        back = in_its_folder(tx, restored(asset, now=now))
         tx.assets.replace(back)
         return back
 

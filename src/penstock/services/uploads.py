@@ -28,9 +28,11 @@ from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
 from penstock.domain.parts import part_size_for
+from penstock.domain.tags import clean_tags
 from penstock.domain.uploads import Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
+from penstock.services.folders import in_its_folder
 from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.parts import Parts, largest_size
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.domain.idempotency import IdempotentRequest
-    from penstock.domain.ids import AccountId
+    from penstock.domain.ids import AccountId, FolderId
     from penstock.domain.uploads import Admission, UploadPolicy
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
@@ -66,7 +68,8 @@ class NewUpload:
     """What a caller declares. `size` in bytes or unknown.
 
     `lifetime` of the asset counts from the completion that the caller asks for, or else from the arrival of the bytes;
-    None: until deleted. With a `source_url` the server fetches the bytes; `sha256` (hex) is what they must have.
+    None: until deleted. `folder_id` and `tags` are for the asset. With a `source_url` the server fetches the bytes;
+    `sha256` (hex) is what they must have.
     `part_size` (bytes) is a wish, for the method `multipart`.
     """
 
@@ -79,6 +82,8 @@ class NewUpload:
     sha256: str | None = None
     method: UploadMethod = UploadMethod.PUT
     part_size: int | None = None
+    folder_id: FolderId | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Uploads:
@@ -114,7 +119,7 @@ class Uploads:
         """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one key returns the first.
 
         `along` is done in the transaction that creates it. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`,
-        `IdempotencyMismatch`, `QuotaExceeded`.
+        `FolderNotFound`, `IdempotencyMismatch`, `QuotaExceeded`.
         """
         method = declared.method if declared.source_url is None else UploadMethod.FETCH
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy, method=method)
@@ -145,6 +150,8 @@ class Uploads:
             created_at=now,
             expires_at=now.replace(microsecond=0) + policy.life_of(method),
             sha256=declared.sha256,
+            folder_id=declared.folder_id,
+            tags=clean_tags(declared.tags),
             source_url=declared.source_url,
             reserved=declared.size or 0,
             part_size=part_size,
@@ -326,6 +333,8 @@ class Uploads:
                     subject=upload.id,
                     now=upload.created_at,
                 )
+            if upload.folder_id is not None:
+                tx.folders.get(upload.account_id, upload.folder_id)
             tx.uploads.add(upload)
             along(tx, upload)
         return upload
@@ -376,6 +385,8 @@ class Uploads:
             media_key=upload.media_key,
             created_at=now,
             expires_at=lives_from + upload.lifetime if upload.lifetime is not None else None,
+            folder_id=upload.folder_id,
+            tags=upload.tags,
         )
         stored = rules.admitted(upload, asset_id=asset.id)
         final = rules.settled(stored) if sha256 is not None else stored
@@ -384,6 +395,7 @@ class Uploads:
             with self._database.write() as tx:
                 won = tx.uploads.replace(final, was=UploadState.PENDING)
                 if won:
+                    asset = in_its_folder(tx, asset)
                     tx.assets.add(asset)
                     self._tell(tx, upload, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
                     if sha256 is None:

@@ -7,13 +7,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, StringConstraints
 
 from penstock.dialects.native.wire.assets import AssetOut
-from penstock.dialects.native.wire.common import Request
+from penstock.dialects.native.wire.common import Request, Tag
 from penstock.domain.errors import PenstockError
 from penstock.domain.tags import MAX_TAGS
 from penstock.services.library import MAX_BULK
 
 _MAX_FILENAME = 500
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 
 

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from penstock.dialects.native.wire.common import Request, timestamp
+from penstock.dialects.native.wire.common import Request, Tag, timestamp
 from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.errors import InvalidField
 from penstock.domain.ids import format_prefixed
 from penstock.domain.parts import part_count
+from penstock.domain.tags import MAX_TAGS
 from penstock.domain.uploads import Upload
 
 _MAX_FILENAME = 500
@@ -34,6 +35,10 @@ class CreateUpload(Request):
         le=MOST_SECONDS,
         description="Seconds that the asset shall live after completion; null: until deleted; absent: as the server's "
         "operator has set.",
+    )
+    folder_id: str | None = Field(default=None, description="The folder that the asset goes to; null: the top.")
+    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(
+        default_factory=list, description="The tags of the asset."
     )
     method: Literal["put", "form", "multipart"] = Field(
         default="put",
