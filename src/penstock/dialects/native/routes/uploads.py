@@ -62,13 +62,10 @@ def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
             content_type=body.content_type,
             size=body.size_bytes,
             lifetime=chosen(body, "expires_in", default=services.lifetimes.classes.uploads),
-<<<<<<< HEAD
             method=UploadMethod(body.method),
             part_size=body.part_size,
-=======
             folder_id=folder_id_of(body.folder_id) if body.folder_id is not None else None,
             tags=tuple(body.tags),
->>>>>>> 7439966 (Let uploads name folder and tags; measure the library with a million assets)
         )
         same = idempotent_request(idempotency_key, body.model_dump())
         return json_answer(
