@@ -373,7 +373,8 @@ def _link(schema: Schema) -> str:
 
 
 def _name(schema: Schema) -> str:
-    reference: str = schema["$ref"]
+    choices = schema.get("anyOf", [schema])  # a body that may be left out: the shape, or nothing
+    reference: str = next(one["$ref"] for one in choices if "$ref" in one)
     return reference.rpartition("/")[2]
 
 
