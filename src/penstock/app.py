@@ -22,7 +22,7 @@ from penstock.store.config import StoreConfig, limits_of, load_or_create_credent
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from decimal import Decimal
     from pathlib import Path
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from penstock.adapters.objects.s3 import S3ObjectStore, S3Presigner
     from penstock.domain.accounts import Account, ApiKey
     from penstock.domain.catalog import Catalog
+    from penstock.domain.sweeps import Finding
     from penstock.ports.database import Changes
     from penstock.ports.runners import Runner
     from penstock.services.accounts import Accounts
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
     from penstock.services.feed import Feed
     from penstock.services.health import Health
     from penstock.services.lifetimes import ClassLifetimes
+    from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.quotas import Quotas
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.store.fsck import Check
+    from penstock.workflows.sweeps import Sweep
 
 __all__ = [
     "NO_LIMIT",
@@ -52,6 +55,7 @@ __all__ = [
     "Limits",
     "PenstockError",
     "Quota",
+    "Sweeping",
     "Usage",
     "administration",
     "check_store",
@@ -61,6 +65,7 @@ __all__ = [
     "serve_api",
     "serve_store",
     "serve_worker",
+    "sweeping",
 ]
 
 _MAX_INLINE_BYTES = 10 * 2**20
@@ -193,7 +198,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
             INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
             FOLDER_JOB: FolderRemoval(core.database, clock=core.clock, interrupt=interrupt),
         },
-        sweep_schedules(core.uploads, core.purging, retention),
+        sweep_schedules(_sweeps(core)[0], retention),
         open_changes=core.open_changes,
         clock=core.clock,
         entropy=core.entropy,
@@ -292,6 +297,59 @@ def administration(settings: Settings) -> Iterator[Administration]:
         yield Administration(Accounts(database, SystemClock(), SystemEntropy()), Quotas(database))
     finally:
         database.close()
+
+
+class Sweeping:
+    """What a worker removes periodically, by name, for an operator to be told or to do now."""
+
+    def __init__(self, sweeps: Sequence[Sweep], orphans: Orphans) -> None:
+        self._sweeps = {sweep.name: sweep for sweep in sweeps}
+        self._orphans = orphans
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every sweep, in the order in which they are best done."""
+        return tuple(self._sweeps)
+
+    def plan(self, name: str) -> Iterator[Finding]:
+        """What would be removed now. Changes nothing."""
+        return self._sweeps[name].plan()
+
+    def obstacle(self, name: str) -> str | None:
+        """Why something that was found would not be removed. Changes nothing."""
+        return self._sweeps[name].obstacle()
+
+    def act(self, name: str, *, confirmed: bool) -> int:
+        """Remove it; `confirmed`: also what is otherwise left for an operator to decide. Returns how many."""
+        sweep, total = self._sweeps[name], 0
+        while count := sweep.confirmed_act() if confirmed else sweep.act():
+            total += count
+        return total
+
+    def adopt(self) -> str:
+        """Mark the bucket as this database's. Returns the installation's id."""
+        return self._orphans.adopt().id
+
+
+@contextmanager
+def sweeping(settings: Settings) -> Iterator[Sweeping]:
+    """The sweeps, beside a running server or not; the object store must run. Raises `PenstockError`s."""
+    migrate(settings)
+    core = _open_core(settings, Log("sweep", None))
+    try:
+        yield Sweeping(*_sweeps(core))
+    finally:
+        core.close()
+
+
+def _sweeps(core: _Core) -> tuple[Sequence[Sweep], Orphans]:
+    from penstock.services.orphans import Orphans
+    from penstock.services.sweep_plans import SweepPlans
+    from penstock.workflows.sweeps import all_sweeps
+
+    orphans = Orphans(core.database, core.objects, clock=core.clock, entropy=core.entropy, log=core.log)
+    plans = SweepPlans(core.database, core.objects, orphans, clock=core.clock)
+    return all_sweeps(core.uploads, core.purging, orphans, plans), orphans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

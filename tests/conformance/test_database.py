@@ -533,8 +533,9 @@ def test_what_is_purged_is_unsettled_then_a_tombstone_then_forgettable(database:
         assert [asset.id for asset in tx.asset_sweeps.unsettled(limit=5)] == [over[0].id, over[1].id]
         tx.asset_sweeps.remember({over[0].id: NOW + 3 * HOUR})
         assert [asset.id for asset in tx.asset_sweeps.unsettled(limit=5)] == [over[1].id]
-        for now, found in ((3 * HOUR - TICK, []), (3 * HOUR, [over[0].id])):
-            assert [a.id for a in tx.asset_sweeps.forgettable(now=NOW + now, after=None, limit=5)] == found
+        for now, found in ((3 * HOUR - TICK, []), (3 * HOUR, [(NOW + 3 * HOUR, over[0].id)])):
+            told = tx.asset_sweeps.forgettable(now=NOW + now, after=None, limit=5)
+            assert [(when, asset.id) for when, asset in told] == found
         assert tx.asset_sweeps.forgettable(now=NOW + 4 * HOUR, after=(NOW + 3 * HOUR, over[0].id), limit=5) == []
 
 

@@ -26,10 +26,12 @@ from penstock.services.folders import FOLDER_JOB, Folders
 from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
+from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
@@ -195,6 +197,8 @@ class Core:
     lifetimes: Lifetimes
     library: Library
     folders: Folders
+    orphans: Orphans
+    plans: SweepPlans
     references: References
     quotas: Quotas
     runs: Runs
@@ -273,6 +277,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
     uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=log)
     assets = Assets(database, presigner, uploads, clock=clock, trash=TRASH)
     purging = Purging(database, objects, clock=clock, tombstones=TOMBSTONES)
+    orphans = Orphans(database, objects, clock=clock, entropy=entropy, log=log)
     references = References(
         database,
         objects,
@@ -341,6 +346,8 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             imports=Imports(uploads, _LOOPBACK, entropy=entropy),
             assets=assets,
             purging=purging,
+            orphans=orphans,
+            plans=SweepPlans(database, objects, orphans, clock=clock),
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             library=Library(database, assets, clock=clock),
             folders=Folders(database, clock=clock, entropy=entropy),

@@ -31,11 +31,13 @@ from penstock.services.feed import Feed
 from penstock.services.folders import Folders
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
+from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import INTAKE_JOB, Uploads
 from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig
@@ -44,7 +46,7 @@ from penstock.telemetry import Log
 from penstock.workflows.asset_intake import AssetIntake
 from penstock.workflows.engine import Worker
 from penstock.workflows.run import RunFlow, RunLimits
-from penstock.workflows.sweeps import sweep_schedules
+from penstock.workflows.sweeps import all_sweeps, sweep_schedules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,6 +140,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
         uploads = Uploads(database, objects, S3Presigner(bucket), clock=clock, entropy=entropy, log=_SILENT)
         assets = Assets(database, S3Presigner(bucket), uploads, clock=clock, trash=_DAYS)
         purging = Purging(database, objects, clock=clock, tombstones=_DAYS)
+        orphans = Orphans(database, objects, clock=clock, entropy=entropy, log=_SILENT)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         references = References(
@@ -206,7 +209,10 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             models=models,
             accounts=accounts,
             worker=worker,
-            sweeps=sweep_schedules(uploads, purging, Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS)),
+            sweeps=sweep_schedules(
+                all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
+                Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS),
+            ),
         )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.domain.idempotency import IdempotentRequest
+from penstock.domain.installation import MARK_KEY
 from penstock.domain.uploads import UploadState
 from penstock.services.retention import Retention
-from penstock.workflows.sweeps import sweep_schedules
+from penstock.workflows.sweeps import all_sweeps, sweep_schedules
 from tests.support.core import HOUR
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     core.clock.advance(5 * HOUR)
 
     retention = Retention(core.database, clock=core.clock, events=2 * HOUR, idempotency=3 * HOUR)
-    schedules = sweep_schedules(core.uploads, core.purging, retention)
+    schedules = sweep_schedules(all_sweeps(core.uploads, core.purging, core.orphans, core.plans), retention)
 
     counts = {schedule.name: schedule.act() for schedule in schedules}
 
@@ -31,14 +32,15 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         "staging": 411,
         "files": 205,
         "tombstones": 0,
+        "orphans": 0,
         "events": 206,
         "idempotency-keys": 205,
     }
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
-    assert core.keys() == [kept.object_key]
-    assert [schedule.act() for schedule in schedules] == [0] * 6
+    assert core.keys() == [kept.object_key, MARK_KEY]
+    assert [schedule.act() for schedule in schedules] == [0] * 7
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 205, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 205, 0]

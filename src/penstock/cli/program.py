@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, encryption, fsck, quotas, runs, serve, uploads
+from penstock.cli import administration, encryption, fsck, quotas, runs, serve, sweeps, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -35,6 +35,7 @@ encrypting.command("create-key")(encryption.create_key)
 encrypting.command("rotate")(encryption.rotate)
 program.command("migrate")(administration.migrate)
 program.command("fsck")(fsck.fsck)
+program.command("sweep")(sweeps.sweep)
 
 
 @program.command()

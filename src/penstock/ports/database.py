@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from penstock.domain.quotas import Limits, Quota, Usage
     from penstock.domain.runs import Run, RunState
     from penstock.domain.uploads import Upload, UploadState
+    from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
 
 
@@ -95,11 +96,11 @@ class UploadRepository(Protocol):
         """Newest first."""
         ...
 
-    def overdue(self, *, now: datetime, limit: int) -> Sequence[Upload]:
-        """Pending uploads whose URL has expired, oldest first."""
+    def overdue(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
+        """Pending uploads whose URL has expired, by (when, id)."""
         ...
 
-    def unswept(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+    def unswept(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
         """Uploads that are no longer pending, whose URL has expired and whose staging object was not yet removed."""
         ...
 
@@ -178,8 +179,12 @@ class AssetSweepRepository(Protocol):
         """Record that the bytes of these assets are gone; their rows stay until then, as tombstones."""
         ...
 
-    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
-        """Tombstones whose time is over, by (when, id)."""
+    def last_sharers(self, keys: Iterable[str], *, due: datetime) -> Mapping[str, AssetId]:
+        """Of the keys that only assets name that are `due`: the last of them to go, by (when, id)."""
+        ...
+
+    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[tuple[datetime, Asset]]:
+        """Tombstones whose time is over, and since when, by (when, id)."""
         ...
 
     def known(self, account_id: AccountId, asset_id: AssetId) -> Asset:
@@ -384,6 +389,11 @@ class Transaction(Protocol):
     @property
     def folders(self) -> FolderRepository:
         """Folders."""
+        ...
+
+    @property
+    def installation(self) -> InstallationRepository:
+        """Which bucket is this database's, and what in it is not known."""
         ...
 
     @property

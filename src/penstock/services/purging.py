@@ -48,7 +48,7 @@ class Purging:
         """Forget up to `limit` purged assets whose time as tombstones is over. Returns how many."""
         with self._database.write() as tx:
             over = tx.asset_sweeps.forgettable(now=self._clock.now(), after=None, limit=limit)
-            tx.asset_sweeps.remove(asset.id for asset in over)
+            tx.asset_sweeps.remove(asset.id for _, asset in over)
         return len(over)
 
     def _mark(self, limit: int) -> None:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 INTAKE_JOB = "asset_intake"
 _VERB = "begin_upload"
 _SEAL_TRIES = 3
-_OVERDUE_GRACE = timedelta(hours=1)
-_STAGING_GRACE = timedelta(hours=2)
+OVERDUE_GRACE = timedelta(hours=1)
+STAGING_GRACE = timedelta(hours=2)
 """A PUT that began within the life of its URL may still be under way; nothing is ended or removed under it."""
 _SEAL_SUFFIX_BYTES = 4
 _MAX_UNREAD = 10
@@ -279,7 +279,7 @@ class Uploads:
     def expire_overdue(self, *, limit: int) -> int:
         """Admit overdue uploads whose bytes came, end the others (F17). Returns how many it looked at."""
         with self._database.read() as tx:
-            overdue = tx.uploads.overdue(now=self._clock.now() - _OVERDUE_GRACE, limit=limit)
+            overdue = tx.uploads.overdue(now=self._clock.now() - OVERDUE_GRACE, limit=limit)
         unread: list[ObjectStoreUnavailable] = []
         for upload in overdue:
             try:
@@ -306,7 +306,7 @@ class Uploads:
     def sweep_staging(self, *, limit: int) -> int:
         """Remove the staging objects of uploads that are over and whose URL can write no more. Returns how many."""
         with self._database.read() as tx:
-            done = tx.uploads.unswept(now=self._clock.now() - _STAGING_GRACE, limit=limit)
+            done = tx.uploads.unswept(now=self._clock.now() - STAGING_GRACE, limit=limit)
         self._objects.delete(upload.staging_key for upload in done)
         for upload in done:
             if upload.asset_id is None:

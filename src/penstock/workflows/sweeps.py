@@ -1,31 +1,70 @@
-"""Sweeps: what is over is removed in the background, in batches, never anything that is still referenced."""
+"""Sweeps: what is over is removed in the background, in batches, never anything that is still referenced.
+
+A sweep is a plan, which tells what would go and changes nothing, and an act, which removes it. A worker acts on a
+schedule; an operator may ask for either at any time, also while the worker acts.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.workflows.engine import Schedule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from penstock.domain.sweeps import Finding
+    from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.retention import Retention
+    from penstock.services.sweep_plans import SweepPlans
     from penstock.services.uploads import Uploads
 
 _BATCH = 200
 _MAX_BATCHES = 50
 _EVERY = timedelta(seconds=30)
+_ORPHANS_EVERY = timedelta(hours=6)
 
 
-def sweep_schedules(uploads: Uploads, purging: Purging, retention: Retention) -> Sequence[Schedule]:
-    """The periodic sweeps of a worker."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One kind of removal. `act` returns how many things it removed, and may be repeated while that is not 0.
+
+    `confirmed_act` removes also what `act` leaves for an operator to decide; `obstacle` says why it would.
+    """
+
+    name: str
+    every: timedelta
+    plan: Callable[[], Iterator[Finding]]
+    act: Callable[[], int]
+    confirmed_act: Callable[[], int]
+    obstacle: Callable[[], str | None]
+
+
+def all_sweeps(uploads: Uploads, purging: Purging, orphans: Orphans, plans: SweepPlans) -> Sequence[Sweep]:
+    """Every sweep of files, in an order in which one makes work for the next."""
     return (
-        Schedule(name="overdue-uploads", every=_EVERY, act=_batches(lambda: uploads.expire_overdue(limit=_BATCH))),
-        Schedule(name="staging", every=_EVERY, act=_batches(lambda: uploads.sweep_staging(limit=_BATCH))),
-        Schedule(name="files", every=_EVERY, act=_batches(lambda: purging.purge(limit=_BATCH))),
-        Schedule(name="tombstones", every=_EVERY, act=_batches(lambda: purging.forget(limit=_BATCH))),
+        _in_batches("overdue-uploads", plans.uploads, lambda: uploads.expire_overdue(limit=_BATCH)),
+        _in_batches("staging", plans.staging, lambda: uploads.sweep_staging(limit=_BATCH)),
+        _in_batches("files", plans.files, lambda: purging.purge(limit=_BATCH)),
+        _in_batches("tombstones", plans.tombstones, lambda: purging.forget(limit=_BATCH)),
+        Sweep(
+            name="orphans",
+            every=_ORPHANS_EVERY,
+            plan=plans.orphans,
+            act=orphans.sweep,
+            confirmed_act=lambda: orphans.sweep(confirmed=True),
+            obstacle=orphans.obstacle,
+        ),
+    )
+
+
+def sweep_schedules(sweeps: Sequence[Sweep], retention: Retention) -> Sequence[Schedule]:
+    """What a worker does periodically."""
+    return (
+        *(Schedule(name=sweep.name, every=sweep.every, act=sweep.act) for sweep in sweeps),
         Schedule(name="events", every=_EVERY, act=_batches(lambda: retention.purge_events(limit=_BATCH))),
         Schedule(
             name="idempotency-keys",
@@ -33,6 +72,11 @@ def sweep_schedules(uploads: Uploads, purging: Purging, retention: Retention) ->
             act=_batches(lambda: retention.purge_idempotency_keys(limit=_BATCH)),
         ),
     )
+
+
+def _in_batches(name: str, plan: Callable[[], Iterator[Finding]], batch: Callable[[], int]) -> Sweep:
+    act = _batches(batch)
+    return Sweep(name=name, every=_EVERY, plan=plan, act=act, confirmed_act=act, obstacle=lambda: None)
 
 
 def _batches(sweep: Callable[[], int]) -> Callable[[], int]:

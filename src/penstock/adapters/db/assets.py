@@ -74,8 +74,13 @@ _NAMED_AS_THUMBNAIL = select(assets.c.thumbnail_key).where(
     assets.c.thumbnail_key.in_(bindparam("keys", expanding=True)), assets.c.purged_at.is_(None)
 )
 _REMEMBER = update(assets).where(assets.c.id == bindparam("its_id")).values(over_at=bindparam("until"))
+_SHARERS = select(
+    assets.c.object_key, assets.c.thumbnail_key, assets.c.over_at, assets.c.id, _LEASED.label("leased")
+).where(assets.c.purged_at.is_(None))
+_SHARERS_OF_OBJECTS = _SHARERS.where(assets.c.object_key.in_(bindparam("keys", expanding=True)))
+_SHARERS_OF_THUMBNAILS = _SHARERS.where(assets.c.thumbnail_key.in_(bindparam("keys", expanding=True)))
 _FORGETTABLE = (
-    _ROWS.select()
+    select(assets.c.over_at, *_ROWS.columns)
     .where(assets.c.over_at > assets.c.purged_at, assets.c.over_at <= bindparam("now"))
     .order_by(*_BY_MOMENT)
     .limit(_LIMIT)
@@ -155,7 +160,7 @@ class SqlAssetSweeps:
 
     def due(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
         """Assets that are over, not leased and not purged, the longest over first."""
-        return self._by_moment(_DUE_FIRST, _DUE_ABOVE, now=now, after=after, limit=limit)
+        return _ROWS.all(self._connection, *_above(_DUE_FIRST, _DUE_ABOVE, now=now, after=after, limit=limit))
 
     def purge(self, *, due: datetime, now: datetime, limit: int) -> Sequence[Asset]:
         """Lock, then look again and mark: the second statement sees the leases that were committed before the lock.
@@ -190,9 +195,24 @@ class SqlAssetSweeps:
         if rows := [{"its_id": asset_id, "until": moment} for asset_id, moment in until.items()]:
             self._connection.execute(_REMEMBER, rows)
 
-    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[Asset]:
-        """Tombstones whose time is over."""
-        return self._by_moment(_FORGETTABLE, _FORGETTABLE_ABOVE, now=now, after=after, limit=limit)
+    def last_sharers(self, keys: Iterable[str], *, due: datetime) -> Mapping[str, AssetId]:
+        """Who is the last to go, of the keys with which all go."""
+        asked = frozenset(keys)
+        held: set[str] = set()
+        last: dict[str, tuple[datetime, AssetId]] = {}
+        for query in (_SHARERS_OF_OBJECTS, _SHARERS_OF_THUMBNAILS):
+            for row in self._connection.execute(query, {"keys": sorted(asked)}) if asked else ():
+                shared = asked & {row.object_key, row.thumbnail_key}
+                if row.leased or row.over_at is None or row.over_at > due:
+                    held |= shared
+                    continue
+                last.update({key: max((row.over_at, row.id), last.get(key, (row.over_at, row.id))) for key in shared})
+        return {key: asset_id for key, (_, asset_id) in last.items() if key not in held}
+
+    def forgettable(self, *, now: datetime, after: Position | None, limit: int) -> Sequence[tuple[datetime, Asset]]:
+        """Tombstones whose time is over, and since when."""
+        query, parameters = _above(_FORGETTABLE, _FORGETTABLE_ABOVE, now=now, after=after, limit=limit)
+        return [(row[0], _ROWS.made(row[1:])) for row in self._connection.execute(query, parameters)]
 
     def known(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """Raises `AssetNotFound`."""
@@ -215,13 +235,14 @@ class SqlAssetSweeps:
             self._book.leaving(row["its_id"] for row in rows)
             self._connection.execute(_REMOVE, rows)
 
-    def _by_moment(
-        self, first: Select[Any], above: Select[Any], *, now: datetime, after: Position | None, limit: int
-    ) -> Sequence[Asset]:
-        parameters: dict[str, object] = {"now": now, "limit": limit}
-        if after is None:
-            return _ROWS.all(self._connection, first, parameters)
-        return _ROWS.all(self._connection, above, {**parameters, "above_at": after[0], "above_id": after[1]})
+
+def _above(
+    first: Select[Any], above: Select[Any], *, now: datetime, after: Position | None, limit: int
+) -> tuple[Select[Any], dict[str, object]]:
+    parameters: dict[str, object] = {"now": now, "limit": limit}
+    if after is None:
+        return first, parameters
+    return above, {**parameters, "above_at": after[0], "above_id": after[1]}
 
 
 def _values(asset: Asset) -> dict[str, object]:

@@ -14,6 +14,7 @@ from penstock.adapters.db.engine import BUSY_SECONDS, parse_url
 from penstock.adapters.db.events import SqlEvents
 from penstock.adapters.db.folders import SqlFolders
 from penstock.adapters.db.idempotency import SqlIdempotency
+from penstock.adapters.db.installation import SqlInstallation
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.library import SqlLibrary
@@ -84,6 +85,10 @@ class SqlTransaction:
     @property
     def folders(self) -> SqlFolders:
         return SqlFolders(self._connection)
+
+    @property
+    def installation(self) -> SqlInstallation:
+        return SqlInstallation(self._connection)
 
     @property
     def runs(self) -> SqlRuns:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from _typeshed import DataclassInstance
-    from sqlalchemy import ColumnElement, Connection, Row, Select, Table, TextClause
+    from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause
 
     Parameters = Mapping[str, object]
 
@@ -49,7 +49,7 @@ class Rows(Generic[T]):
         """The values that a query finds."""
         return [self.made(row) for row in connection.execute(query, parameters)]
 
-    def made(self, row: Row[Any]) -> T:
+    def made(self, row: Sequence[Any]) -> T:
         """The value of one row."""
         return self._kind(**dict(zip(self._names, row, strict=True)))
 

@@ -221,6 +221,15 @@ account_quotas = Table(
     Column("max_open_uploads", BigInteger),
 )
 
+# One row: which bucket is this database's (`domain.installation`).
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("id", Word, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+)
+
 asset_leases = Table(
     "asset_leases",
     metadata,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, insert, true, update
+from sqlalchemy import Integer, bindparam, insert, true, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, to_change
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from penstock.adapters.db.quotas import QuotaBook
     from penstock.domain.ids import AccountId, MediaKey, UploadId
@@ -43,11 +43,16 @@ _LISTING = Listing(_ROWS.select(), uploads)
 _OVER = (
     _ROWS.select()
     .where(~uploads.c.swept, uploads.c.expires_at <= bindparam("now"))
-    .order_by(uploads.c.expires_at)
+    .order_by(uploads.c.expires_at, uploads.c.id)
     .limit(bindparam("limit", type_=Integer))
 )
+_ABOVE = tuple_(uploads.c.expires_at, uploads.c.id) > tuple_(
+    bindparam("above_at", type_=uploads.c.expires_at.type), bindparam("above_id", type_=uploads.c.id.type)
+)
 _OVERDUE = _OVER.where(uploads.c.state == UploadState.PENDING)
+_OVERDUE_ABOVE = _OVERDUE.where(_ABOVE)
 _UNSWEPT = _OVER.where(uploads.c.state != UploadState.PENDING)
+_UNSWEPT_ABOVE = _UNSWEPT.where(_ABOVE)
 _MARK_SWEPT = update(uploads).where(uploads.c.id == bindparam("its_id")).values(swept=true())
 
 
@@ -95,15 +100,23 @@ class SqlUploads:
         """Newest first."""
         return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
 
-    def overdue(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+    def overdue(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
         """Pending uploads whose URL has expired, oldest first."""
-        return _ROWS.all(self._connection, _OVERDUE, {"now": now, "limit": limit})
+        return self._over(_OVERDUE, _OVERDUE_ABOVE, now=now, after=after, limit=limit)
 
-    def unswept(self, *, now: datetime, limit: int) -> Sequence[Upload]:
+    def unswept(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
         """Uploads that are over, whose URL has expired and whose staging object was not yet removed."""
-        return _ROWS.all(self._connection, _UNSWEPT, {"now": now, "limit": limit})
+        return self._over(_UNSWEPT, _UNSWEPT_ABOVE, now=now, after=after, limit=limit)
 
     def mark_swept(self, upload_ids: Iterable[UploadId]) -> None:
         """Record that the staging objects are gone."""
         if rows := [{"its_id": upload_id} for upload_id in upload_ids]:
             self._connection.execute(_MARK_SWEPT, rows)
+
+    def _over(
+        self, first: Select[Any], above: Select[Any], *, now: datetime, after: Position | None, limit: int
+    ) -> Sequence[Upload]:
+        parameters: dict[str, object] = {"now": now, "limit": limit}
+        if after is None:
+            return _ROWS.all(self._connection, first, parameters)
+        return _ROWS.all(self._connection, above, {**parameters, "above_at": after[0], "above_id": after[1]})

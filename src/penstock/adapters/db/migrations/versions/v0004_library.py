@@ -80,6 +80,13 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("account_id", name="pk_account_quotas"),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name="fk_account_quotas_account_id"),
     )
+    op.create_table(
+        "installation",
+        sa.Column("name", _WORD, nullable=False),
+        sa.Column("id", _WORD, nullable=False),
+        sa.Column("generation", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_installation"),
+    )
 
 
 def _mark_deleted() -> None:
