@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import tracemalloc
@@ -24,6 +25,7 @@ from tests.client.scripted_server import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from penstock.client import Penstock, Upload
@@ -55,7 +57,7 @@ def uploads(server: ScriptedServer) -> None:
     for number, piece in enumerate(PIECES, 1):
         server.answer("PUT", f"/bucket/parts/{number}", stored(piece))
     server.answer("POST", COMPLETE, reply(asset()))
-    server.answer("DELETE", UPLOAD, reply(begun | {"state": "cancelled"}))
+    server.answer("DELETE", UPLOAD, reply(begun | {"state": "aborted"}))
 
 
 def stored(piece: bytes, **changes: object) -> Answer:
@@ -256,12 +258,26 @@ def test_a_resumed_upload_sends_only_what_is_missing(client: Penstock, server: S
     assert told[-1] == len(CONTENT)
 
 
-def test_what_arrived_of_another_file_is_sent_again(client: Penstock, server: ScriptedServer) -> None:
-    server.answer("GET", PARTS, received_parts(b"x" * PART_SIZE, PIECES[1]))
+@pytest.mark.parametrize("name", [etag_of, lambda part: f'"sha256-{hashlib.sha256(part).hexdigest()}"'])
+def test_what_arrived_of_another_file_is_sent_again(
+    client: Penstock, server: ScriptedServer, name: Callable[[bytes], str]
+) -> None:
+    there = [(1, name(b"x" * PART_SIZE)), (2, name(PIECES[1]))]
+    data = [{"part_number": number, "size_bytes": PART_SIZE, "etag": etag} for number, etag in there]
+    server.answer("GET", PARTS, reply({"data": data, "next_after": None}))
 
     client.upload_file(CONTENT, resume="upload_1")
 
     assert [sent(server, number) for number in (1, 2)] == [[PIECES[0]], []]
+
+
+def test_a_part_whose_etag_tells_nothing_counts_by_its_length(client: Penstock, server: ScriptedServer) -> None:
+    there = {"part_number": 1, "size_bytes": PART_SIZE, "etag": '"opaque-1"'}
+    server.answer("GET", PARTS, reply({"data": [there], "next_after": None}))
+
+    client.upload_file(CONTENT, resume="upload_1")
+
+    assert sent(server, 1) == []
 
 
 def test_a_part_of_another_length_is_sent_again(client: Penstock, server: ScriptedServer) -> None:
@@ -280,7 +296,7 @@ def test_a_file_of_another_size_is_not_mixed_into_an_upload(client: Penstock, se
 
 
 def test_an_upload_that_was_completed_is_resumed_by_its_asset(client: Penstock, server: ScriptedServer) -> None:
-    server.answer("GET", UPLOAD, reply(upload_in_parts(len(CONTENT), PART_SIZE, state="completed", asset_id="asset_1")))
+    server.answer("GET", UPLOAD, reply(upload_in_parts(len(CONTENT), PART_SIZE, state="ready", asset_id="asset_1")))
     server.answer("GET", "/v1/assets/asset_1", reply(asset()))
 
     assert client.upload_file(CONTENT, resume="upload_1").id == "asset_1"
@@ -340,7 +356,7 @@ def test_somebody_else_can_send_the_parts(client: Penstock, server: ScriptedServ
     assert [(part.part_number, part.size_bytes) for part in there] == [(1, PART_SIZE)]
     assert client.upload(begun.id) == begun
     assert client.complete_upload(begun.id).id == "asset_1"
-    assert client.abort_upload(begun.id).state == "cancelled"
+    assert client.abort_upload(begun.id).state == "aborted"
 
 
 def test_a_form_is_handed_on_as_the_server_made_it(client: Penstock, server: ScriptedServer) -> None:

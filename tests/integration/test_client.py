@@ -9,12 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx2
 import pytest
 from PIL import Image
 
 from penstock.client import (
     AsyncPenstock,
     AuthenticationError,
+    ConflictError,
+    InParts,
     InsufficientCreditsError,
     InvalidRequestError,
     NotFoundError,
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from tests.support.server import Server
 
 PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "chelsea.png"
+PART = 5 * 2**20
+IN_PARTS = InParts(at_least=0, part_size=PART)
 SHA256 = hashlib.sha256(PHOTOGRAPH.read_bytes()).hexdigest()
 
 
@@ -191,3 +196,53 @@ def test_uploads_run_side_by_side(server: Server, api_key: str) -> None:
             return [asset.id for asset in assets]
 
     assert len(set(asyncio.run(journey()))) == 12
+
+
+def test_a_large_file_goes_up_in_parts(client: Penstock, tmp_path: Path) -> None:
+    film = _film(tmp_path / "film.bin")
+
+    asset = client.upload_file(film, parts=IN_PARTS)
+
+    assert (asset.size_bytes, asset.filename) == (film.stat().st_size, "film.bin")
+    assert client.download(asset) == film.read_bytes()
+
+
+def test_an_upload_that_broke_off_is_resumed_with_what_is_missing(client: Penstock, tmp_path: Path) -> None:
+    film = _film(tmp_path / "film.bin")
+    begun = client.create_upload(
+        filename="film.bin",
+        content_type="application/octet-stream",
+        method="multipart",
+        size_bytes=film.stat().st_size,
+        part_size=PART,
+    )
+    other, mine = b"x" * PART, film.read_bytes()[PART : 2 * PART]
+    for signed, part in zip(client.sign_parts(begun.id, [1, 2]).data, (other, mine), strict=True):
+        httpx2.put(signed.url, content=part).raise_for_status()
+    sent: list[int] = []
+
+    asset = client.upload_file(film, resume=begun.id, on_progress=lambda done, _: sent.append(done))
+
+    assert sent[:2] == [0, PART]
+    assert asset.upload_id == begun.id
+    assert client.download(asset) == film.read_bytes()
+    assert client.upload_file(film, resume=begun.id).id == asset.id
+
+
+def test_an_upload_that_was_aborted_keeps_nothing(client: Penstock, tmp_path: Path) -> None:
+    begun = client.create_upload(filename="a", content_type="application/octet-stream", method="multipart")
+    (signed,) = client.sign_parts(begun.id, [1]).data
+    httpx2.put(signed.url, content=b"x").raise_for_status()
+    assert [part.size_bytes for part in client.received_parts(begun.id)] == [1]
+
+    assert client.abort_upload(begun.id).state == "aborted"
+
+    assert httpx2.put(signed.url, content=b"x").status_code == 404
+    with pytest.raises(ConflictError, match="aborted"):
+        client.upload_file(_film(tmp_path / "film.bin"), resume=begun.id)
+
+
+def _film(path: Path) -> Path:
+    """Two parts and a rest."""
+    path.write_bytes(b"".join(bytes([n]) * 2**19 for n in range(21)))
+    return path

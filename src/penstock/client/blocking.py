@@ -14,7 +14,7 @@ from penstock.client.calls import Calls, Reply, Request
 from penstock.client.config import configure
 from penstock.client.effects import DOWNLOAD_HEADERS, NO_ANSWER, failed, patience, reply_of
 from penstock.client.errors import PenstockClientError
-from penstock.client.files import Pieces, Sink, md5_of, open_source
+from penstock.client.files import Pieces, Sink, digest_of, open_source
 from penstock.client.inputs import open_files
 from penstock.client.retries import Retries
 from penstock.client.sending import IN_PARTS, InParts, Sending
@@ -256,7 +256,7 @@ class Penstock:
                 return self._put(effect, stop)
             case steps.Digest():
                 with effect.source.open(effect.offset) as stream:
-                    return Reply(body=md5_of(Pieces(stream, effect.size, None)))
+                    return Reply(body=digest_of(Pieces(stream, effect.size, None), effect.algorithm))
             case steps.Fetch():
                 return self._fetch(effect)
             case steps.Together():

@@ -218,9 +218,9 @@ class Pieces:
             self._on_progress(sent, self._size)
 
 
-def md5_of(pieces: Pieces) -> bytes:
-    """MD5 in hexadecimal, as S3 names parts."""
-    digest = hashlib.md5(usedforsecurity=False)
+def digest_of(pieces: Pieces, algorithm: str) -> bytes:
+    """The digest of what is read, in hexadecimal."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     while piece := pieces.read():
         digest.update(piece)
     return digest.hexdigest().encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -160,12 +161,15 @@ class _Parts:
         return Together(flows=flows, at_once=max(1, self._sending.parts.connections))
 
     def _compare(self, number: int, etag: str) -> Flow[None]:
-        """Take a part that is there for sent if it is the file's (S3 API: a part's ETag is its MD5)."""
+        """Take a part that is there for sent if it is the file's, as far as its ETag can tell."""
         offset, size = self._offset(number), self._size(number)
-        reply = yield Digest(source=self._source, offset=offset, size=size)
-        if reply.body.decode() == etag.strip('"'):
-            self._etags[number] = etag
-            self._tally.note(number, size)
+        algorithm, digest = _digest_in(etag)
+        if algorithm:
+            reply = yield Digest(algorithm=algorithm, source=self._source, offset=offset, size=size)
+            if reply.body.decode() != digest:
+                return
+        self._etags[number] = etag
+        self._tally.note(number, size)
 
     def _send_part(self, number: int, url: str) -> Flow[None]:
         size = self._size(number)
@@ -243,6 +247,18 @@ def _after_refusal(reply: Reply, retries: Retries, attempt: int) -> float:
 
 class _UrlExpiredError(UploadError):
     """The presigned URL is past its time (S3: `AccessDenied`, "Request has expired")."""
+
+
+def _digest_in(etag: str) -> tuple[str, str]:
+    """The algorithm and the hexadecimal digest that a part's ETag shows; nothing when it does not.
+
+    `sha256-…` is what the embedded store says; 32 digits are the MD5 on most others (S3 API: not under every
+    encryption, where a part is sent again that need not be).
+    """
+    value = etag.strip('"')
+    if value.startswith("sha256-"):
+        return "sha256", value.removeprefix("sha256-")
+    return ("md5", value) if re.fullmatch("[0-9a-f]{32}", value) else ("", "")
 
 
 def _framed(headers: Mapping[str, str], size: int) -> dict[str, str]:

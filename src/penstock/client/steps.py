@@ -35,8 +35,12 @@ class Put:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """Read `size` bytes of a source, from `offset` on; the reply's body is their MD5 in hexadecimal."""
+    """Read `size` bytes of a source, from `offset` on; the reply's body is their digest in hexadecimal.
 
+    `algorithm` is a name that `hashlib` knows.
+    """
+
+    algorithm: str
     source: Source
     offset: int
     size: int
