@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -73,6 +74,29 @@ def assert_failed_with_the_money_back(core: Core, account_id: AccountId, run: Ru
 
 
 # --- success
+
+
+@pytest.mark.parametrize(
+    ("data", "declared", "content_type", "found"),
+    [
+        (PNG, "image/jpeg", "image/png", "image/png"),
+        (b"<!-- note -->\n# Title\n", "text/markdown", "text/markdown", "text/html"),
+        (b"a,b\n", "text/csv", "text/csv", "text/plain"),
+        (b"\x00\x01", "video/mp4", "application/octet-stream", "application/octet-stream"),
+        (b"\x00\x01", "application/x-own", "application/x-own", "application/octet-stream"),
+    ],
+)
+def test_the_bytes_of_an_output_decide_where_they_do_not_bear_out_its_model(
+    core: Core, data: bytes, declared: str, content_type: str, found: str
+) -> None:
+    acme = core.open_account()
+    core.models.behaviours["model"] = lambda _, context: replace(picture(context, data), content_type=declared)
+    run = core.submit(acme)
+
+    core.worker.drain()
+
+    (output,) = outputs(core, acme, run)
+    assert (output.content_type, output.declared_type, output.found_type) == (content_type, declared, found)
 
 
 def test_a_run_that_succeeds_has_its_files_and_its_price(core_on_each_database: Core, tmp_path: Path) -> None:

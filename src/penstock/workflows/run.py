@@ -24,7 +24,7 @@ from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
-from penstock.domain.media_types import OCTET_STREAM, kind_of
+from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
 from penstock.domain.sniffing import SNIFF_BYTES, find_type
 from penstock.ports.jobs import AttemptInterruptedError
@@ -217,7 +217,7 @@ class RunFlow:
 
     def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
         found = _found_type(file.path)
-        content_type = found if found is not None and found != "text/plain" else file.content_type
+        content_type = type_that_counts(file.content_type, found)
         info = self._objects.put(
             _output_key(job, run, index), file.path, size=file.path.stat().st_size, content_type=content_type
         )

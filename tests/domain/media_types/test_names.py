@@ -134,6 +134,8 @@ def test_containers_of_one_family_fit_both_ways(one: str, other: str) -> None:
     [
         ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", "application/zip"),
         ("application/epub+zip", "application/zip"),
+        ("application/vnd.ms-excel", "application/zip"),
+        ("application/vnd.ms-excel.sheet.macroEnabled.12", "application/zip"),
         ("application/x-pytorch", "application/zip"),
         ("application/zip", "application/x-pytorch"),
         ("application/x-tgz", "application/gzip"),

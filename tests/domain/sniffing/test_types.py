@@ -111,6 +111,7 @@ MADE: dict[str, tuple[Callable[[], bytes], str]] = {
     "icon": (lambda: picture("ICO", "RGBA", (32, 32)), "image/x-icon"),
     "heif of another codec": (lambda: ftyp(b"mif1", b"mif1", b"jpeg"), "image/heif"),
     "camera's raw picture": (lambda: ftyp(b"crx ", b"crx ", b"isom"), "image/x-canon-cr3"),
+    "aac without frames": (lambda: b"ADIF" + b"\x00\x01\x02" * 9, "audio/aac"),
     "drawing": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "image/svg+xml"),
     "safetensors": (safetensors, "application/x-safetensors"),
     "gguf": (lambda: b"GGUF" + struct.pack("<IQQ", 3, 0, 0), "application/x-gguf"),

@@ -373,8 +373,14 @@ _OTHERS = (
         related=(
             *("*+zip", "application/vnd.openxmlformats-officedocument.*", "application/vnd.oasis.opendocument.*"),
             *("application/java-archive", "application/x-java-archive", "application/vnd.android.package-archive"),
-            *("application/vnd.google-earth.kmz", "application/vnd.ms-excel.*", "application/vnd.ms-word.*"),
-            *("application/vnd.ms-powerpoint.*", "application/x-npz", "application/vnd.comicbook+zip", "model/3mf"),
+            *("application/vnd.google-earth.kmz", "application/vnd.ms-excel*", "application/vnd.ms-word.*"),
+            *(
+                "application/msword",
+                "application/vnd.ms-powerpoint*",
+                "application/x-npz",
+                "application/vnd.comicbook+zip",
+                "model/3mf",
+            ),
             *("application/x-cbz", "application/x-pytorch", "application/x-krita", "application/x-xpinstall"),
         ),
         extensions=("zip",),

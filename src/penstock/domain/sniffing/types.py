@@ -28,6 +28,7 @@ _MAGIC = (
     (b"II+\x00\x08\x00\x00\x00", "image/tiff"),  # BigTIFF: offsets of eight bytes
     (b"MM\x00+\x00\x08\x00\x00", "image/tiff"),
     (b"fLaC", "audio/flac"),
+    (b"ADIF", "audio/aac"),  # one header and no frames (ISO 13818-7 §6.1)
     (b"%PDF-", "application/pdf"),
     (b"%!PS-Adobe-", "application/postscript"),
     (b"\x1f\x8b\x08", "application/gzip"),
