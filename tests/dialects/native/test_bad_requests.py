@@ -162,7 +162,7 @@ def test_an_unknown_path_of_the_server_is_a_plain_problem(server: Server, path: 
         ("HEAD", "/runs", "GET, POST"),
         ("PUT", f"/uploads/upload_{UNKNOWN}", "DELETE, GET"),
         ("GET", f"/uploads/upload_{UNKNOWN}/complete", "POST"),
-        ("POST", f"/assets/asset_{UNKNOWN}", "DELETE, GET"),
+        ("POST", f"/assets/asset_{UNKNOWN}", "DELETE, GET, PATCH"),
         ("DELETE", f"/runs/run_{UNKNOWN}", "GET"),
         ("TRACE", "/account", "GET"),
         ("OPTIONS", "/account", "GET"),
