@@ -276,6 +276,16 @@ def test_deleting_removes_what_is_there_and_ignores_what_is_not(objects: ObjectS
                 objects.head(key)
 
 
+def test_many_are_deleted_whatever_their_keys_hold(objects: ObjectStore) -> None:
+    keys = ["a&b", "<a>", "a b", "ä/ö", 'quo"te', "a+b", "a%20b"]
+    for key in keys:
+        objects.put(key, b"x", size=1, content_type=PNG)
+
+    objects.delete(keys)
+
+    assert list(objects.list("")) == []
+
+
 def test_deleting_nothing_is_fine(objects: ObjectStore) -> None:
     objects.delete([])
 

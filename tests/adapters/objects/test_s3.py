@@ -289,9 +289,49 @@ def test_a_connection_is_used_again(script: Script, store: S3ObjectStore) -> Non
 
     store.head("a")
     store.peek("a", length=5)
-    store.delete(["a", "b"])
+    store.delete(["a"])
+    store.delete(["b"])
 
     assert script.connections == 1
+
+
+def test_many_objects_are_deleted_a_thousand_at_a_time(script: Script, store: S3ObjectStore) -> None:
+    script.steps = [answer(200, "<DeleteResult/>"), answer(204)]
+
+    store.delete(f"k<{number}>" for number in range(1001))
+
+    (many, _, listed), (one, _, _) = script.requests
+    assert many.startswith("POST /b?delete")
+    assert (listed.count(b"<Key>"), b"<Key>k&lt;999&gt;</Key>" in listed) == (1000, True)
+    assert one.startswith("DELETE /b/k%3C1000%3E ")
+
+
+@pytest.mark.parametrize(
+    ("told", "fine"),
+    [
+        ("<DeleteResult><Error><Key>a</Key><Code>NoSuchKey</Code></Error></DeleteResult>", True),
+        ("<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code></Error></DeleteResult>", False),
+        ("<Error><Code>AccessDenied</Code></Error>", False),
+        ("", False),
+    ],
+)
+def test_one_object_that_was_not_deleted_fails_them_all(
+    script: Script, store: S3ObjectStore, told: str, *, fine: bool
+) -> None:
+    script.steps = [answer(200, told)]
+
+    if fine:
+        store.delete(["a", "b"])
+    else:
+        with pytest.raises(ObjectStoreUnavailable):
+            store.delete(["a", "b"])
+
+
+def test_a_store_without_a_deletion_of_many_is_told(script: Script, store: S3ObjectStore) -> None:
+    script.steps = [answer(404, "")]
+
+    with pytest.raises(ObjectStoreUnavailable):
+        store.delete(["a", "b"])
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced_without_using_up_a_repetition(script: Script) -> None:

@@ -114,6 +114,16 @@ def listed(body: bytes) -> tuple[list[ObjectInfo], str | None]:
     return page, _text(root, "NextContinuationToken") if _is_truncated(root) else None
 
 
+def check_deletions(body: bytes) -> None:
+    """Raise what one of the errors in a DeleteResult means. A key that is not there is none.
+
+    Raises `ObjectStoreUnavailable`.
+    """
+    for failed in _children(parse(body), "Error"):
+        if (code := _text(failed, "Code")) != "NoSuchKey":
+            raise ObjectStoreUnavailable(f"the object store did not delete an object: {code}")
+
+
 def begun(body: bytes) -> str:
     """The id in an InitiateMultipartUploadResult. Raises `ObjectStoreUnavailable`."""
     return _text(parse(body), "UploadId")

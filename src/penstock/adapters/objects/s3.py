@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO
 from penstock.adapters.objects.answers import copied, info_of, listed, total_size
 from penstock.adapters.objects.calls import PARTIAL, RANGE_NOT_SATISFIABLE, Bucket, Calls, Patience
 from penstock.adapters.objects.connections import NoAnswerError
+from penstock.adapters.objects.deletions import delete_all
 from penstock.adapters.objects.multipart import S3Multiparts
 from penstock.adapters.objects.presigner import S3Presigner
 from penstock.domain.errors import ObjectStoreUnavailable
-from penstock.ports.objects import ObjectNotFoundError
 from penstock.sigv4.canonical import encode_path
 
 if TYPE_CHECKING:
@@ -140,12 +140,8 @@ class S3ObjectStore:
         return replace(source, key=target, etag=etag, modified_at=modified_at, content_type=content_type)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects, one call each; a key that is not there is no error."""
-        for key in keys:
-            try:
-                self._calls.ask(self._calls.request("DELETE", key), answer_seconds=self._calls.patience.answer)
-            except ObjectNotFoundError:
-                continue
+        """Remove objects, up to a thousand with one call; a key that is not there is no error."""
+        delete_all(self._calls, keys)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[ObjectInfo]:
         """Objects whose key begins with `prefix`, ascending, only keys above `after` (S3 API, ListObjectsV2)."""
