@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from penstock.adapters.objects.s3 import S3ObjectStore, S3Presigner
     from penstock.domain.accounts import Account, ApiKey
     from penstock.domain.catalog import Catalog
+    from penstock.domain.egress import EgressRules
     from penstock.domain.sweeps import Finding
     from penstock.ports.database import Changes
     from penstock.ports.runners import Runner
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.store.fsck import Check
+    from penstock.workflows.engine import Worker
     from penstock.workflows.sweeps import Sweep
 
 __all__ = [
@@ -207,10 +209,51 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         concurrency=settings.run_concurrency,
         interrupt=interrupt,
     )
+    imports = _import_worker(settings, core, owner=owner, interrupt=interrupt)
+    thread = threading.Thread(target=imports.serve, args=(stop,), kwargs={"ready": lambda: None}, name="imports")
+    thread.start()
     try:
         worker.serve(stop, ready=ready)
     finally:
+        stop.set()
+        thread.join()
         core.close()
+
+
+def _import_worker(settings: Settings, core: _Core, *, owner: str, interrupt: threading.Event) -> Worker:
+    """A worker of its own, for a download may take hours and keep a place all the while."""
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.adapters.fetch import GuardedFetcher
+    from penstock.services.imports import FETCH_JOB
+    from penstock.workflows.asset_fetch import AssetFetch
+    from penstock.workflows.engine import Worker
+
+    rules = _egress_rules(settings)
+    if str(rules):
+        core.log("fetch.allowed", places=str(rules))
+    flow = AssetFetch(
+        core.database,
+        core.objects,
+        core.uploads,
+        GuardedFetcher(rules, clock=core.clock, log=core.log),
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        interrupt=interrupt,
+    )
+    return Worker(
+        core.database,
+        SqlJobQueue(core.database),
+        {FETCH_JOB: flow},
+        (),
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=settings.import_concurrency,
+        interrupt=interrupt,
+    )
 
 
 def migrate(settings: Settings) -> str:
@@ -411,6 +454,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.registry import DIALECTS
     from penstock.services.folders import Folders
     from penstock.services.health import Health
+    from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
     from penstock.services.quotas import Quotas
@@ -435,6 +479,7 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         quotas=Quotas(core.database),
         uploads=core.uploads,
         assets=core.assets,
+        imports=Imports(core.uploads, _egress_rules(settings), entropy=core.entropy),
         lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
         library=Library(core.database, core.assets, clock=core.clock),
         folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
@@ -449,6 +494,16 @@ def _root_app(settings: Settings, core: _Core, feed: Feed) -> ASGIApp:
         otherwise=_operator_app(Health(core.database, core.objects)),
     )
     return _with_cors(mounts, settings, exposed=[dialect.request_id_header for dialect in DIALECTS])
+
+
+def _egress_rules(settings: Settings) -> EgressRules:
+    """What an operator lets downloads and callbacks reach. Raises `InvalidField`."""
+    from penstock.domain.egress import RulesError, parse_rules
+
+    try:
+        return parse_rules(settings.allow_private_networks)
+    except RulesError as error:
+        raise InvalidField(("allow_private_networks",), str(error)) from error
 
 
 def _class_lifetimes(settings: Settings) -> ClassLifetimes:

@@ -92,7 +92,9 @@ class Settings(BaseSettings):
     )
     catalog: Path | None = Field(default=None, description="TOML file of runnable models; empty: the demo catalog.")
     allow_private_networks: str = Field(
-        default="", description="CIDR list that callbacks and downloads may reach although it is private."
+        default="",
+        description="Comma-separated networks (`10.0.0.0/8`) and places (`files.example:9000`) that callbacks and "
+        "downloads may reach although they are private or the port is an unusual one.",
     )
     cors_origins: str = Field(
         default="",
@@ -145,6 +147,7 @@ class Settings(BaseSettings):
     )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
+    import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
 
     @field_validator("public_url")
     @classmethod

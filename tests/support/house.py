@@ -16,6 +16,7 @@ import uvicorn
 
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
+from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.listener import guarded_protocol
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemEntropy
@@ -25,10 +26,12 @@ from penstock.dialects.base.mounts import Mounts
 from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
 from penstock.domain.catalog import parse_catalog
+from penstock.domain.egress import parse_rules
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
 from penstock.services.folders import Folders
+from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.orphans import Orphans
@@ -43,6 +46,7 @@ from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig
 from penstock.store.server import serve
 from penstock.telemetry import Log
+from penstock.workflows.asset_fetch import AssetFetch
 from penstock.workflows.asset_intake import AssetIntake
 from penstock.workflows.engine import Worker
 from penstock.workflows.run import RunFlow, RunLimits
@@ -61,6 +65,7 @@ if TYPE_CHECKING:
     Behaviour = Callable[[Mapping[str, JsonLike], RunContext], JsonLike]
 
 _BUCKET = "penstock"
+_LOOPBACK = parse_rules("127.0.0.0/8")
 _CREDENTIALS = Credentials("HOUSEKEY", "a secret for tests")
 _SILENT = Log("test", None)
 _TIMEOUT = timedelta(seconds=60)
@@ -163,6 +168,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             accounts=accounts,
             quotas=Quotas(database),
             uploads=uploads,
+            imports=Imports(uploads, _LOOPBACK, entropy=entropy),
             assets=assets,
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             library=Library(database, assets, clock=clock),
@@ -192,7 +198,20 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
         worker = Worker(
             database,
             SqlJobQueue(database),
-            {RUN_JOB: run_flow, INTAKE_JOB: AssetIntake(database, objects, clock=clock, interrupt=interrupt)},
+            {
+                RUN_JOB: run_flow,
+                INTAKE_JOB: AssetIntake(database, objects, clock=clock, interrupt=interrupt),
+                FETCH_JOB: AssetFetch(
+                    database,
+                    objects,
+                    uploads,
+                    GuardedFetcher(_LOOPBACK, clock=clock, log=_SILENT),
+                    clock=clock,
+                    entropy=entropy,
+                    log=_SILENT,
+                    interrupt=interrupt,
+                ),
+            },
             (),
             open_changes=database.changes,
             clock=clock,

@@ -229,7 +229,7 @@ def test_a_type_that_is_not_the_declared_one_is_refused_before_the_body_moves(
     work(core)
 
     assert now(core, upload).state is UploadState.FAILED
-    assert now(core, upload).failure == "the file was declared image/png, but its bytes are text/html"
+    assert now(core, upload).failure == "the file was declared image/png, but its bytes are text/html (HTML page)"
     assert told(core, upload, "upload.failed")[0]["code"] == "file_type_mismatch"
     assert sent < 2**26
     assert (core.keys(), core.has_jobs()) == ([], False)

@@ -119,6 +119,11 @@ def parse_url(text: str) -> WebAddress:
     return WebAddress(scheme=scheme, host=host, port=port, target=target, address=address)
 
 
+def shown_url(text: str) -> str:
+    """A URL without its query, for whoever gave it: presigned ones carry their permission there."""
+    return parse_url(text).shown
+
+
 def redirected(start: WebAddress, location: str) -> WebAddress:
     """Where a redirect leads. Raises `UrlRefusedError` as `parse_url`, and when it leads from https to http (S4)."""
     if _UNFIT.search(location):

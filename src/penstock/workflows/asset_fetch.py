@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import uploads as rules
-from penstock.domain.egress import parse_url
+from penstock.domain.egress import shown_url
 from penstock.domain.errors import AssetNotFound, InputError, UploadNotCompletable, UploadNotFound
 from penstock.domain.events import EventKind
 from penstock.domain.ids import AccountId, UploadId
@@ -193,8 +193,7 @@ class AssetFetch:
         with self._database.write() as tx:
             upload = tx.uploads.get(upload.account_id, upload.id)
             if upload.source_url is not None:
-                shown = parse_url(upload.source_url).shown
-                tx.uploads.replace(replace(upload, source_url=shown), was=upload.state)
+                tx.uploads.replace(replace(upload, source_url=shown_url(upload.source_url)), was=upload.state)
             tx.fenced.finish(job)
 
     def _upload(self, job: Job) -> Upload:

@@ -38,6 +38,7 @@ NOT_IDS = {"slug", "key"}
 """Names of models are everybody's; a media key is a capability, not an id."""
 BODIES: dict[str, dict[str, Any]] = {
     "CreateUpload": {"filename": "a.png", "content_type": "image/png"},
+    "CreateImport": {"source_url": "http://nowhere.invalid/a.png"},
     "CreateRun": {"model": CUT_OUT, "input": {}},
     "ChangeAsset": {"filename": "b.png"},
     "BulkRequest": {"ids": [f"asset_{UNKNOWN}"], "action": "move", "folder_id": None},

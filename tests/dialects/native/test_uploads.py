@@ -32,6 +32,7 @@ FIELDS = {
     "size_bytes",
     "created_at",
     "expires_at",
+    "source_url",
     "asset_id",
     "failure",
 }
@@ -56,6 +57,7 @@ def test_a_new_upload_says_everything_that_the_put_needs(alice: Native, server: 
         "filename": "picture.png",
         "content_type": "image/png",
         "size_bytes": len(photo),
+        "source_url": None,
         "asset_id": None,
         "failure": None,
         "form": None,

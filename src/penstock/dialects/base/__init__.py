@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
     from penstock.services.folders import Folders
+    from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
     from penstock.services.quotas import Quotas
@@ -33,6 +34,7 @@ class Services:
     accounts: Accounts
     quotas: Quotas
     uploads: Uploads
+    imports: Imports
     assets: Assets
     lifetimes: Lifetimes
     library: Library

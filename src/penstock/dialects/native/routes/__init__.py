@@ -14,6 +14,7 @@ from penstock.dialects.native.routes.common import (
 )
 from penstock.dialects.native.routes.document import PROBLEMS, add_document
 from penstock.dialects.native.routes.folders import add_folders
+from penstock.dialects.native.routes.imports import add_imports
 from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
@@ -37,6 +38,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
     )
     add_uploads(app, services, policy)
     add_parts(app, services)
+    add_imports(app, services, policy)
     add_assets(app, services, base_url)
     add_lifetimes(app, services, base_url)
     add_library(app, services, base_url)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from penstock.dialects.native.wire.common import Request, Tag, timestamp
 from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
+from penstock.domain.egress import shown_url
 from penstock.domain.errors import InvalidField
 from penstock.domain.ids import format_prefixed
 from penstock.domain.parts import part_count
@@ -99,7 +100,10 @@ class UploadOut(BaseModel):
     content_type: str = Field(description="As declared.")
     size_bytes: int | None = Field(description="As declared.")
     created_at: str
-    expires_at: str = Field(description="When `upload_url` stops working.")
+    expires_at: str = Field(description="When `upload_url` stops working, or an import is given up.")
+    source_url: str | None = Field(
+        default=None, description="Where the server fetches the bytes, without its query; of imports only."
+    )
     asset_id: str | None = Field(description="The asset, once the bytes were accepted.")
     failure: str | None = Field(description="Why it failed or expired.")
 
@@ -162,6 +166,7 @@ def upload_out(
         size_bytes=upload.declared_size,
         created_at=timestamp(upload.created_at),
         expires_at=timestamp(upload.expires_at),
+        source_url=shown_url(upload.source_url) if upload.source_url else None,
         asset_id=format_prefixed("asset", upload.asset_id) if upload.asset_id else None,
         failure=upload.failure,
     )
