@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.adapters.objects.memory import MemoryObjectStore
+from penstock.adapters.objects.presigner import S3Presigner
 from penstock.adapters.objects.s3 import Capabilities, S3ObjectStore
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
+from tests.support.exchange import exchange
 from tests.support.stores import WallClock, embedded_store, swift
 
 if TYPE_CHECKING:
@@ -341,3 +343,25 @@ def test_many_threads_see_whole_objects_only(objects: ObjectStore) -> None:
             seen = set(threads.map(write, [*versions] * 6))
 
     assert seen <= versions
+
+
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("swift", marks=pytest.mark.real_s3)])
+def test_a_url_that_binds_a_sha256_takes_these_bytes_and_no_others(request: pytest.FixtureRequest, kind: str) -> None:
+    bucket: Bucket = request.getfixturevalue(f"{kind}_bucket")
+    signed = S3Presigner(bucket).put(
+        "k",
+        content_type=PNG,
+        size=5,
+        max_size=None,
+        expires_in=timedelta(hours=1),
+        now=CLOCK.now(),
+        sha256=hashlib.sha256(b"hello").hexdigest(),
+    )
+
+    wrong = exchange("PUT", signed.url, b"jello", headers=signed.headers)
+    right = exchange("PUT", signed.url, b"hello", headers=signed.headers)
+
+    assert (wrong.status, right.status) == (400, 200)
+    store: ObjectStore = request.getfixturevalue(f"{kind}_objects")
+    assert content(store, "k") == b"hello"
+    store.delete(["k"])

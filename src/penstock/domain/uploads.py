@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import (
+    FileHashMismatch,
     FileSizeMismatch,
     FileTooLarge,
     FileTooSmall,
@@ -218,6 +219,12 @@ def judge(upload: Upload, *, size: int, found: str | None) -> Admission:
         kind=kind_of(counts),
         size=size,
     )
+
+
+def require_hash(upload: Upload, sha256: str) -> None:
+    """Raises `FileHashMismatch` when the bytes do not have the SHA-256 (hex) that they must have."""
+    if upload.sha256 not in {None, sha256}:
+        raise FileHashMismatch(declared=upload.sha256 or "", actual=sha256)
 
 
 def admitted(upload: Upload, *, asset_id: AssetId) -> Upload:

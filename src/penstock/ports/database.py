@@ -124,6 +124,10 @@ class AssetRepository(Protocol):
         """By the public handle, in whatever account. Raises `AssetNotFound`."""
         ...
 
+    def holding(self, account_id: AccountId, sha256: str, *, now: datetime) -> Asset | None:
+        """A readable asset of this account with those bytes. Its bytes stay until the transaction ends."""
+        ...
+
     def replace(self, asset: Asset) -> None:
         """Write the changed asset."""
         ...

@@ -167,7 +167,7 @@ class SignedForm:
 class Presigner(Protocol):
     """Makes URLs, on the store's public address, that carry their own permission. Never touches the network."""
 
-    def put(
+    def put(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,
@@ -176,11 +176,13 @@ class Presigner(Protocol):
         max_size: int | None,
         expires_in: timedelta,
         now: datetime,
+        sha256: str | None = None,
     ) -> SignedRequest:
         """A URL for one PUT to one key.
 
         `content_type` binds the Content-Type header; `size` binds Content-Length (the `exact` size policy); `max_size`
         rides along as the signed query parameter `x-penstock-max-length`, which our own store enforces (`advisory`).
+        `sha256` (hex) binds `x-amz-checksum-sha256`: a store that knows it refuses any other bytes, others ignore it.
         """
         ...
 

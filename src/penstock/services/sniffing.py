@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from penstock.domain.sniffing import SNIFF_BYTES, find_type
@@ -19,3 +20,11 @@ def sniff_object(objects: ObjectStore, key: str) -> tuple[ObjectInfo, str | None
     info, head = objects.peek(key, length=SNIFF_BYTES)
     found = find_type(head, size=info.size, read=lambda start, end: b"".join(objects.read(key, start=start, end=end)))
     return info, found
+
+
+def sha256_of_object(objects: ObjectStore, key: str) -> str:
+    """SHA-256 (hex) of an object that nobody can change, by reading all of it. Raises as `ObjectStore.read`."""
+    digest = hashlib.sha256()
+    for chunk in objects.read(key):
+        digest.update(chunk)
+    return digest.hexdigest()

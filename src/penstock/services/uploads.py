@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import uploads as rules
-from penstock.domain.assets import Asset, is_readable
+from penstock.domain.assets import Asset, IntakeState, is_readable
 from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
@@ -28,6 +28,7 @@ from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
 from penstock.domain.parts import part_size_for
+from penstock.domain.sharing import share
 from penstock.domain.tags import clean_tags
 from penstock.domain.uploads import Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
@@ -36,7 +37,7 @@ from penstock.services.folders import in_its_folder
 from penstock.services.identity import new_id, new_media_key
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.parts import Parts, largest_size
-from penstock.services.sniffing import sniff_object
+from penstock.services.sniffing import sha256_of_object, sniff_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,8 +119,10 @@ class Uploads:
     ) -> Upload:
         """Create an upload to which bytes can be PUT (`signed_put`). A repeat under one key returns the first.
 
-        `along` is done in the transaction that creates it. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`,
-        `FolderNotFound`, `IdempotencyMismatch`, `QuotaExceeded`.
+        Where the account holds bytes of the declared `sha256`, the upload is ready at once, with an asset of its own on
+        the same bytes; it is judged here then, and raises as `complete_upload`. `along` is done in the transaction that
+        creates a pending one. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`, `FolderNotFound`,
+        `IdempotencyMismatch`, `QuotaExceeded`.
         """
         method = declared.method if declared.source_url is None else UploadMethod.FETCH
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy, method=method)
@@ -172,6 +175,7 @@ class Uploads:
             max_size=None if exact and upload.declared_size is not None else upload.max_size,
             expires_in=upload.expires_at - upload.created_at.replace(microsecond=0),
             now=upload.created_at,
+            sha256=upload.sha256,
         )
 
     def get(self, account_id: AccountId, upload_id: UploadId) -> Upload:
@@ -252,6 +256,8 @@ class Uploads:
                 info, found = sniff_object(self._objects, self._place(upload, parts, asked=lives_from is not None))
                 admission = rules.judge(upload, size=info.size, found=found)
                 info = replace(info, sha256=info.sha256 or sha256)
+                if info.sha256 is not None:
+                    rules.require_hash(upload, info.sha256)
                 return self._seal(upload, info, admission, lives_from=lives_from or info.modified_at + _STORE_TICK)
             except InputError as error:
                 return self._refuse(upload, error)
@@ -335,9 +341,35 @@ class Uploads:
                 )
             if upload.folder_id is not None:
                 tx.folders.get(upload.account_id, upload.folder_id)
+            instant = self._instant(tx, upload)
+            if instant is not None:
+                return instant
             tx.uploads.add(upload)
             along(tx, upload)
         return upload
+
+    def _instant(self, tx: Transaction, upload: Upload) -> Upload | None:
+        """The upload, ready at once, where its account holds its bytes already. Raises what judging them raises.
+
+        The account alone is asked: whether others hold them shows in nothing (S23). What is shared cannot be purged
+        meanwhile, for its row is locked, and is never found once it was.
+        """
+        sha256, now = upload.sha256, upload.created_at
+        if sha256 is None or upload.method is UploadMethod.FETCH:
+            return None
+        if upload.folder_id is not None and not tx.folders.hold(upload.account_id, upload.folder_id):
+            upload = replace(upload, folder_id=None)  # removed since it was looked at
+        source = tx.assets.holding(upload.account_id, sha256, now=now)
+        if source is None:
+            return None
+        ready, asset = share(upload, source, now=now)
+        tx.uploads.add(ready)
+        tx.assets.add(asset)
+        self._tell(tx, ready, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
+        self._tell(tx, ready, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": asset.sha256})
+        if asset.intake is IntakeState.PENDING:
+            self._enqueue_intake(tx, asset)
+        return ready
 
     def _refuse(self, upload: Upload, error: InputError) -> Asset:
         """End the upload and raise `error`. When somebody has admitted earlier bytes meanwhile, theirs is the asset."""
@@ -368,7 +400,7 @@ class Uploads:
         own_copy = upload.final_key is None
         final_key = upload.final_key or self._new_final_key(upload.id)
         sealed = self._objects.copy(info, final_key, content_type=admission.content_type) if own_copy else info
-        sha256 = sealed.sha256 or info.sha256
+        sha256 = self._required_hash(upload, sealed, sealed.sha256 or info.sha256)
         asset = Asset(
             id=AssetId(upload.id),
             account_id=upload.account_id,
@@ -427,6 +459,23 @@ class Uploads:
         if current.asset_id is None:
             self._discard(current)
         return self._asset_of(current)
+
+    def _required_hash(self, upload: Upload, sealed: ObjectInfo, known: str | None) -> str | None:
+        """The SHA-256 of sealed bytes as far as it is known; where one was declared it is measured, and must be that.
+
+        Measured after sealing, so that no other bytes can be put in the place of those that were read (P7).
+        """
+        if upload.sha256 is None or known is not None:
+            return known
+        measured = sha256_of_object(self._objects, sealed.key)
+        try:
+            rules.require_hash(upload, measured)
+        except InputError:
+            if upload.final_key is None:
+                with contextlib.suppress(Unavailable):
+                    self._objects.delete([sealed.key])
+            raise
+        return measured
 
     def _enqueue_intake(self, tx: Transaction, asset: Asset) -> None:
         tx.jobs.enqueue(

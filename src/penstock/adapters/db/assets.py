@@ -36,6 +36,17 @@ _PRESENT = and_(assets.c.deleted_at.is_(None), assets.c.purged_at.is_(None))
 _GET = _KNOWN.where(_PRESENT)
 _GET_TO_CHANGE = to_change(_GET)
 _BY_MEDIA_KEY = _KNOWN_BY_MEDIA_KEY.where(_PRESENT)
+_HOLDING = to_change(
+    _ROWS.select()
+    .where(
+        assets.c.account_id == bindparam("account_id"),
+        assets.c.sha256 == bindparam("sha256"),
+        assets.c.found_type.is_not(None),
+        _PRESENT,
+        or_(assets.c.expires_at.is_(None), assets.c.expires_at > bindparam("now")),
+    )
+    .limit(1)
+)
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
 _LISTING = Listing(
     _ROWS.select().where(
@@ -117,6 +128,10 @@ class SqlAssets:
         if asset is None:
             raise AssetNotFound(media_key)
         return asset
+
+    def holding(self, account_id: AccountId, sha256: str, *, now: datetime) -> Asset | None:
+        """One that is purged at the same moment is waited for, and then not found."""
+        return _ROWS.one(self._connection, _HOLDING, {"account_id": account_id, "sha256": sha256, "now": now})
 
     def replace(self, asset: Asset) -> None:
         """Write the changed asset. Once its bytes go, it counts no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from penstock.ports.objects import SignedForm, SignedRequest
@@ -22,7 +23,7 @@ class S3Presigner:
         self._path = f"/{bucket.name}/"
         self._signer = bucket.signer
 
-    def put(
+    def put(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,
@@ -31,6 +32,7 @@ class S3Presigner:
         max_size: int | None,
         expires_in: timedelta,
         now: datetime,
+        sha256: str | None = None,
     ) -> SignedRequest:
         """A URL for one PUT to one key, with the headers that the client must send."""
         headers = {}
@@ -38,6 +40,8 @@ class S3Presigner:
             headers["Content-Type"] = content_type
         if size is not None:
             headers["Content-Length"] = str(size)
+        if sha256 is not None:
+            headers["x-amz-checksum-sha256"] = b64encode(bytes.fromhex(sha256)).decode()
         query = (("x-penstock-max-length", str(max_size)),) if max_size is not None else ()
         request = Request(
             method="PUT", origin=self._origin, path=self._path + key, query=query, headers=tuple(headers.items())

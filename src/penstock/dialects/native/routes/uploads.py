@@ -61,6 +61,7 @@ def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
             filename=body.filename,
             content_type=body.content_type,
             size=body.size_bytes,
+            sha256=body.sha256.lower() if body.sha256 else None,
             lifetime=chosen(body, "expires_in", default=services.lifetimes.classes.uploads),
             method=UploadMethod(body.method),
             part_size=body.part_size,

@@ -41,6 +41,11 @@ class CreateUpload(Request):
     tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(
         default_factory=list, description="The tags of the asset."
     )
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        default=None,
+        description="SHA-256 of the bytes, in hex. Other bytes are refused. When the account has a file with "
+        "these, the upload is `ready` at once, with an asset of its own, and nothing is to be sent.",
+    )
     method: Literal["put", "form", "multipart"] = Field(
         default="put",
         description="How the bytes travel: one PUT, a POST form as browsers send it, or parts, which can be resumed.",
