@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -74,6 +74,18 @@ def assert_failed_with_the_money_back(core: Core, account_id: AccountId, run: Ru
 
 
 # --- success
+
+
+def test_a_model_is_told_what_its_input_is_and_not_what_it_was_declared(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme, PNG, content_type="image/jpeg")
+    core.models.behaviours["model"] = lambda inputs, _: cast("FileInput", inputs["image"]).content_type
+    run = core.submit(acme, image=spelled(asset))
+
+    core.worker.drain()
+
+    assert asset.content_type == "image/jpeg"
+    assert core.runs.get(acme, run.id).output == "image/png"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import AssetNotFound
+from penstock.domain.media_types import OCTET_STREAM, type_that_counts
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -60,6 +61,14 @@ class Asset:
     purge_at: datetime | None = None
     purged_at: datetime | None = None
     found_type: str | None = None
+
+
+def type_by_bytes(asset: Asset) -> str:
+    """The type that a model or a decoder is told: under a policy that records, the one declared may be a lie."""
+    if asset.found_type is None:
+        return asset.content_type
+    found = None if asset.found_type == OCTET_STREAM else asset.found_type
+    return type_that_counts(asset.content_type, found)
 
 
 def is_expired(asset: Asset, *, at: datetime, leased: bool) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from penstock.domain.assets import Asset
+from penstock.domain.assets import Asset, type_by_bytes
 from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
@@ -97,7 +97,7 @@ class References:
             raise ReferenceInvalid(path, error.reason) from None
         except UploadNotFound as error:
             raise AssetNotFound(error.identifier) from None
-        _require_kind(asset.kind, asset.content_type, accepts)
+        _require_kind(asset.kind, type_by_bytes(asset), accepts)
         return asset
 
     def forget(self, account_id: AccountId, assets: Iterable[Asset]) -> None:

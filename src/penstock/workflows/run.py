@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
-from penstock.domain.assets import Asset
+from penstock.domain.assets import Asset, type_by_bytes
 from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
@@ -187,7 +187,7 @@ class RunFlow:
                 msg = f"the input file of {name} is gone"
                 raise RunImpossibleError(msg)
             inputs[name] = FileInput(
-                asset_id=asset.id, name=asset.name, content_type=asset.content_type, size=asset.size
+                asset_id=asset.id, name=asset.name, content_type=type_by_bytes(asset), size=asset.size
             )
         return inputs
 
