@@ -9,6 +9,7 @@ import shutil
 import socket
 import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from penstock.adapters.db.database import SqlDatabase
+    from penstock.adapters.media import ChildInspector
     from penstock.adapters.objects.s3 import S3ObjectStore, S3Presigner
     from penstock.domain.accounts import Account, ApiKey
     from penstock.domain.catalog import Catalog
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.store.fsck import Check
-    from penstock.workflows.engine import Worker
+    from penstock.workflows.engine import Flow, Schedule, Worker
     from penstock.workflows.sweeps import Sweep
 
 __all__ = [
@@ -158,11 +160,12 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
     from penstock.adapters.db.queue import SqlJobQueue
     from penstock.services.folders import FOLDER_JOB
+    from penstock.services.intake import INTAKE_JOB
     from penstock.services.retention import Retention
     from penstock.services.runs import RUN_JOB
-    from penstock.services.uploads import INTAKE_JOB
-    from penstock.workflows.asset_intake import AssetIntake
+    from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
     from penstock.workflows.engine import Worker
+    from penstock.workflows.excerpts import ExcerptLimits
     from penstock.workflows.folder_removal import FolderRemoval
     from penstock.workflows.run import RunFlow, RunLimits
     from penstock.workflows.sweeps import sweep_schedules
@@ -182,42 +185,86 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         events=timedelta(days=settings.event_retention_days),
         idempotency=timedelta(days=settings.idempotency_retention_days),
     )
-    worker = Worker(
+    inspector = _inspector(settings, log)
+    run_flow = RunFlow(
         core.database,
-        queue,
-        {
-            RUN_JOB: RunFlow(
-                core.database,
-                core.objects,
-                core.assets,
-                _runners(log),
-                limits=limits,
-                clock=core.clock,
-                entropy=core.entropy,
-                log=log,
-                interrupt=interrupt,
-            ),
-            INTAKE_JOB: AssetIntake(core.database, core.objects, clock=core.clock, interrupt=interrupt),
-            FOLDER_JOB: FolderRemoval(core.database, clock=core.clock, interrupt=interrupt),
-        },
-        sweep_schedules(_sweeps(core)[0], retention),
-        open_changes=core.open_changes,
+        core.objects,
+        core.assets,
+        _runners(log),
+        limits=limits,
         clock=core.clock,
         entropy=core.entropy,
         log=log,
-        owner=owner + core.entropy.random_bytes(4).hex(),
-        concurrency=settings.run_concurrency,
         interrupt=interrupt,
     )
-    imports = _import_worker(settings, core, owner=owner, interrupt=interrupt)
-    thread = threading.Thread(target=imports.serve, args=(stop,), kwargs={"ready": lambda: None}, name="imports")
-    thread.start()
+    intake = AssetIntake(
+        core.database,
+        core.objects,
+        inspector,
+        options=IntakeOptions(
+            scratch=scratch,
+            excerpt=ExcerptLimits(whole=settings.media_whole_bytes),
+            thumbnails=settings.thumbnails,
+        ),
+        clock=core.clock,
+        log=log,
+        interrupt=interrupt,
+    )
+
+    folders = FolderRemoval(core.database, clock=core.clock, interrupt=interrupt)
+
+    def worker(flows: Mapping[str, Flow], schedules: Sequence[Schedule], *, concurrency: int) -> Worker:
+        return Worker(
+            core.database,
+            queue,
+            flows,
+            schedules,
+            open_changes=core.open_changes,
+            clock=core.clock,
+            entropy=core.entropy,
+            log=log,
+            owner=owner + core.entropy.random_bytes(4).hex(),
+            concurrency=concurrency,
+            interrupt=interrupt,
+        )
+
+    sweeps = sweep_schedules(_sweeps(core)[0], retention)
+    workers = [
+        worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
+        # New files do not wait behind runs, which may take minutes.
+        worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
+        _import_worker(settings, core, owner=owner, interrupt=interrupt),
+    ]
+
+    def begun() -> None:
+        ready()
+        inspector.warm_up()
+
     try:
-        worker.serve(stop, ready=ready)
+        _serve_together(workers, stop, ready=begun)
     finally:
-        stop.set()
-        thread.join()
+        inspector.close()
         core.close()
+
+
+def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: Callable[[], None]) -> None:
+    """Until `stop` is set, or until one of them fails, which ends the others and is raised."""
+    begun = threading.Barrier(len(workers), action=ready)
+
+    def wait() -> None:
+        begun.wait()
+
+    def serve(worker: Worker) -> None:
+        try:
+            worker.serve(stop, ready=wait)
+        except BaseException:
+            stop.set()
+            begun.abort()
+            raise
+
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as pool:
+        for served in [pool.submit(serve, worker) for worker in workers]:
+            served.result()
 
 
 def _import_worker(settings: Settings, core: _Core, *, owner: str, interrupt: threading.Event) -> Worker:
@@ -587,6 +634,19 @@ def _runners(log: Log) -> Mapping[str, Runner]:
     from penstock.adapters.runners.builtin import BuiltinRunner
 
     return {"builtin": BuiltinRunner(log)}
+
+
+def _inspector(settings: Settings, log: Log) -> ChildInspector:
+    from penstock.adapters.media import ChildInspector
+    from penstock.adapters.media.inspector import InspectorOptions
+
+    options = InspectorOptions(
+        children=settings.media_processes,
+        seconds=settings.media_timeout_seconds,
+        memory_bytes=settings.media_memory_bytes,
+        pixels=settings.media_max_pixels,
+    )
+    return ChildInspector(log, options=options)
 
 
 def _catalog(settings: Settings) -> Catalog:

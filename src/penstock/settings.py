@@ -148,6 +148,27 @@ class Settings(BaseSettings):
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
     import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
+    intake_concurrency: int = Field(
+        default=4, ge=1, description="New files that one worker measures and looks into at the same time."
+    )
+    thumbnails: bool = Field(default=True, description="Whether pictures, films and sounds get a thumbnail.")
+    media_processes: int = Field(
+        default=2, ge=1, description="Decoder processes of one worker, each for one file at a time."
+    )
+    media_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest that a decoder may look into one file, in seconds."
+    )
+    media_memory_bytes: int = Field(
+        default=2**30, ge=256 * 2**20, description="Address space of one decoder process, in bytes."
+    )
+    media_max_pixels: int = Field(
+        default=100_000_000, ge=1, description="Pixels of the largest picture that is decoded for a thumbnail."
+    )
+    media_whole_bytes: int = Field(
+        default=256 * 2**20,
+        ge=2**20,
+        description="Largest file that is looked into as a whole, in bytes; of a larger one only both ends are.",
+    )
 
     @field_validator("public_url")
     @classmethod

@@ -37,6 +37,11 @@ EVENTS: Mapping[str, str] = {
     "store.swept": "leftovers of writes that did not end were removed (files)",
     "upload.admitted": "bytes became an asset (upload_id, asset_id, size, content_type)",
     "upload.rejected": "bytes were refused (upload_id, reason)",
+    "asset.ready": "intake of an asset has ended (asset_id); `thumbnail`: whether it has one; `problem`: what could "
+    "not be seen in it",
+    "media.isolation": "how decoders are confined on this machine (network, files, calls, limits, parent), and whether "
+    "`films` can be opened",
+    "media.child_ended": "a decoder's process ended under a file (code); `files`: how many it had looked into before",
     "fetch.allowed": "what downloads and callbacks may reach beside the public internet (places)",
     "fetch.blocked": "a place that a user named was not connected to (host); `why`: an `address` that is not allowed, "
     "a `name` without addresses, or another `peer` than was meant",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,11 +20,15 @@ from penstock.adapters.objects.s3 import Bucket, S3Presigner
 from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.catalog import parse_catalog
 from penstock.domain.egress import parse_rules
+from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.media import Inspection
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.folders import FOLDER_JOB, Folders
 from penstock.services.imports import FETCH_JOB, Imports
+from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.orphans import Orphans
@@ -32,12 +37,13 @@ from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.runs import RUN_JOB, NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
-from penstock.services.uploads import INTAKE_JOB, NewUpload, Uploads
+from penstock.services.uploads import NewUpload, Uploads
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
-from penstock.workflows.asset_intake import AssetIntake
+from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
 from penstock.workflows.engine import Worker
+from penstock.workflows.excerpts import ExcerptLimits
 from penstock.workflows.folder_removal import FolderRemoval
 from penstock.workflows.run import RunFlow, RunLimits
 from tests.support.repeatable import SeededEntropy, SteppedClock
@@ -55,8 +61,10 @@ if TYPE_CHECKING:
     from penstock.domain.ledger import LedgerEntry
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload
+    from penstock.ports.media import MediaFile
     from penstock.ports.objects import Multipart, ObjectInfo, ObjectStore, StoredPart
     from penstock.ports.runners import JsonLike, RunContext
+    from penstock.workflows.engine import Flow
 
 T = TypeVar("T")
 Behaviour = Callable[[Mapping[str, "JsonLike"], "RunContext"], "JsonLike"]
@@ -69,7 +77,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 POLICY = UploadPolicy(
     max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
 )
-KINDS = (RUN_JOB, FETCH_JOB, INTAKE_JOB, FOLDER_JOB)
+KINDS = (RUN_JOB, FETCH_JOB, FOLDER_JOB)
 CATALOG = {
     "model": [
         {
@@ -98,12 +106,16 @@ _BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-eas
 
 
 class WatchedStore:
-    """A store that lets the test act before a call (`before[verb]`), or tells no SHA-256, like most remote stores."""
+    """A store that lets the test act before a call (`before[verb]`), or tells no SHA-256, like most remote stores.
+
+    `calls` counts by verb.
+    """
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self.before: dict[str, Callable[[], object]] = {}
         self.tells_sha256 = True
+        self.calls: Counter[str] = Counter()
 
     def head(self, key: str) -> ObjectInfo:
         return self._told(self._after("head").head(key))
@@ -138,6 +150,7 @@ class WatchedStore:
         return self._told(info)
 
     def _after(self, verb: str) -> ObjectStore:
+        self.calls[verb] += 1
         self.before.get(verb, lambda: None)()
         return self._objects
 
@@ -180,6 +193,22 @@ class Models:
         return self.behaviours[model](inputs, context)
 
 
+class ScriptedInspector:
+    """An inspector whose sight is the test's; `looks` tells what it was handed, `before` acts first."""
+
+    def __init__(self) -> None:
+        self.sight = Inspection(facts=MediaFacts(width=4, height=3), thumbnail=b"RIFF-a-thumbnail")
+        self.looks: list[tuple[str, int, bool, bytes]] = []
+        self.before: Callable[[], object] = lambda: None
+
+    def inspect(self, file: MediaFile, *, want_thumbnail: bool, cancelled: Callable[[], bool]) -> Inspection:
+        self.before()
+        if cancelled():
+            raise AttemptInterruptedError
+        self.looks.append((file.content_type, file.size, file.complete, file.bytes.read()))
+        return self.sight if want_thumbnail else replace(self.sight, thumbnail=None)
+
+
 @dataclass(slots=True, kw_only=True)
 class Core:
     """Everything below the dialects. `models.behaviours["model"]` is what the catalog's models do."""
@@ -207,7 +236,9 @@ class Core:
     run_flow: RunFlow
     intake: AssetIntake
     fetch: AssetFetch
+    inspector: ScriptedInspector
     worker: Worker
+    intake_worker: Worker
     interrupt: threading.Event
 
     def open_account(self, name: str = "acme", *, credits_usd: str = "100") -> AccountId:
@@ -254,13 +285,15 @@ class Core:
         with self.database.read() as tx:
             return [event.kind.value for event in tx.events.after(account_id, subject, 0, limit=10_000)]
 
-    def has_jobs(self) -> bool:
-        """Whether any job waits or runs."""
-        return self.queue.next_due(kinds=KINDS) is not None
+    def has_jobs(self, *kinds: str) -> bool:
+        """Whether any job of those kinds, or of any but intake, waits or runs."""
+        return self.queue.next_due(kinds=kinds or KINDS) is not None
 
-    def claim(self) -> Job:
-        """The one job that is due, leased as a worker does."""
-        (job,) = self.queue.claim("test", kinds=KINDS, limit=1, lease=timedelta(seconds=60), now=self.clock.now())
+    def claim(self, *kinds: str) -> Job:
+        """The one job of those kinds, or of any but intake, that is due, leased as a worker does."""
+        (job,) = self.queue.claim(
+            "test", kinds=kinds or KINDS, limit=1, lease=timedelta(seconds=60), now=self.clock.now()
+        )
         return job
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -304,7 +337,6 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         log=log,
         interrupt=interrupt,
     )
-    intake = AssetIntake(database, objects, clock=clock, interrupt=interrupt)
     fetch = AssetFetch(
         database,
         objects,
@@ -316,24 +348,34 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         interrupt=interrupt,
         part_bytes=PART_BYTES,
     )
-    worker = Worker(
+    inspector = ScriptedInspector()
+    intake = AssetIntake(
         database,
-        queue,
-        {
-            RUN_JOB: run_flow,
-            INTAKE_JOB: intake,
-            FETCH_JOB: fetch,
-            FOLDER_JOB: FolderRemoval(database, clock=clock, interrupt=interrupt),
-        },
-        (),
-        open_changes=database.changes,
+        objects,
+        inspector,
+        options=IntakeOptions(scratch=scratch, excerpt=ExcerptLimits(whole=5000, head=1000, tail=500)),
         clock=clock,
-        entropy=entropy,
         log=log,
-        owner="test",
-        concurrency=2,
         interrupt=interrupt,
     )
+
+    folders = FolderRemoval(database, clock=clock, interrupt=interrupt)
+
+    def worker_of(flows: Mapping[str, Flow]) -> Worker:
+        return Worker(
+            database,
+            queue,
+            flows,
+            (),
+            open_changes=database.changes,
+            clock=clock,
+            entropy=entropy,
+            log=log,
+            owner="test",
+            concurrency=2,
+            interrupt=interrupt,
+        )
+
     try:
         yield Core(
             database=database,
@@ -359,7 +401,9 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             run_flow=run_flow,
             intake=intake,
             fetch=fetch,
-            worker=worker,
+            inspector=inspector,
+            worker=worker_of({RUN_JOB: run_flow, FETCH_JOB: fetch, FOLDER_JOB: folders}),
+            intake_worker=worker_of({INTAKE_JOB: intake}),
             interrupt=interrupt,
         )
     finally:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.listener import guarded_protocol
+from penstock.adapters.media import ChildInspector
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemEntropy
 from penstock.dialects.base import Services
@@ -32,6 +33,7 @@ from penstock.services.assets import Assets
 from penstock.services.feed import Feed
 from penstock.services.folders import Folders
 from penstock.services.imports import FETCH_JOB, Imports
+from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.orphans import Orphans
@@ -41,14 +43,15 @@ from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
 from penstock.services.sweep_plans import SweepPlans
-from penstock.services.uploads import INTAKE_JOB, Uploads
+from penstock.services.uploads import Uploads
 from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig
 from penstock.store.server import serve
 from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
-from penstock.workflows.asset_intake import AssetIntake
+from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
 from penstock.workflows.engine import Worker
+from penstock.workflows.excerpts import ExcerptLimits
 from penstock.workflows.run import RunFlow, RunLimits
 from penstock.workflows.sweeps import all_sweeps, sweep_schedules
 
@@ -195,12 +198,22 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             log=_SILENT,
             interrupt=interrupt,
         )
+        inspector = stack.enter_context(closing(ChildInspector(_SILENT)))
+        intake = AssetIntake(
+            database,
+            objects,
+            inspector,
+            options=IntakeOptions(scratch=scratch, excerpt=ExcerptLimits()),
+            clock=clock,
+            log=_SILENT,
+            interrupt=interrupt,
+        )
         worker = Worker(
             database,
             SqlJobQueue(database),
             {
                 RUN_JOB: run_flow,
-                INTAKE_JOB: AssetIntake(database, objects, clock=clock, interrupt=interrupt),
+                INTAKE_JOB: intake,
                 FETCH_JOB: AssetFetch(
                     database,
                     objects,

@@ -62,6 +62,12 @@ class Native:
         made: dict[str, Any] = self.post(f"/uploads/{upload['id']}/complete").must(200)
         return made
 
+    def settled(self, asset: Mapping[str, Any]) -> dict[str, Any]:
+        """The asset as it stands once its intake has ended, which is when the stream of its events does."""
+        self.get(f"/assets/{asset['id']}/events")
+        stands: dict[str, Any] = self.get(f"/assets/{asset['id']}").must(200)
+        return stands
+
     def start(self, model: str, inputs: Mapping[str, object], **more: object) -> dict[str, Any]:
         """Start a run."""
         made: dict[str, Any] = self.post("/runs", {"model": model, "input": dict(inputs), **more}).must(201)

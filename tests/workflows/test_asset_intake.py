@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.domain.assets import IntakeState
 from penstock.domain.errors import ObjectStoreUnavailable
 from penstock.domain.ids import UploadId
 from penstock.domain.jobs import LEASE
 from penstock.domain.uploads import UploadState
 from penstock.ports.database import LeaseLostError
+from penstock.services.intake import INTAKE_JOB
 from tests.support.core import HOUR, PNG, at_once
 
 if TYPE_CHECKING:
@@ -43,23 +46,23 @@ def test_an_asset_is_usable_at_once_and_measured_afterwards(core: Core) -> None:
     assert (asset.sha256, state_of(core, acme, asset)) == (None, UploadState.STORED)
     assert core.assets.get(acme, asset.id) == asset
 
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
 
     assert core.assets.get(acme, asset.id).sha256 == SHA256
     assert state_of(core, acme, asset) is UploadState.READY
     assert core.events(acme, asset.id)[-2:] == ["upload.stored", "upload.ready"]
-    assert not core.has_jobs()
+    assert not core.has_jobs(INTAKE_JOB)
 
 
 def test_measuring_that_a_stop_of_the_server_interrupts_is_no_failure(core: Core) -> None:
     acme, asset = admitted(core)
     core.interrupt.set()
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
     assert core.assets.get(acme, asset.id).sha256 is None
     core.clock.advance(HOUR)
 
     core.interrupt.clear()
-    job = core.claim()
+    job = core.claim(INTAKE_JOB)
     core.intake.run(job)
 
     assert job.failures == 0
@@ -75,7 +78,7 @@ def test_twenty_completions_at_once_make_one_intake(core_on_each_database: Core)
 
     at_once(20, lambda: core.uploads.complete_upload(acme, upload.id))
 
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
     assert core.events(acme, upload.id).count("upload.ready") == 1
 
 
@@ -90,9 +93,9 @@ def test_a_job_of_an_asset_that_is_gone_ends_quietly(core: Core, gone: str) -> N
         core.clock.advance(HOUR)
         assert core.purging.purge(limit=10) == 1
 
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
 
-    assert not core.has_jobs()
+    assert not core.has_jobs(INTAKE_JOB)
     assert core.queue.dead(limit=10) == []
 
 
@@ -100,10 +103,10 @@ def test_an_asset_that_is_deleted_while_it_is_measured_stays_deleted(core: Core)
     acme, asset = admitted(core)
     core.objects.before["read"] = lambda: core.assets.delete(acme, asset.id)
 
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
 
     assert core.assets.many(acme, (asset.id,)) == {}
-    assert not core.has_jobs()
+    assert not core.has_jobs(INTAKE_JOB)
 
 
 def test_after_a_crash_it_goes_on_from_what_was_measured(core: Core) -> None:
@@ -111,15 +114,17 @@ def test_after_a_crash_it_goes_on_from_what_was_measured(core: Core) -> None:
         raise Crash
 
     acme, asset = admitted(core)
-    job = core.claim()
-    with core.database.write() as tx:
-        tx.fenced.checkpoint(job, "measured", {"sha256": "0" * 64})
+    core.inspector.before = die
+    with pytest.raises(Crash):
+        core.intake_worker.drain()
+    reads = core.objects.calls["read"]
+    core.inspector.before = lambda: None
     core.clock.advance(LEASE)
-    core.objects.before["read"] = die  # reading again would crash
 
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
 
-    assert core.assets.get(acme, asset.id).sha256 == "0" * 64
+    assert core.objects.calls["read"] == reads + 1  # to be looked into, not to be measured
+    assert core.assets.get(acme, asset.id).sha256 == SHA256
     assert state_of(core, acme, asset) is UploadState.READY
 
 
@@ -132,18 +137,18 @@ def test_a_crash_before_anything_was_measured_repeats_the_measuring(core: Core) 
     core.objects.before["read"] = die
 
     with pytest.raises(Crash):
-        core.worker.drain()
+        core.intake_worker.drain()
     core.clock.advance(LEASE)
-    assert core.worker.drain() == 1
+    assert core.intake_worker.drain() == 1
 
     assert core.assets.get(acme, asset.id).sha256 == SHA256
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(core: Core) -> None:
     acme, asset = admitted(core)
-    late = core.claim()
+    late = core.claim(INTAKE_JOB)
     core.clock.advance(LEASE)
-    core.claim()
+    core.claim(INTAKE_JOB)
 
     with pytest.raises(LeaseLostError):
         core.intake.run(late)
@@ -160,13 +165,15 @@ def test_a_store_that_is_away_is_waited_for_and_in_the_end_the_asset_stays_usabl
     core.objects.before["read"] = fail
 
     for _ in range(300):
-        core.worker.drain()
+        core.intake_worker.drain()
         core.clock.advance(timedelta(minutes=16))
 
-    assert not core.has_jobs()
+    assert not core.has_jobs(INTAKE_JOB)
     (dead,) = core.queue.dead(limit=10)
     core.objects.before.clear()
-    assert core.assets.get(acme, asset.id) == asset
+    given_up = core.assets.get(acme, asset.id)
+    problem = "it could not be looked into: the store does not answer"
+    assert given_up == replace(asset, intake=IntakeState.DONE, intake_problem=problem)
     assert core.queue.redrive(dead.id, now=core.clock.now())
-    core.worker.drain()
+    core.intake_worker.drain()
     assert core.assets.get(acme, asset.id).sha256 == SHA256

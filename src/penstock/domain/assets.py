@@ -7,14 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import AssetNotFound
-from penstock.domain.media_types import OCTET_STREAM, type_that_counts
+from penstock.domain.media_types import OCTET_STREAM, Kind, type_that_counts
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from penstock.domain.ids import AccountId, AssetId, FolderId, MediaKey, RunId, UploadId
     from penstock.domain.media_facts import MediaFacts
-    from penstock.domain.media_types import Kind
 
 
 class IntakeState(StrEnum):
@@ -22,6 +21,11 @@ class IntakeState(StrEnum):
 
     PENDING = "pending"
     DONE = "done"
+
+
+INSPECTED_KINDS = frozenset({Kind.IMAGE, Kind.VIDEO, Kind.AUDIO})
+"""What has media facts and a thumbnail."""
+THUMBNAIL_TYPE = "image/webp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,3 +137,18 @@ def restored(asset: Asset, *, now: datetime) -> Asset:
     if asset.purged_at is not None or (asset.purge_at is not None and now >= asset.purge_at):
         raise AssetNotFound(asset.id)
     return replace(asset, deleted_at=None, purge_at=None, updated_at=now)
+
+
+def intake_of_new(*, kind: Kind, sha256: str | None) -> IntakeState:
+    """Whether anything is left to find out about bytes that were just admitted."""
+    return IntakeState.PENDING if sha256 is None or kind in INSPECTED_KINDS else IntakeState.DONE
+
+
+def has_picture(asset: Asset) -> bool:
+    """Whether there is something to show for it: a thumbnail, or word that nothing could be seen."""
+    return asset.intake is IntakeState.DONE and asset.kind in INSPECTED_KINDS
+
+
+def event_subject(asset_id: AssetId) -> str:
+    """What an asset's events are filed under: its bare id is its upload's, which has events of its own."""
+    return f"asset/{asset_id}"

@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     UPLOAD_FAILED = "upload.failed"
     UPLOAD_EXPIRED = "upload.expired"
     UPLOAD_ABORTED = "upload.aborted"
+    ASSET_READY = "asset.ready"
     RUN_QUEUED = "run.queued"
     RUN_STARTED = "run.started"
     RUN_PROGRESS = "run.progress"
@@ -42,6 +43,8 @@ MEANINGS: Mapping[EventKind, str] = {
     EventKind.UPLOAD_FAILED: "the bytes were refused; the last event (`reason`, `code`)",
     EventKind.UPLOAD_EXPIRED: "no bytes arrived in time; the last event",
     EventKind.UPLOAD_ABORTED: "its owner gave it up; the last event",
+    EventKind.ASSET_READY: "intake has ended; the last event (`asset_id`, `sha256`, `facts`, `problem`, and whether "
+    "there is a `thumbnail`)",
     EventKind.RUN_QUEUED: "the run waits for a worker (`model`)",
     EventKind.RUN_STARTED: "an attempt began; more than once when a worker died (`attempt`)",
     EventKind.RUN_PROGRESS: "how far the run is, 0 to 1 (`fraction`)",
@@ -56,12 +59,16 @@ RUN_FINALS = frozenset({EventKind.RUN_SUCCEEDED, EventKind.RUN_FAILED, EventKind
 UPLOAD_FINALS = frozenset(
     {EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED, EventKind.UPLOAD_ABORTED}
 )
+ASSET_FINALS = frozenset({EventKind.ASSET_READY})
 """The kinds after which a subject has nothing more to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened. `subject` is the id of an upload or a run; `number` counts from 1 within it."""
+    """Something that happened. `subject` is the id of an upload or a run, or what `assets.event_subject` makes of one.
+
+    `number` counts from 1 within it.
+    """
 
     account_id: AccountId
     subject: str

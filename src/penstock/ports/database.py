@@ -120,6 +120,10 @@ class AssetRepository(Protocol):
         """Also expired ones; the caller decides with `is_readable`. Raises `AssetNotFound`, also of deleted ones."""
         ...
 
+    def held(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """Also a deleted one, which can be restored, until its bytes are on their way out. Raises `AssetNotFound`."""
+        ...
+
     def by_media_key(self, media_key: MediaKey) -> Asset:
         """By the public handle, in whatever account. Raises `AssetNotFound`."""
         ...

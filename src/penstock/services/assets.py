@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.domain.assets import deleted, is_readable, tombstone_of
+from penstock.domain.assets import THUMBNAIL_TYPE, deleted, has_picture, is_readable, tombstone_of
 from penstock.domain.errors import (
     AssetGone,
     AssetNotFound,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId, AssetId, MediaKey
+    from penstock.domain.media_types import Kind
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database, Transaction
     from penstock.ports.objects import Presigner
@@ -113,6 +114,26 @@ class Assets:
             with self._database.read() as tx:
                 gone = tx.asset_sweeps.known_by_media_key(media_key)
             raise AssetGone(media_key, tombstone_of(gone)) from None
+
+    def thumbnail_location(self, media_key: MediaKey, *, method: str = "GET") -> str | Kind:
+        """A presigned URL for the thumbnail behind a public handle, or the kind of an asset that could not be seen.
+
+        `method` is GET or HEAD. Raises `AssetNotFound`, also while there is none yet and for what never has one.
+        """
+        asset = self.by_media_key(media_key)
+        if not has_picture(asset):
+            raise AssetNotFound(media_key)
+        if asset.thumbnail_key is None:
+            return asset.kind
+        now = self._clock.now()
+        return self._presigner.get(
+            asset.thumbnail_key,
+            expires_in=_url_life(asset, now),
+            now=now,
+            content_type=THUMBNAIL_TYPE,
+            disposition="inline",
+            method=method,
+        )
 
     def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
         """A presigned URL for reading an asset's bytes, on the store's public address.

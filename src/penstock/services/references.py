@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
-from penstock.domain.assets import Asset, type_by_bytes
+from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
 from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
@@ -31,6 +31,7 @@ from penstock.domain.references import (
 )
 from penstock.domain.sniffing import sniff
 from penstock.services.identity import new_id, new_media_key
+from penstock.services.intake import begin_intake
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,6 +150,7 @@ class References:
             self._drop(key)  # it may be there all the same
             raise
         name = url_slug(f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}")
+        sha256 = info.sha256 or hashlib.sha256(inline.data).hexdigest()
         asset = Asset(
             id=asset_id,
             account_id=account_id,
@@ -156,7 +158,7 @@ class References:
             run_id=None,
             name=name,
             size=info.size,
-            sha256=info.sha256 or hashlib.sha256(inline.data).hexdigest(),
+            sha256=sha256,
             content_type=content_type,
             declared_type=inline.content_type,
             found_type=found or OCTET_STREAM,
@@ -165,11 +167,13 @@ class References:
             media_key=MediaKey(new_media_key(self._entropy, name)),
             created_at=now,
             expires_at=now + self._inline_lifetime,
+            intake=intake_of_new(kind=kind_of(content_type), sha256=sha256),
         )
         committing = False
         try:
             with self._database.write() as tx:
                 tx.assets.add(asset)
+                begin_intake(tx, asset, entropy=self._entropy)
                 committing = True
         except QuotaExceeded:
             self._drop(asset.object_key)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import uploads as rules
-from penstock.domain.assets import Asset, IntakeState, is_readable
+from penstock.domain.assets import Asset, intake_of_new, is_readable
 from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
@@ -26,7 +26,7 @@ from penstock.domain.errors import (
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.idempotency import require_same
-from penstock.domain.ids import AssetId, JobId, MediaKey, UploadId
+from penstock.domain.ids import AssetId, MediaKey, UploadId
 from penstock.domain.parts import part_size_for
 from penstock.domain.sharing import share
 from penstock.domain.tags import clean_tags
@@ -35,6 +35,7 @@ from penstock.ports.database import IdempotencyRaceError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
 from penstock.services.folders import in_its_folder
 from penstock.services.identity import new_id, new_media_key
+from penstock.services.intake import begin_intake
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.parts import Parts, largest_size
 from penstock.services.sniffing import sha256_of_object, sniff_object
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from penstock.ports.objects import ObjectInfo, ObjectStore, Presigner, SignedForm, SignedRequest
     from penstock.telemetry import Log
 
-INTAKE_JOB = "asset_intake"
 _VERB = "begin_upload"
 _SEAL_TRIES = 3
 OVERDUE_GRACE = timedelta(hours=1)
@@ -369,8 +369,7 @@ class Uploads:
         tx.assets.add(asset)
         self._tell(tx, ready, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
         self._tell(tx, ready, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": asset.sha256})
-        if asset.intake is IntakeState.PENDING:
-            self._enqueue_intake(tx, asset)
+        begin_intake(tx, asset, entropy=self._entropy)
         return ready
 
     def _refuse(self, upload: Upload, error: InputError) -> Asset:
@@ -421,6 +420,7 @@ class Uploads:
             expires_at=lives_from + upload.lifetime if upload.lifetime is not None else None,
             folder_id=upload.folder_id,
             tags=upload.tags,
+            intake=intake_of_new(kind=admission.kind, sha256=sha256),
         )
         stored = rules.admitted(upload, asset_id=asset.id)
         final = rules.settled(stored) if sha256 is not None else stored
@@ -432,9 +432,8 @@ class Uploads:
                     asset = in_its_folder(tx, asset)
                     tx.assets.add(asset)
                     self._tell(tx, upload, EventKind.UPLOAD_STORED, {"asset_id": asset.id, "size": asset.size})
-                    if sha256 is None:
-                        self._enqueue_intake(tx, asset)
-                    else:
+                    begin_intake(tx, asset, entropy=self._entropy)
+                    if sha256 is not None:
                         self._tell(tx, upload, EventKind.UPLOAD_READY, {"asset_id": asset.id, "sha256": sha256})
                 committing = True
         except QuotaExceeded:
@@ -478,16 +477,6 @@ class Uploads:
                     self._objects.delete([sealed.key])
             raise
         return measured
-
-    def _enqueue_intake(self, tx: Transaction, asset: Asset) -> None:
-        tx.jobs.enqueue(
-            INTAKE_JOB,
-            {"asset_id": asset.id},
-            job_id=JobId(new_id(self._entropy)),
-            now=asset.created_at,
-            dedupe_key=asset.id,
-            account_id=asset.account_id,
-        )
 
     def _without_bytes(self, upload: Upload) -> Asset:
         """No staging object: not there yet, or a concurrent caller has admitted it and it was swept."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
-from penstock.domain.assets import Asset, type_by_bytes
+from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
 from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
@@ -31,6 +31,7 @@ from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
 from penstock.services.identity import new_media_key
+from penstock.services.intake import begin_intake
 from penstock.services.runs import end_money_and_leases
 
 if TYPE_CHECKING:
@@ -222,6 +223,7 @@ class RunFlow:
             _output_key(job, run, index), file.path, size=file.path.stat().st_size, content_type=content_type
         )
         name = clean_filename(file.name)
+        sha256 = info.sha256 or _file_sha256(file.path)
         return Asset(
             id=_output_id(run, index),
             account_id=run.account_id,
@@ -229,7 +231,7 @@ class RunFlow:
             run_id=run.id,
             name=name,
             size=info.size,
-            sha256=info.sha256 or _file_sha256(file.path),
+            sha256=sha256,
             content_type=content_type,
             declared_type=file.content_type,
             found_type=found or OCTET_STREAM,
@@ -238,6 +240,7 @@ class RunFlow:
             media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
             created_at=self._clock.now(),
             expires_at=None,
+            intake=intake_of_new(kind=kind_of(content_type), sha256=sha256),
         )
 
     def _end(
@@ -251,6 +254,7 @@ class RunFlow:
                 if written:
                     for asset in made or ():
                         tx.assets.add(asset)
+                        begin_intake(tx, asset, entropy=self._entropy)
                 tx.fenced.finish(job)
                 committing = True
         except Exception:

@@ -26,6 +26,10 @@ FIELDS = {
     "size_bytes",
     "sha256",
     "url",
+    "intake",
+    "facts",
+    "problem",
+    "thumbnail_url",
     "created_at",
     "expires_at",
     "upload_id",
@@ -39,14 +43,18 @@ FIELDS = {
 
 
 def test_an_asset_says_what_is_known_of_it(alice: Native, server: Server, photo: bytes) -> None:
-    asset = alice.upload(photo)
+    asset = alice.settled(alice.upload(photo))
 
     assert set(asset) == FIELDS
     assert alice.get(f"/assets/{asset['id']}").must(200) == asset
     assert re.fullmatch(r"asset_[0-9a-f]{32}", asset["id"])
     assert re.fullmatch(re.escape(server.url) + r"/v1/media/[0-9a-f]{32}-picture\.png", asset["url"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", asset["created_at"])
-    assert {name: asset[name] for name in FIELDS - {"id", "url", "created_at", "upload_id"}} == {
+    assert asset["thumbnail_url"] == asset["url"] + "/thumbnail"
+    seen = {name: fact for name, fact in asset["facts"].items() if fact is not None}
+    assert seen == {"width": 120, "height": 80}
+    told = FIELDS - {"id", "url", "created_at", "upload_id", "facts", "thumbnail_url"}
+    assert {name: asset[name] for name in told} == {
         "object": "asset",
         "filename": "picture.png",
         "content_type": "image/png",
@@ -54,6 +62,8 @@ def test_an_asset_says_what_is_known_of_it(alice: Native, server: Server, photo:
         "kind": "image",
         "size_bytes": len(photo),
         "sha256": hashlib.sha256(photo).hexdigest(),
+        "intake": "done",
+        "problem": None,
         "expires_at": None,
         "run_id": None,
         "folder_id": None,
@@ -99,7 +109,7 @@ def test_the_public_url_is_dead_before_the_bytes_and_alive_with_them(alice: Nati
 
 
 def test_assets_are_listed_newest_first_page_by_page(alice: Native, photo: bytes) -> None:
-    made = [alice.upload(photo, f"{number}.png") for number in range(3)]
+    made = [alice.settled(alice.upload(photo, f"{number}.png")) for number in range(3)]
 
     assert list(alice.all("/assets", limit=1)) == made[::-1]
 

@@ -47,6 +47,8 @@ _HOLDING = to_change(
     )
     .limit(1)
 )
+_HELD = _KNOWN.where(assets.c.purged_at.is_(None))
+_HELD_TO_CHANGE = to_change(_HELD)
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
 _LISTING = Listing(
     _ROWS.select().where(
@@ -107,6 +109,7 @@ class SqlAssets:
         self._connection = connection
         self._book = book
         self._get = _GET_TO_CHANGE if writes else _GET
+        self._held = _HELD_TO_CHANGE if writes else _HELD
 
     def add(self, asset: Asset) -> None:
         """Keep a new asset, and count it."""
@@ -118,6 +121,13 @@ class SqlAssets:
     def get(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """Raises `AssetNotFound`."""
         asset = _ROWS.one(self._connection, self._get, {"id": asset_id, "account_id": account_id})
+        if asset is None:
+            raise AssetNotFound(asset_id)
+        return asset
+
+    def held(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """Raises `AssetNotFound`."""
+        asset = _ROWS.one(self._connection, self._held, {"id": asset_id, "account_id": account_id})
         if asset is None:
             raise AssetNotFound(asset_id)
         return asset

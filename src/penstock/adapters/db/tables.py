@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from penstock.adapters.db.columns import Choice, Facts, Instant, Json, Scopes, Span, Tags, Usd, Word
 from penstock.domain.assets import IntakeState
-from penstock.domain.events import RUN_FINALS, UPLOAD_FINALS, EventKind
+from penstock.domain.events import ASSET_FINALS, RUN_FINALS, UPLOAD_FINALS, EventKind
 from penstock.domain.jobs import JobState
 from penstock.domain.ledger import EntryKind
 from penstock.domain.media_types import Kind
@@ -299,7 +299,8 @@ events = Table(
     PrimaryKeyConstraint("subject", "number"),
     sqlite_with_rowid=False,
 )
-FINAL = text(f"kind IN ({', '.join(sorted(repr(kind.value) for kind in RUN_FINALS | UPLOAD_FINALS))})")
+_FINALS = sorted(repr(kind.value) for kind in RUN_FINALS | UPLOAD_FINALS | ASSET_FINALS)
+FINAL = text(f"kind IN ({', '.join(_FINALS)})")
 """In these words also in queries: a partial index serves those alone whose condition it recognises."""
 Index("ix_events_final", events.c.created_at, sqlite_where=FINAL, postgresql_where=FINAL)
 

@@ -3,7 +3,7 @@
 `runner.py` is the parent's side and imports no image library; `child.py` is what the child runs.
 """
 
-from penstock.adapters.runners.builtin.confinement import Limits
+from penstock.adapters.confinement import Limits
 from penstock.adapters.runners.builtin.runner import BuiltinRunner
 
 __all__ = ["BuiltinRunner", "Limits"]

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from penstock.adapters.runners.builtin.confinement import Limits, confine_files, confine_process
+from penstock.adapters.confinement import Limits, confine_files, confine_process
 from penstock.adapters.runners.builtin.faults import UnusableInputError
 
 if TYPE_CHECKING:

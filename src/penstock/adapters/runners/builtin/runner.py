@@ -18,7 +18,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from penstock.adapters.runners.builtin.confinement import Limits
+from penstock.adapters.confinement import Limits
 from penstock.domain.errors import RunnerFailed
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError

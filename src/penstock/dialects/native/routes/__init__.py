@@ -15,6 +15,7 @@ from penstock.dialects.native.routes.common import (
 from penstock.dialects.native.routes.document import PROBLEMS, add_document
 from penstock.dialects.native.routes.folders import add_folders
 from penstock.dialects.native.routes.imports import add_imports
+from penstock.dialects.native.routes.intake import add_intake
 from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
@@ -43,6 +44,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
     add_lifetimes(app, services, base_url)
     add_library(app, services, base_url)
     add_folders(app, services)
+    add_intake(app, services)
     add_runs(app, services, base_url)
     add_account(app, services)
     add_document(app)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from penstock.dialects.native.wire.common import media_url, timestamp
-from penstock.domain.assets import Asset
+from penstock.dialects.native.wire.common import media_url, thumbnail_url, timestamp
+from penstock.domain.assets import Asset, has_picture
 from penstock.domain.ids import format_prefixed
+
+
+class FactsOut(BaseModel):
+    """What a decoder saw in a picture, a film or a sound. Null: does not apply, or could not be told."""
+
+    width: int | None = Field(description="Pixels, as shown: the orientation is applied.")
+    height: int | None = Field(description="Pixels, as shown.")
+    orientation: int | None = Field(description="As EXIF counts, 1 to 8.")
+    frames: int | None = Field(description="Of an animation.")
+    pages: int | None = Field(description="Of a TIFF.")
+    duration: float | None = Field(description="Seconds.")
+    fps: float | None = Field(description="Frames per second.")
+    video_codec: str | None
+    audio_codec: str | None
+    channels: int | None
+    sample_rate: int | None = Field(description="Hz.")
 
 
 class AssetOut(BaseModel):
@@ -23,6 +40,13 @@ class AssetOut(BaseModel):
     size_bytes: int
     sha256: str | None = Field(description="Hex; null until measured.")
     url: str = Field(description="Stable public URL of the bytes; whoever has it can read them.")
+    intake: Literal["pending", "done"] = Field(description="Whether hash, facts and thumbnail are still to come.")
+    facts: FactsOut | None = Field(description="What the file shows; null where there is nothing to tell.")
+    problem: str | None = Field(description="Why something could not be seen in the file; it is kept all the same.")
+    thumbnail_url: str | None = Field(
+        description="Stable public URL of a picture of it, once intake is done; null for what has none by its kind. "
+        "Where nothing could be seen it answers with a placeholder."
+    )
     created_at: str
     expires_at: str | None = Field(description="Null: kept until deleted.")
     upload_id: str | None = Field(description="The upload that brought it.")
@@ -45,6 +69,10 @@ def asset_out(asset: Asset, *, base_url: str) -> AssetOut:
         size_bytes=asset.size,
         sha256=asset.sha256,
         url=media_url(asset.media_key, base_url=base_url),
+        intake=asset.intake.value,
+        facts=FactsOut(**asdict(asset.facts)) if asset.facts is not None else None,
+        problem=asset.intake_problem,
+        thumbnail_url=thumbnail_url(asset.media_key, base_url=base_url) if has_picture(asset) else None,
         created_at=timestamp(asset.created_at),
         expires_at=timestamp(asset.expires_at) if asset.expires_at else None,
         upload_id=format_prefixed("upload", asset.upload_id) if asset.upload_id else None,

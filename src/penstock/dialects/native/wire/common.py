@@ -87,6 +87,11 @@ def media_url(key: MediaKey, *, base_url: str) -> str:
     return f"{base_url}/media/{key}"
 
 
+def thumbnail_url(key: MediaKey, *, base_url: str) -> str:
+    """The stable public URL of the thumbnail behind a media key."""
+    return f"{media_url(key, base_url=base_url)}/thumbnail"
+
+
 def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
     """Parses `asset_…`, `upload_…` and media URLs under `base_url`; parse ∘ format = identity."""
     prefix = f"{base_url}/media/"

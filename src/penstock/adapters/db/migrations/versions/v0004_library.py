@@ -10,6 +10,10 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+_FINAL = sa.text(
+    "kind IN ('asset.ready', 'run.cancelled', 'run.failed', 'run.succeeded',"
+    " 'upload.aborted', 'upload.expired', 'upload.failed', 'upload.ready')"
+)
 _WORD = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
@@ -18,6 +22,8 @@ def upgrade() -> None:
     _uploads()
     _assets()
     _tables()
+    op.drop_index("ix_events_final", "events")
+    op.create_index("ix_events_final", "events", ["created_at"], sqlite_where=_FINAL, postgresql_where=_FINAL)
     _mark_deleted()
     _count_usage()
 

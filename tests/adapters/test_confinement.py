@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PROGRAM = """
 import json, os, resource, socket, sys
 from pathlib import Path
-from penstock.adapters.runners.builtin.confinement import Limits, confine_files, confine_process
+from penstock.adapters.confinement import Limits, confine_files, confine_process
 
 order = json.loads(sys.argv[1])
 

@@ -39,7 +39,10 @@ _SYSTEM_CODE = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one run may take. Memory is address space in bytes; `open_files` counts descriptors."""
+    """What a child may take. Memory is address space in bytes; `open_files` counts descriptors.
+
+    With `threads` 0 it can start neither threads nor processes.
+    """
 
     memory_bytes: int = 2 << 30
     cpu_seconds: int = 120
@@ -61,10 +64,11 @@ def confine_process(limits: Limits, *, parent: int) -> dict[str, str]:
     return {"limits": " ".join(taken), "network": network, "parent": "tied" if tied else "not tied"}
 
 
-def confine_files(workdir: Path) -> str:
+def confine_files(workdir: Path | None) -> str:
     """From here on, open nothing but code and what lies in `workdir`, and no TCP connection (Landlock).
 
-    Code stays readable because libraries import and load on first use. Returns what is in force, in words.
+    Code stays readable because libraries import and load on first use. Without a `workdir` nothing is left to open, not
+    even code. Returns what is in force, in words.
     """
     if not sys.platform.startswith("linux"):
         return "open"
@@ -86,10 +90,13 @@ def confine_files(workdir: Path) -> str:
         return "open"
     reading = _READ_FILE | _READ_DIR
     try:
-        for folder in {*_SYSTEM_CODE, *sys.path}:
-            _allow(libc, ruleset, folder, reading)
-        _allow(libc, ruleset, str(workdir), handled & (reading | _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE))
-        return "code and own folder" if libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0 else "open"
+        if workdir is not None:
+            for folder in {*_SYSTEM_CODE, *sys.path}:
+                _allow(libc, ruleset, folder, reading)
+            writing = _WRITE_FILE | _REMOVE_FILE | _MAKE_REG | _TRUNCATE
+            _allow(libc, ruleset, str(workdir), handled & (reading | writing))
+        words = "none" if workdir is None else "code and own folder"
+        return words if libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0 else "open"
     finally:
         os.close(ruleset)
 
@@ -156,7 +163,7 @@ def _take_limits(limits: Limits, *, own_users: bool) -> list[str]:
     }
     if own_users:
         # Counted per user: outside a namespace of our own it would count everything the user runs.
-        wanted["RLIMIT_NPROC"] = limits.threads + 4
+        wanted["RLIMIT_NPROC"] = limits.threads + 4 if limits.threads else 0
     taken = []
     for name, value in wanted.items():
         number = getattr(resource, name, None)
