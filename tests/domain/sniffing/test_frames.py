@@ -98,6 +98,7 @@ def test_a_row_of_frames_is_a_sound(frame: bytes, found: str) -> None:
         b"\xff\xf1\x7c\x80\x02\x1f\xfc" + bytes(40),  # no such sampling rate
         b"\xff\xf1\x50",
         b"\xff" * 4096,
+        b"\x01" * 30 + b"\xff\xfb\x90\x64" + bytes(413),  # one frame at the end of something else
         b"\xff\xfb\x90\x65" * 1024,
     ],
 )

@@ -454,14 +454,8 @@ _OTHERS = (
         synonyms=("plain/text", "text/txt"),
         related=(
             *("*+xml", "*+json", "text/*", "application/*", "message/*", "model/*", "image/x-portable-*"),
-            *(
-                "image/x-xbitmap",
-                "image/x-xpixmap",
-                "image/vnd.dxf",
-                "audio/mpegurl",
-                "audio/x-mpegurl",
-                "audio/x-scpls",
-            ),
+            *("image/x-xbitmap", "image/x-xpixmap", "image/vnd.dxf", "image/fits"),
+            *("audio/mpegurl", "audio/x-mpegurl", "audio/x-scpls"),
         ),
         extensions=("txt",),
         open_to_doubt=True,

@@ -70,7 +70,7 @@ def _frames_within(head: bytes) -> str | None:
 
 
 def _row(data: bytes, start: int) -> str | None:
-    """The type of the frames that begin at `start`; two do where the bytes end, and one that ends with them."""
+    """The type of the frames that begin at `start`; two do where the bytes end, and one that is all of them."""
     first = data[start : start + 4]
     position = start
     for count in range(_ROW):
@@ -80,7 +80,8 @@ def _row(data: bytes, start: int) -> str | None:
             return None
         position += length
         if position >= len(data):
-            return _named(first) if count or position == len(data) else None
+            is_all = start == 0 and position == len(data)
+            return _named(first) if count or is_all else None
     return _named(first)
 
 
