@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tracemalloc
@@ -257,3 +258,23 @@ def test_somebody_else_can_send_the_bytes(client: Penstock) -> None:
     assert begun.upload_url is not None
     assert begun.headers == {"Content-Type": "image/png", "x-penstock-max-length": "100"}
     assert client.complete_upload(begun.id).id == "asset_1"
+
+
+def test_what_the_account_holds_is_not_sent(client: Penstock, server: ScriptedServer) -> None:
+    held = {**upload("unused"), "state": "ready", "upload_url": None, "headers": None, "asset_id": "asset_1"}
+    server.answer("POST", "/v1/uploads", reply(held, 201))
+    server.answer("GET", "/v1/assets/asset_1", reply(asset()))
+    begun: list[str] = []
+
+    uploaded = client.upload_file(PNG, instant=True, on_begin=lambda upload: begun.append(upload.state))
+
+    assert (uploaded.id, begun) == ("asset_1", ["ready"])
+    assert hashlib.sha256(PNG).hexdigest().encode() in server.seen[0].body
+    assert [seen.method for seen in server.seen] == ["POST", "GET"]
+
+
+def test_what_the_account_does_not_hold_is_sent_and_held_to_its_hash(client: Penstock, server: ScriptedServer) -> None:
+    client.upload_file(PNG, instant=True)
+
+    assert hashlib.sha256(PNG).hexdigest().encode() in server.seen[0].body
+    assert [seen.method for seen in server.seen] == ["POST", "PUT", "POST"]

@@ -36,6 +36,9 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
     connections: Annotated[
         int, typer.Option(min=1, max=32, metavar="N", help="How many parts of a large file to send at once.")
     ] = 4,
+    instant: Annotated[
+        bool, typer.Option("--instant", help="Hash each file first, and do not send what the account holds already.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole asset as JSON.")] = False,
     url: UrlOption = None,
     api_key: KeyOption = None,
@@ -56,6 +59,7 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
                     on_begin=on_begin,
                     parts=InParts(connections=connections),
                     resume=resume,
+                    instant=instant,
                 )
             if as_json:
                 print(json.dumps(asset.as_json(), indent=2))
@@ -70,6 +74,8 @@ def _told_how_to_go_on(file: Path) -> Iterator[Callable[[Upload], None]]:
     begun: list[Upload] = []
     try:
         yield begun.append
+        if begun and begun[-1].state == "ready":
+            print(f"{file.name}: the account has these bytes already; nothing was sent", file=sys.stderr)
     except SystemExit:
         if begun and begun[0].method == "multipart":
             command = shlex.join(["penstock", "upload", str(file), "--resume", begun[0].id])

@@ -101,7 +101,9 @@ class Calls:
         """`POST /uploads` with the fields that are not None."""
         return self._create("uploads", {name: value for name, value in wanted.items() if value is not None}, Upload)
 
-    def upload_of(self, source: Source, *, expires_in: int | None, parts: int | None = None) -> Call[Upload]:
+    def upload_of(
+        self, source: Source, *, expires_in: int | None, parts: int | None = None, sha256: str | None = None
+    ) -> Call[Upload]:
         """`POST /uploads` for a source; in parts of so many bytes (0: the server's choice) unless None."""
         return self.create_upload(
             filename=source.filename,
@@ -110,6 +112,7 @@ class Calls:
             size_bytes=source.size,
             part_size=parts or None,
             expires_in=expires_in,
+            sha256=sha256,
         )
 
     def get_upload(self, upload_id: str) -> Call[Upload]:

@@ -81,18 +81,28 @@ class AsyncPenstock:
         on_begin: OnBegin | None = None,
         parts: InParts = IN_PARTS,
         resume: str | None = None,
+        instant: bool = False,
     ) -> Asset:
         """Upload a path, bytes or an open binary file. `expires_in`: seconds to keep the asset; None: until deleted.
 
         Large files go up in `parts`; `resume` is the id of such an upload, to send only what is missing of it (also on
         another machine), and `on_begin(upload)` tells it. `on_progress(sent, total)` gets bytes, one call at a time;
         what is sent again is taken off first. Memory use does not grow with the file.
+
+        `instant` reads the file once more to tell its SHA-256 first: if the account holds these bytes, nothing is sent.
         """
         source = await asyncio.to_thread(open_source, file, filename=filename, content_type=content_type)
-        how = Sending(expires_in=expires_in, on_progress=on_progress, on_begin=on_begin, parts=parts, resume=resume)
+        how = Sending(
+            expires_in=expires_in,
+            on_progress=on_progress,
+            on_begin=on_begin,
+            parts=parts,
+            resume=resume,
+            instant=instant,
+        )
         return await self._do(sending.upload(self._calls, self._retries, source, how))
 
-    async def create_upload(
+    async def create_upload(  # noqa: PLR0913 - the fields of an upload
         self,
         *,
         filename: str,
@@ -101,11 +111,13 @@ class AsyncPenstock:
         size_bytes: int | None = None,
         part_size: int | None = None,
         expires_in: int | None = None,
+        sha256: str | None = None,
     ) -> Upload:
         """Begin an upload that somebody else sends, by `put`, `form` or `multipart`; then `complete_upload`.
 
         A PUT goes to `upload_url` with `headers`; a form is POSTed as `form` says; parts are PUT to what `sign_parts`
-        answers, each of `part_size` bytes but the last.
+        answers, each of `part_size` bytes but the last. Bytes that do not have the `sha256` (hex) are refused; when the
+        account holds those that do, the upload is `ready` and has its asset.
         """
         call = self._calls.create_upload(
             filename=filename,
@@ -114,6 +126,7 @@ class AsyncPenstock:
             size_bytes=size_bytes,
             part_size=part_size,
             expires_in=expires_in,
+            sha256=sha256,
         )
         return await self._do(steps.perform(call, self._retries))
 

@@ -46,13 +46,17 @@ IN_PARTS = InParts()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """How to send one file. `resume` is the id of an upload in parts to go on with; `on_begin` hears of the upload."""
+    """How to send one file. `resume` is the id of an upload in parts to go on with; `on_begin` hears of the upload.
+
+    `instant` hashes the file first: bytes that the account holds are not sent, all others are held to that hash.
+    """
 
     expires_in: int | None = None
     on_progress: Progress | None = None
     on_begin: OnBegin | None = None
     parts: InParts = IN_PARTS
     resume: str | None = None
+    instant: bool = False
 
 
 def upload(calls: Calls, retries: Retries, source: Source, sending: Sending) -> Flow[Asset]:
@@ -60,27 +64,38 @@ def upload(calls: Calls, retries: Retries, source: Source, sending: Sending) -> 
     try:
         if sending.resume is not None:
             return (yield from _resume(calls, retries, source, sending, sending.resume))
+        sha256 = (yield from _sha256(source)) if sending.instant else None
         if source.size and source.size >= sending.parts.at_least:
-            call = calls.upload_of(source, expires_in=sending.expires_in, parts=sending.parts.part_size or 0)
+            part_size = sending.parts.part_size or 0
+            call = calls.upload_of(source, expires_in=sending.expires_in, parts=part_size, sha256=sha256)
             begun = yield from perform(call, retries)
             _tell(sending, begun)
+            if begun.asset_id is not None:
+                return (yield from perform(calls.get_asset(begun.asset_id), retries))
             return (yield from _Parts(calls, retries, source, sending, begun).send({}))
-        return (yield from _in_one_piece(calls, retries, source, sending))
+        return (yield from _in_one_piece(calls, retries, source, sending, sha256))
     finally:
         source.close()
 
 
-def _in_one_piece(calls: Calls, retries: Retries, source: Source, sending: Sending) -> Flow[Asset]:
+def _sha256(source: Source) -> Flow[str]:
+    reply = yield Digest(algorithm="sha256", source=source, offset=0, size=source.size)
+    return reply.body.decode()
+
+
+def _in_one_piece(calls: Calls, retries: Retries, source: Source, sending: Sending, sha256: str | None) -> Flow[Asset]:
     """A second upload is begun only if the first one's URL expired before the bytes were in."""
     try:
-        return (yield from _one_attempt(calls, retries, source, sending))
+        return (yield from _one_attempt(calls, retries, source, sending, sha256))
     except _UrlExpiredError:
-        return (yield from _one_attempt(calls, retries, source, sending))
+        return (yield from _one_attempt(calls, retries, source, sending, sha256))
 
 
-def _one_attempt(calls: Calls, retries: Retries, source: Source, sending: Sending) -> Flow[Asset]:
-    begun = yield from perform(calls.upload_of(source, expires_in=sending.expires_in), retries)
+def _one_attempt(calls: Calls, retries: Retries, source: Source, sending: Sending, sha256: str | None) -> Flow[Asset]:
+    begun = yield from perform(calls.upload_of(source, expires_in=sending.expires_in, sha256=sha256), retries)
     _tell(sending, begun)
+    if begun.asset_id is not None:
+        return (yield from perform(calls.get_asset(begun.asset_id), retries))
     if begun.upload_url is None:
         raise UploadError(f"upload {begun.id} is {begun.state}: it takes no bytes")
     put = Put(

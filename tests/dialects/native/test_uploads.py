@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.exchange import fetch
 from tests.support.native import problem, put
 
 if TYPE_CHECKING:
@@ -177,3 +178,43 @@ def test_the_bytes_decide_a_type_that_was_left_open(alice: Native, photo: bytes,
 
     assert (asset["content_type"], asset["kind"]) == ("image/png", "image")
     assert alice.get(f"/uploads/{upload['id']}").must(200)["content_type"] == content_type
+
+
+def test_bytes_that_the_account_holds_are_ready_at_once_and_not_sent(alice: Native, photo: bytes) -> None:
+    held = alice.upload(photo)
+
+    upload = alice.begin(photo, "again.png", sha256=hashlib.sha256(photo).hexdigest().upper())
+
+    assert (upload["state"], upload["upload_url"], upload["headers"]) == ("ready", None, None)
+    asset = alice.get(f"/assets/{upload['asset_id']}").must(200)
+    assert (asset["filename"], asset["sha256"]) == ("again.png", held["sha256"])
+    assert asset["id"] != held["id"]
+    assert fetch(asset["url"]).body == photo
+    told = alice.get(f"/uploads/{upload['id']}/events").body.decode()
+    assert re.findall("event: (.*)", told) == ["upload.stored", "upload.ready"]
+
+
+def test_bytes_of_another_account_get_the_usual_answer(alice: Native, bob: Native, photo: bytes) -> None:  # S23
+    bob.upload(photo)
+
+    held = alice.begin(photo, sha256=hashlib.sha256(photo).hexdigest())
+    unheard_of = alice.begin(photo, sha256="0" * 64)
+
+    differing = {name for name in FIELDS if held[name] != unheard_of[name]}
+    assert differing <= {"id", "upload_url", "headers", "created_at", "expires_at"}
+    assert held["headers"].keys() == unheard_of["headers"].keys()
+
+
+def test_the_store_refuses_other_bytes_than_were_declared(alice: Native, photo: bytes) -> None:
+    upload = alice.begin(photo, sha256="0" * 64)
+
+    assert put(upload, photo).status == 400
+
+    assert alice.get(f"/uploads/{upload['id']}").must(200)["state"] == "pending"
+
+
+@pytest.mark.parametrize("sha256", ["", "0" * 63, "g" * 64, 5])
+def test_what_is_no_sha256_is_refused(alice: Native, photo: bytes, sha256: object) -> None:
+    declared = {"filename": "a.png", "content_type": "image/png", "size_bytes": len(photo), "sha256": sha256}
+
+    problem(alice.post("/uploads", declared), 422, "invalid_field")
