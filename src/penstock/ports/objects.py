@@ -206,13 +206,6 @@ class Presigner(Protocol):
         """A URL for one PUT of one part. No header is signed: clients send what they like beside a part (S24)."""
         ...
 
-    def multipart(self, key: str, *, method: str, upload_id: str | None, expires_in: timedelta, now: datetime) -> str:
-        """A URL for one call on uploads in parts, for a client that manages its own.
-
-        POST without an `upload_id` begins one, with it completes it; GET lists its parts; DELETE aborts it.
-        """
-        ...
-
     def form(
         self,
         key: str,

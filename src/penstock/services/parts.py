@@ -85,12 +85,11 @@ class Parts:
     def assemble(self, upload: Upload, named: Mapping[int, str] | None, *, asked: bool) -> str:
         """Make one object of the parts, and return its key; the same one however often it is asked for.
 
-        Where none was asked for here, the client may have sent it by its own S3 library (`store_calls`): to staging.
         `named` are the ETags by number that make the file, None all that arrived. Not `asked` by the owner, a file of
         unknown size is not taken for complete. Raises `FileNotStored`, `UploadIncomplete`, `FileTooLarge`.
         """
         if upload.store_upload_id is None or upload.final_key is None:
-            return upload.staging_key
+            raise FileNotStored(upload.id)
         multiparts, key = self._objects.multiparts, upload.final_key
         try:
             there = {part.number: part for part in multiparts.parts(key, upload.store_upload_id)}

@@ -39,7 +39,6 @@ from penstock.services.intake import begin_intake
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.parts import Parts, largest_size
 from penstock.services.sniffing import sha256_of_object, sniff_object
-from penstock.services.store_calls import StoreCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +107,6 @@ class Uploads:
         self._entropy = entropy
         self._log = log
         self.parts = Parts(database, objects, presigner, clock=clock)
-        self.store_calls = StoreCalls(database, presigner, self.signed_put, clock=clock)
 
     def begin_upload(
         self,
@@ -398,8 +396,8 @@ class Uploads:
         What came in parts is on its final key already, where no URL can write: that one object is everybody's.
         """
         now = self._clock.now()
-        own_copy = info.key == upload.staging_key
-        final_key = self._new_final_key(upload.id) if own_copy else info.key
+        own_copy = upload.final_key is None
+        final_key = upload.final_key or self._new_final_key(upload.id)
         sealed = self._objects.copy(info, final_key, content_type=admission.content_type) if own_copy else info
         sha256 = self._required_hash(upload, sealed, sealed.sha256 or info.sha256)
         asset = Asset(

@@ -71,12 +71,6 @@ class S3Presigner:
         request = Request(method="PUT", origin=self._origin, path=self._path + key, query=query)
         return self._signer.presign(request, now=now, expires_in=expires_in)
 
-    def multipart(self, key: str, *, method: str, upload_id: str | None, expires_in: timedelta, now: datetime) -> str:
-        """A URL for one call on uploads in parts: POST begins or completes, GET lists parts, DELETE aborts."""
-        query = (("uploads", ""),) if upload_id is None else (("uploadId", upload_id),)
-        request = Request(method=method, origin=self._origin, path=self._path + key, query=query)
-        return self._signer.presign(request, now=now, expires_in=expires_in)
-
     def form(
         self,
         key: str,

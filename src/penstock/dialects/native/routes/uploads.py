@@ -28,9 +28,8 @@ from penstock.dialects.native.wire.lifetimes import chosen
 from penstock.domain.accounts import Scope
 from penstock.domain.events import UPLOAD_FINALS
 from penstock.domain.idempotency import idempotent_request
-from penstock.domain.ids import AccountId, format_prefixed
+from penstock.domain.ids import AccountId
 from penstock.domain.uploads import Upload, UploadMethod, UploadPolicy, UploadState, is_over
-from penstock.services.store_calls import StoreCall
 from penstock.services.uploads import NewUpload
 
 AfterPart = Annotated[int, Query(ge=0, le=10_000, description="Number of the last part that is known already.")]
@@ -118,18 +117,6 @@ def add_parts(app: FastAPI, services: Services) -> None:
         )
         data = [uploads.PartOut(part_number=part.number, size_bytes=part.size, etag=part.etag) for part in found]
         return json_answer(uploads.PartPage(data=data, next_after=found[-1].number if more else None))
-
-    @app.post("/uploads/{upload_id}/sign", response_model=uploads.SignedStoreCall, tags=["uploads"])
-    def sign_store_call(request: Request, upload_id: str, body: uploads.SignStoreCall) -> Response:
-        """Sign a call that an S3 client in a browser is about to make, such as Uppy's; complete the upload after it.
-
-        For a file of up to 5 GiB, of the method `put`, or `multipart` when the client is to manage its parts itself.
-        """
-        call = StoreCall(method=body.method, multipart_id=body.uploadId, part_number=body.partNumber)
-        found = upload_id_of(upload_id)
-        signed = services.uploads.store_calls.sign(_file_writer(request), found, call)
-        key = format_prefixed("upload", found)
-        return json_answer(uploads.SignedStoreCall(url=signed.url, key=key, headers=signed.headers))
 
 
 def _file_writer(request: Request) -> AccountId:

@@ -72,31 +72,6 @@ class NamedPart(Request):
     )
 
 
-class SignStoreCall(Request):
-    """A call to the object store that an S3 client in a browser is about to make, in the words of Uppy's `signRequest`.
-
-    PUT sends the file or, with `uploadId` and `partNumber`, a part; POST begins an upload in parts or, with `uploadId`,
-    completes it; GET lists its parts; DELETE aborts it.
-    """
-
-    method: Literal["PUT", "POST", "GET", "DELETE"]
-    key: str | None = Field(default=None, description="Of no meaning here: the upload has its place.")
-    uploadId: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(  # noqa: N815 - Uppy's
-        default=None, description="The object store's id of the upload in parts."
-    )
-    partNumber: int | None = None  # noqa: N815 - Uppy's name
-    contentType: str | None = Field(default=None, description="Of no meaning here: it was declared.")  # noqa: N815 - Uppy's
-    expiresIn: int | None = Field(default=None, description="Of no meaning here: an hour at most.")  # noqa: N815 - Uppy's
-
-
-class SignedStoreCall(BaseModel):
-    """The call, signed."""
-
-    url: str
-    key: str = Field(description="The upload's id, to be sent back as `key` of the calls that follow.")
-    headers: dict[str, str] = Field(description="Headers that it must carry.")
-
-
 class CompleteUpload(Request):
     """What makes the file."""
 
