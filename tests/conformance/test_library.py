@@ -151,6 +151,8 @@ def little_looking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "_WINDOWS", (4, 8, 16))
     monkeypatch.setattr(adapter, "_FEW", 20)
     monkeypatch.setattr(adapter, "_MOST_WORDS", 4)
+    monkeypatch.setattr(adapter, "_RARE", 20)
+    monkeypatch.setattr(adapter, "_WIDEST", 16)
 
 
 @pytest.mark.usefixtures("little_looking")

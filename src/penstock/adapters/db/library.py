@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Select
+    from sqlalchemy.sql.selectable import TextualSelect
 
     from penstock.domain.ids import AccountId, AssetId, FolderId
     from penstock.domain.library import AssetFilter, Clause
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
 _WINDOWS = (32, 128, 512)
 """Candidates looked at in one statement, in turn."""
-_FEW = 500
-"""So many candidates are soon looked through."""
-_MOST_WORDS = 16
+_WIDEST = 8192
+"""Places of an index looked at in one statement, as far as a page allows."""
+_FEW = 128
+"""How far ahead leads are compared."""
+_MOST_WORDS = 200
 """A beginning that so many words share is followed word by word."""
+_RARE = 2000
+"""A beginning in so many places is looked through as a whole."""
 
 _ROWS = Rows(Asset, assets)
 _MANY = _ROWS.select().order_by(assets.c.id)
@@ -56,7 +61,7 @@ class SqlLibrary:
         lead = self._lead(account_id, wanted, clauses, past)
         fits = _fits(account_id, wanted, clauses, now=now)
         found: list[Asset] = []
-        for window in (size for size in _WINDOWS if size > limit):
+        for window in _windows(lead, limit):
             candidates = lead.page(wanted, past, limit=window)
             found += self._fitting(candidates, fits, wanted, limit=limit + 1 - len(found))
             if len(found) > limit:
@@ -99,12 +104,12 @@ class SqlLibrary:
         leads = [exactly(account_id, clause.term) for clause in clauses if not clause.prefix]
         for clause in clauses:
             if clause.prefix and clause.indexed:
-                if is_rare(self._connection, account_id, clause.term, at_most=_FEW):
-                    return beginning(account_id, clause.term)
                 last = clause.term + AFTER_ALL
                 terms = terms_between(self._connection, account_id, clause.term, last, limit=_MOST_WORDS + 1)
                 if len(terms) <= _MOST_WORDS:
-                    leads.append(any_of(account_id, terms))
+                    leads.append(any_of(self._connection, account_id, terms))
+                elif is_rare(self._connection, account_id, clause.term, at_most=_RARE):
+                    return beginning(account_id, clause.term)
         if not leads:
             return listed(account_id, wanted)
         return leads[0] if len(leads) == 1 else self._furthest(leads, wanted, past)
@@ -120,12 +125,23 @@ class SqlLibrary:
         return leads[list(reaches).index(best)]
 
     def _fitting(
-        self, candidates: Select[Any], fits: Sequence[ColumnElement[bool]], wanted: AssetFilter, *, limit: int
+        self,
+        candidates: Select[Any] | TextualSelect,
+        fits: Sequence[ColumnElement[bool]],
+        wanted: AssetFilter,
+        *,
+        limit: int,
     ) -> Sequence[Asset]:
         looked = candidates.cte("looked").prefix_with("MATERIALIZED", dialect="postgresql")
         order = (column.asc() if wanted.ascending else column.desc() for column in (looked.c.at, looked.c.id))
         query = _ROWS.select().join(looked, looked.c.id == assets.c.id).where(*fits).order_by(*order).limit(limit)
         return _ROWS.all(self._connection, query, {})
+
+
+def _windows(lead: Lead, limit: int) -> Iterable[int]:
+    """How many candidates to look at, in turn; of a wide lead, which costs so many times as much, fewer."""
+    most = max(limit + 1, _WIDEST // max(1, lead.width))
+    return dict.fromkeys(min(size, most) for size in _WINDOWS if size > limit)
 
 
 def _fits(
