@@ -68,10 +68,10 @@ def _round(server: Running) -> dict[str, float]:
 
 
 def _cycles(server: Running, *, seconds: float, connections: int = _CONNECTIONS) -> tuple[int, float]:
-    return _rate(lambda: _cycle(server), connections=connections, seconds=seconds)
+    return _rate(lambda: cycle_of(server), connections=connections, seconds=seconds)
 
 
-def _cycle(server: Running) -> Callable[[], None]:
+def cycle_of(server: Running) -> Callable[[], None]:
     """A function that does one full cycle over its own two connections."""
     api = Wire(server.url)
     store: list[Wire] = []
