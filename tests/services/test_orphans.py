@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,9 @@ import pytest
 
 from penstock.domain.errors import ObjectStoreUnavailable
 from penstock.domain.installation import MARK_KEY
-from penstock.services.orphans import AGE
-from tests.support.core import HOUR, PNG
+from penstock.domain.uploads import UploadMethod
+from penstock.services.orphans import AGE, MULTIPART_AGE
+from tests.support.core import HOUR, PNG, POLICY
 from tests.support.records import make_asset
 
 if TYPE_CHECKING:
@@ -231,3 +233,69 @@ def test_telling_changes_nothing(core: Core) -> None:
     core.orphans.obstacle()
 
     assert (core.keys(), mark(core)) == before
+
+
+# --- uploads in parts
+
+
+def begin_in_the_store(core: Core, key: str) -> str:
+    multipart = core.objects.multiparts.begin(key, content_type="image/png")
+    core.objects.multiparts.put_part(key, multipart, 1, PNG)
+    return multipart
+
+
+def under_way(core: Core) -> list[str]:
+    return [multipart.upload_id for multipart in core.objects.multiparts.all("")]
+
+
+def test_uploads_in_parts_that_nobody_goes_on_with_are_aborted_when_they_are_old(core: Core) -> None:
+    core.orphans.sweep()
+    lost = {begin_in_the_store(core, key) for key in ("assets/lost", "staging/lost")}
+    foreign = begin_in_the_store(core, "something-else")
+
+    core.clock.advance(MULTIPART_AGE - TICK)
+    assert (list(core.orphans.find_multiparts()), core.orphans.sweep_multiparts()) == ([], 0)
+    core.clock.advance(TICK)
+    assert {multipart.upload_id for multipart in core.orphans.find_multiparts()} == lost
+    assert core.orphans.multipart_obstacle() is None
+    assert core.orphans.sweep_multiparts() == 2
+
+    assert under_way(core) == [foreign]
+    assert core.orphans.sweep_multiparts() == 0
+
+
+def test_only_the_one_that_a_pending_upload_goes_on_with_stays(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    core.orphans.sweep()
+    long = replace(POLICY, multipart_ttl=timedelta(days=7), max_multipart_bytes=2**30)
+    waiting, over = (core.begin(acme, method=UploadMethod.MULTIPART, policy=long) for _ in range(2))
+    for upload in (waiting, over):
+        core.uploads.parts.sign(acme, upload.id, [1])
+    assert waiting.final_key is not None
+    wanted = core.uploads.get(acme, waiting.id).store_upload_id
+    begin_in_the_store(core, waiting.final_key)  # its answer was lost
+    core.objects.before["abort"] = _fail
+    core.uploads.abort_upload(acme, over.id)
+    core.objects.before.clear()
+    core.clock.advance(MULTIPART_AGE)
+
+    assert core.orphans.sweep_multiparts() == 2
+
+    assert under_way(core) == [wanted]
+
+
+def test_in_a_bucket_that_is_not_ours_uploads_in_parts_go_on(core: Core) -> None:
+    settle(core)
+    other = begin_in_the_store(core, "assets/other")
+    core.objects.put(MARK_KEY, b"{}", size=2, content_type="application/json")
+    core.clock.advance(MULTIPART_AGE)
+
+    assert core.orphans.multipart_obstacle() is not None
+    assert core.orphans.sweep_multiparts() == 0
+
+    assert under_way(core) == [other]
+
+
+def _fail() -> None:
+    raise ObjectStoreUnavailable("the store does not answer")

@@ -32,6 +32,7 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         "staging": 411,
         "files": 205,
         "tombstones": 0,
+        "multiparts": 0,
         "orphans": 0,
         "events": 206,
         "idempotency-keys": 205,
@@ -39,8 +40,8 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key, MARK_KEY]
-    assert [schedule.act() for schedule in schedules] == [0] * 7
+    assert [schedule.act() for schedule in schedules] == [0] * 8
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 205, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 205, 0]

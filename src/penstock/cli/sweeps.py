@@ -14,7 +14,7 @@ from penstock.cli.failures import clear_failures
 if TYPE_CHECKING:
     from penstock.app import Sweeping
 
-_NAMES = "overdue-uploads, staging, files, tombstones, orphans"
+_NAMES = "overdue-uploads, staging, files, tombstones, multiparts, orphans"
 
 
 def sweep(

@@ -104,6 +104,10 @@ class UploadRepository(Protocol):
         """Uploads that are no longer pending, whose URL has expired and whose staging object was not yet removed."""
         ...
 
+    def begun(self, upload_ids: Iterable[UploadId]) -> frozenset[str]:
+        """The store's ids of the uploads in parts that belong to those of these uploads that are pending."""
+        ...
+
     def mark_swept(self, upload_ids: Iterable[UploadId]) -> None:
         """Record that the staging objects are gone."""
         ...

@@ -1,4 +1,6 @@
-"""Orphans: objects to which nothing in the database leads, left behind by what crashed between two steps.
+"""Orphans: what is in the store and nothing in the database leads to, left behind by what crashed between two steps.
+
+That is objects, and uploads in parts that were begun in the store.
 
 An empty or an old database would call every object an orphan. So nothing is removed unless the bucket and the database
 bear the same mark (`domain.installation`), and of many orphans only when an operator says so.
@@ -6,11 +8,13 @@ bear the same mark (`domain.installation`), and of many orphans only when an ope
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from penstock.domain.ids import UploadId
 from penstock.domain.installation import (
     MARK_KEY,
     MARK_TYPE,
@@ -27,13 +31,15 @@ if TYPE_CHECKING:
 
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
-    from penstock.ports.objects import ObjectInfo, ObjectStore
+    from penstock.ports.objects import Multipart, ObjectInfo, ObjectStore
     from penstock.telemetry import Log
 
 PREFIXES = ("assets/", "staging/", "thumbs/")
 AGE = timedelta(hours=12)
 """No step leaves its object without a row for so long; with a look every few hours none is older than a day (P12)."""
+MULTIPART_AGE = timedelta(hours=24)
 _PAGE = 500
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FEW = 100
 _SHARE = 0.05
 """So many orphans, or such a share of all objects, may go without anybody's word: a crash leaves one or two."""
@@ -76,14 +82,37 @@ class Orphans:
         for page in self._strangers(older=AGE):
             yield from page
 
-    def obstacle(self) -> str | None:
-        """Why no orphan would be removed now, for an operator; None when they would be. Changes nothing."""
+    def find_multiparts(self) -> Iterator[Multipart]:
+        """Uploads in parts that no pending upload goes on with, and that are old. Changes nothing."""
+        for page in self._stray_multiparts():
+            yield from page
+
+    def multipart_obstacle(self) -> str | None:
+        """Why no upload in parts would be aborted now, for an operator. Changes nothing."""
         ours, theirs = self._marks()
         verdict = belonging(database=ours or _NO_MARK, bucket=theirs)
-        if verdict is Belonging.UNMARKED and self._knows_everything():
+        if verdict is Belonging.OURS or (verdict is Belonging.UNMARKED and self._knows_everything()):
             return None
+        return _OBSTACLES[verdict] + _ADVICE
+
+    def sweep_multiparts(self) -> int:
+        """Abort the uploads in parts of which no upload knows, in a bucket that is ours. Returns how many."""
+        verdict = self._claim()
         if verdict is not Belonging.OURS:
-            return _OBSTACLES[verdict] + _ADVICE
+            self._log("sweep.refused", what="multiparts", reason=_OBSTACLES[verdict])
+            return 0
+        aborted = 0
+        for page in self._stray_multiparts():
+            for found in page:
+                self._objects.multiparts.abort(found.key, found.upload_id)
+            aborted += len(page)
+        return aborted
+
+    def obstacle(self) -> str | None:
+        """Why no orphan would be removed now, for an operator; None when they would be. Changes nothing."""
+        foreign = self.multipart_obstacle()
+        if foreign is not None:
+            return foreign
         census = self._census()
         if not census.is_ordinary:
             return (
@@ -147,6 +176,17 @@ class Orphans:
                 with self._database.read() as tx:
                     strangers = tx.installation.strangers(info.key for info in old)
                 yield len(page), [info for info in old if info.key in strangers]
+
+    def _stray_multiparts(self) -> Iterator[list[Multipart]]:
+        before = self._clock.now() - MULTIPART_AGE
+        for prefix in PREFIXES:
+            found = self._objects.multiparts.all(prefix)
+            old = (multipart for multipart in found if multipart.initiated_at <= before)
+            while page := list(islice(old, _PAGE)):
+                named = {UploadId(name[0]) for multipart in page if (name := _UUID.search(multipart.key))}
+                with self._database.read() as tx:
+                    begun = tx.uploads.begun(named)
+                yield [multipart for multipart in page if multipart.upload_id not in begun]
 
     def _marks(self) -> tuple[Mark | None, Mark | None]:
         with self._database.read() as tx:

@@ -92,6 +92,13 @@ class SweepPlans:
                         since=upload.expires_at,
                     )
 
+    def multiparts(self) -> Iterator[Finding]:
+        """Uploads in parts, begun in the store, that no pending upload goes on with. No object goes with them."""
+        for found in self._orphans.find_multiparts():
+            yield Finding(
+                id=found.key, keys=(), size=0, reason="no upload goes on with its parts", since=found.initiated_at
+            )
+
     def orphans(self) -> Iterator[Finding]:
         """Objects to which nothing leads."""
         for info in self._orphans.find():

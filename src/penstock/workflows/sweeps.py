@@ -51,6 +51,14 @@ def all_sweeps(uploads: Uploads, purging: Purging, orphans: Orphans, plans: Swee
         _in_batches("files", plans.files, lambda: purging.purge(limit=_BATCH)),
         _in_batches("tombstones", plans.tombstones, lambda: purging.forget(limit=_BATCH)),
         Sweep(
+            name="multiparts",
+            every=_ORPHANS_EVERY,
+            plan=plans.multiparts,
+            act=orphans.sweep_multiparts,
+            confirmed_act=orphans.sweep_multiparts,
+            obstacle=orphans.multipart_obstacle,
+        ),
+        Sweep(
             name="orphans",
             every=_ORPHANS_EVERY,
             plan=plans.orphans,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, insert, true, tuple_, update
+from sqlalchemy import Integer, bindparam, insert, select, true, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, to_change
@@ -53,6 +53,11 @@ _OVERDUE = _OVER.where(uploads.c.state == UploadState.PENDING)
 _OVERDUE_ABOVE = _OVERDUE.where(_ABOVE)
 _UNSWEPT = _OVER.where(uploads.c.state != UploadState.PENDING)
 _UNSWEPT_ABOVE = _UNSWEPT.where(_ABOVE)
+_BEGUN = select(uploads.c.store_upload_id).where(
+    uploads.c.id.in_(bindparam("ids", expanding=True)),
+    uploads.c.state == UploadState.PENDING,
+    uploads.c.store_upload_id.is_not(None),
+)
 _MARK_SWEPT = update(uploads).where(uploads.c.id == bindparam("its_id")).values(swept=true())
 
 
@@ -107,6 +112,10 @@ class SqlUploads:
     def unswept(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
         """Uploads that are over, whose URL has expired and whose staging object was not yet removed."""
         return self._over(_UNSWEPT, _UNSWEPT_ABOVE, now=now, after=after, limit=limit)
+
+    def begun(self, upload_ids: Iterable[UploadId]) -> frozenset[str]:
+        """The store's ids of those that are pending."""
+        return frozenset(self._connection.execute(_BEGUN, {"ids": sorted(upload_ids)}).scalars())
 
     def mark_swept(self, upload_ids: Iterable[UploadId]) -> None:
         """Record that the staging objects are gone."""
