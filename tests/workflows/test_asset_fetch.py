@@ -20,6 +20,7 @@ from penstock.domain.errors import (
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import format_prefixed
 from penstock.domain.jobs import LEASE
+from penstock.domain.quotas import Limits
 from penstock.domain.uploads import TypePolicy, UploadMethod, UploadPolicy, UploadState
 from penstock.ports.database import LeaseLostError
 from penstock.services.imports import NewImport
@@ -405,6 +406,45 @@ def test_the_sweep_ends_an_import_that_no_worker_ended(core: Core, acme: Account
 
     assert now(core, upload).state is UploadState.EXPIRED
     assert not core.has_jobs()
+
+
+def limit_bytes(core: Core, acme: AccountId, limit: int) -> None:
+    with core.database.write() as tx:
+        tx.quotas.set_limits(acme, Limits(bytes=limit))
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_an_account_without_room_for_the_file_is_told_so(
+    core: Core, acme: AccountId, remote: Remote, *, announced: bool
+) -> None:
+    def sending(visit: Visit) -> None:
+        visit.head("200 OK", **({"Content_Length": str(len(LARGE))} if announced else {}))
+        with suppress(OSError):
+            visit.send(LARGE)
+
+    remote.on("/file", sending)
+    limit_bytes(core, acme, len(LARGE) - 1)
+    upload = begin(core, acme, remote.url())
+
+    work(core)
+
+    assert now(core, upload).state is UploadState.FAILED
+    assert told(core, upload, "upload.failed")[0]["code"] == "quota_exceeded"
+    assert (core.keys(), has_parts(core), core.has_jobs()) == ([], False, False)
+    assert bool(told(core, upload, "upload.progress")) is not announced
+
+
+def test_while_it_comes_a_file_takes_its_room(core: Core, acme: AccountId, remote: Remote) -> None:
+    remote.on("/file", serving(LARGE))
+    limit_bytes(core, acme, len(LARGE))
+    first, second = begin(core, acme, remote.url()), begin(core, acme, remote.url())
+    core.objects.before["put_part"] = lambda: core.worker.drain(limit=1)
+
+    core.worker.drain(limit=1)
+    core.objects.before.clear()
+
+    assert told(core, second, "upload.failed")[0]["code"] == "quota_exceeded"
+    assert_whole(core, first)
 
 
 def silent_after(data: bytes, size: int) -> Callable[[Visit], None]:

@@ -120,7 +120,8 @@ class UploadPolicy:
 
     def limit_of(self, method: UploadMethod) -> int:
         """The most bytes that may come this way."""
-        if method is UploadMethod.MULTIPART and self.max_multipart_bytes is not None:
+        in_parts = method in {UploadMethod.MULTIPART, UploadMethod.FETCH}
+        if in_parts and self.max_multipart_bytes is not None:
             return self.max_multipart_bytes
         return self.max_bytes
 

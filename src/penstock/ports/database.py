@@ -84,6 +84,13 @@ class UploadRepository(Protocol):
         """Raises `UploadNotFound`."""
         ...
 
+    def reserve(self, upload: Upload, size: int) -> None:
+        """Set `size` bytes of the account's quota aside for a pending upload, in place of what was.
+
+        The transaction raises `QuotaExceeded` when they are not there.
+        """
+        ...
+
     def by_media_key(self, media_key: MediaKey) -> Upload:
         """By the public handle, in whatever account. Raises `UploadNotFound`."""
         ...

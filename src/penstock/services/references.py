@@ -119,7 +119,7 @@ class References:
                 return self._keep_inline(account_id, reference, accepts)
             case ForeignUrl():
                 raise ReferenceInvalid(
-                    (), "is a URL of another server; upload the file here first and name it by its id or URL"
+                    (), "is a URL of another server; import it, or upload the file, and name it by its id or URL"
                 )
 
     def _by_id(self, account_id: AccountId, asset_id: AssetId) -> Asset:

@@ -22,6 +22,7 @@ from penstock.domain.jobs import retry_delay
 from penstock.domain.uploads import UploadState
 from penstock.ports.fetch import SourceFailedError, SourceRefusedError
 from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.objects import MultipartGoneError
 from penstock.workflows.transfer import Source, Transfer
 
 if TYPE_CHECKING:
@@ -124,8 +125,11 @@ class AssetFetch:
             self._end(attempt.job, upload, error.reason, code=error.code)
         except InputError as error:
             self._end(attempt.job, upload, error.message, code=error.code)
+        except MultipartGoneError:
+            if self._upload(job).state is UploadState.PENDING:
+                raise
         except (_OverError, UploadNotCompletable, AssetNotFound):
-            return True
+            pass
         return True
 
     def _admit(self, attempt: _Attempt, upload: Upload, sha256: str | None) -> None:
@@ -215,10 +219,12 @@ class _Attempt:
         self._looked_at = time.monotonic()
         self._told_at = 0.0
         self._told = 0
+        self._reserved = upload.reserved
 
     def answered(self, source: Source) -> None:
-        """Remember the version that is fetched; tell how large it is."""
+        """Remember the version that is fetched; tell how large it is, and set as much of the quota aside."""
         self.job = replace(self.job, state={**self.job.state, "etag": source.etag, "size": source.size})
+        self._reserved = source.size or 0
         self._tell(0)
 
     def parts_begun(self, upload: Upload) -> None:
@@ -253,8 +259,10 @@ class _Attempt:
     def _tell(self, received: int) -> None:
         self._told_at, self._told = time.monotonic(), received
         data = {"received": received, "size": self.job.state.get("size")}
+        self._reserved = max(self._reserved, received)
         with self._database.write() as tx:
             self.job = tx.fenced.checkpoint(self.job, self.job.step, self.job.state)
+            tx.uploads.reserve(self._upload, self._reserved)
             tx.events.add(
                 self._upload.account_id, self._upload.id, EventKind.UPLOAD_PROGRESS, data, now=self._clock.now()
             )

@@ -225,8 +225,7 @@ class Transfer:
     def _part_size(self) -> int:
         if self.upload.store_upload_id is not None and self.upload.part_size is not None:
             return self.upload.part_size
-        most = self._size if self._size is not None else self.upload.max_size
-        return min(_LARGEST_PART, max(self._part_bytes, -(-most // _MOST_PARTS)))
+        return min(_LARGEST_PART, max(self._part_bytes, -(-(self._size or 0) // _MOST_PARTS)))
 
     def _store_part(self, size: int) -> None:
         if self.upload.store_upload_id is None:

@@ -80,6 +80,10 @@ class QuotaBook:
         if upload.state is UploadState.PENDING:
             self._note(upload.account_id, Change(reserved=upload.reserved, open_uploads=1, bound=True))
 
+    def resized(self, upload: Upload, *, size: int) -> None:
+        """An open upload turns out to need more, or less, than was set aside for it."""
+        self._note(upload.account_id, Change(reserved=size - upload.reserved, bound=True))
+
     def ended(self, upload: Upload, *, reserved: int) -> None:
         """An open upload gives back what was set aside for it."""
         self._note(upload.account_id, Change(reserved=-reserved, open_uploads=-1))

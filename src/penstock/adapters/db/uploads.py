@@ -39,6 +39,7 @@ _REPLACE = (
     )
     .returning(uploads.c.reserved)
 )
+_RESERVE = update(uploads).where(uploads.c.id == bindparam("its_id")).values(reserved=bindparam("size"))
 _LISTING = Listing(_ROWS.select(), uploads)
 _OVER = (
     _ROWS.select()
@@ -80,6 +81,13 @@ class SqlUploads:
         if upload is None:
             raise UploadNotFound(upload_id)
         return upload
+
+    def reserve(self, upload: Upload, size: int) -> None:
+        """What is set aside is the row's, whatever the upload at hand says."""
+        current = self.get(upload.account_id, upload.id)
+        if current.state is UploadState.PENDING and current.reserved != size:
+            self._connection.execute(_RESERVE, {"its_id": upload.id, "size": size})
+            self._book.resized(current, size=size)
 
     def by_media_key(self, media_key: MediaKey) -> Upload:
         """Raises `UploadNotFound`."""
