@@ -67,6 +67,30 @@ def test_an_open_upload_holds_a_place_and_the_bytes_that_were_declared(core: Cor
     assert usage(core, acme) == Usage(reserved=SIZE, open_uploads=2)
 
 
+def test_what_is_set_aside_can_follow_what_becomes_known(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    limit(core, bytes=2 * SIZE)
+    upload = core.begin(acme)
+
+    def reserve(size: int) -> None:
+        with core.database.write() as tx:
+            tx.uploads.reserve(upload, size)
+
+    for size in (SIZE, 2 * SIZE, 2 * SIZE, SIZE):
+        reserve(size)
+        assert usage(core, acme) == Usage(reserved=size, open_uploads=1)
+    with pytest.raises(QuotaExceeded):
+        reserve(2 * SIZE + 1)
+    assert usage(core, acme).reserved == SIZE
+
+    core.uploads.abort_upload(acme, upload.id)
+    reserve(SIZE)  # too late
+
+    assert usage(core, acme) == NOTHING
+    assert recounted(core)
+
+
 @pytest.mark.parametrize("declared", [SIZE, None])
 def test_an_admitted_upload_takes_what_was_measured(core: Core, declared: int | None) -> None:
     acme = core.open_account()
