@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.clients.stored import Stored
-from tests.clients.tools import library
+from tests.clients.tools import environment, library, program
 from tests.support.stores import embedded_store
 
 if TYPE_CHECKING:
@@ -73,3 +73,26 @@ def make_client(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Buck
         return client
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    library("playwright")
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in every set-up
+
+    chromium = program("chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium,
+            chromium_sandbox=False,  # which root cannot have; the pages are our own
+            env=dict(environment(tmp_path_factory.mktemp("home"))),
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:  # noqa: ANN401 - playwright is not in every set-up
+    opened = browser.new_page()
+    yield opened
+    opened.close()

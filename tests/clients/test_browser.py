@@ -12,7 +12,6 @@ import pytest
 
 from tests.clients.drivers.boto import Boto
 from tests.clients.stored import Stored
-from tests.clients.tools import environment, library, program
 from tests.support.stores import embedded_store
 
 if TYPE_CHECKING:
@@ -107,29 +106,6 @@ def boto(place: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bo
     client = Boto(place, tmp_path_factory.mktemp("boto"))
     yield client
     client.close()
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    library("playwright")
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - not in every set-up
-
-    chromium = program("chromium", "chromium-browser", "google-chrome")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium,
-            chromium_sandbox=False,  # which root cannot have; the pages are our own
-            env=dict(environment(tmp_path_factory.mktemp("home"))),
-        )
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def tab(browser: Any) -> Iterator[Any]:  # noqa: ANN401 - playwright is not in every set-up
-    opened = browser.new_page()
-    yield opened
-    opened.close()
 
 
 def open_page(tab: Any, pages: Site, path: str = "/", *, host: str = "127.0.0.1") -> None:  # noqa: ANN401 - as above

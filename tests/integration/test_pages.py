@@ -52,6 +52,17 @@ def test_assets_are_organised_as_the_page_says(server: Server, api_key: str, tmp
     assert '"ok":true' in said
 
 
+def test_a_large_file_is_sent_and_resumed_as_its_page_says(server: Server, api_key: str, tmp_path: Path) -> None:
+    page = "howto/large-uploads.md"
+
+    said = pages.run("\n".join(pages.commands(page)), tmp_path, _environment(server, api_key))
+
+    counted, arrived = said.splitlines()[:2]
+    assert counted == "3"
+    assert [part["part_number"] for part in json.loads(arrived)["data"]] == [1, 2]
+    assert (tmp_path / "back.bin").stat().st_size == 12_000_000
+
+
 def test_a_catalog_of_ones_own_is_made_as_its_page_says(tmp_path: Path) -> None:
     pages.save_files("howto/own-models.md", tmp_path)
     own = {"PENSTOCK_CATALOG": str(tmp_path / "catalog.toml")}
