@@ -18,9 +18,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert
+
 from bench import library_rows as rows
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.migrate import migrate
+from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.tables import assets
+from penstock.adapters.db.terms import lines_of, post_new
+from penstock.domain.assets import Asset
 from penstock.domain.library import AssetFilter, fingerprint
 from penstock.domain.media_types import Kind
 from penstock.services.library import Library
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
+_ROWS = Rows(Asset, assets)
 _WHERE = {"first": 0.0, "middle": 0.5, "deep": 0.97}
 _LIMITS = (20, 100)
 
@@ -52,6 +59,7 @@ def main(arguments: list[str]) -> None:
         opened = _sqlite(options.assets, options.keep) if name == "sqlite" else _postgres(options.assets)
         with opened as url:
             _measure(name, url, options.rounds)
+            _measure_adding(url)
 
 
 def _filters() -> dict[str, Callable[[random.Random], AssetFilter]]:
@@ -120,6 +128,26 @@ def _measure(name: str, url: str, rounds: int) -> None:
         print(f"{says:<36}{shown:>7.1f}{_ms(taken, 0.5):>8}{_ms(taken, 0.99):>8}{_ms(taken, 1)}{cpu * 1000:>8.2f}")
     print(f"{'all':<36}{'':>7}{_ms(everything, 0.5):>8}{_ms(everything, 0.99):>8}{_ms(everything, 1):>8}")
     print(f"pages: {len(everything)}; load {os.getloadavg()[0]:.1f}")
+    database.close()
+
+
+def _measure_adding(url: str, *, rounds: int = 10, adds: int = 50) -> None:
+    """A durable transaction per asset, with and without its terms, in turn."""
+    database = SqlDatabase(url)
+    taken: dict[str, list[tuple[float, float]]] = {"with terms": [], "without": []}
+    some = rows.made(2 * rounds * adds, seed=int.from_bytes(os.urandom(4), "big"))
+    for _, (kind, figures) in itertools.product(range(rounds), taken.items()):
+        begun, cpu = time.perf_counter(), time.process_time()
+        for asset in itertools.islice(some, adds):
+            with database.gate.write() as connection:
+                lines = lines_of(asset) if kind == "with terms" else ""
+                connection.execute(insert(assets), {**_ROWS.values(asset), "terms": lines})
+                if lines:
+                    post_new(connection, asset, lines)
+        figures.append(((time.perf_counter() - begun) / adds, (time.process_time() - cpu) / adds))
+    for kind, figures in taken.items():
+        wall, used = (statistics.median(column) * 1000 for column in zip(*figures, strict=True))
+        print(f"adding an asset, {kind:<12} {wall:8.2f} ms, CPU of this process {used:6.2f} ms")
     database.close()
 
 
