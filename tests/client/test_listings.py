@@ -26,6 +26,36 @@ def test_assets_come_page_by_page_as_they_are_wanted(client: Penstock, server: S
     assert [seen.query for seen in server.seen] == ["limit=2", "limit=2&cursor=a%2Bb"]
 
 
+def test_a_page_without_assets_is_not_the_end(client: Penstock, server: ScriptedServer) -> None:
+    server.answer(
+        "GET",
+        "/v1/assets",
+        reply({"data": [], "next_cursor": "c"}),
+        reply({"data": [asset("asset_1")], "next_cursor": None}),
+    )
+
+    found = client.assets(q="a b", folder_id="none", tags=["x", "y"], kind="image")
+
+    assert [one.id for one in found] == ["asset_1"]
+    assert server.seen[0].query == "limit=100&q=a+b&folder_id=none&tag=x&tag=y&kind=image"
+    assert server.seen[1].query == f"{server.seen[0].query}&cursor=c"
+
+
+def test_folders_come_page_by_page_and_are_made(client: Penstock, server: ScriptedServer) -> None:
+    one, other = ({"id": f"folder_{n}", "name": str(n), "parent_id": "folder_0"} for n in (1, 2))
+    server.answer(
+        "GET", "/v1/folders", reply({"data": [one], "next_cursor": "c"}), reply({"data": [other], "next_cursor": None})
+    )
+    server.answer("POST", "/v1/folders", reply(other, status=201))
+
+    assert [folder.name for folder in client.folders("folder_0", page_size=1)] == ["1", "2"]
+    assert client.create_folder("2", parent_id="folder_0").id == "folder_2"
+    assert [seen.query for seen in server.seen[:2]] == [
+        "limit=1&parent_id=folder_0",
+        "limit=1&parent_id=folder_0&cursor=c",
+    ]
+
+
 def test_no_assets_are_an_empty_listing(client: Penstock, server: ScriptedServer) -> None:
     server.answer("GET", "/v1/assets", reply({"data": [], "next_cursor": None}))
 

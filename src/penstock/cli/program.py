@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, encryption, fsck, quotas, runs, serve, sweeps, uploads
+from penstock.cli import administration, assets, encryption, fsck, quotas, runs, serve, sweeps, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -20,6 +20,8 @@ encrypting = typer.Typer(help="Keys of the embedded store's encryption.", no_arg
 program.command("serve")(serve.serve)
 program.command("upload")(uploads.upload)
 program.command("run")(runs.run)
+program.command("assets")(assets.list_assets)
+program.command("folders")(assets.list_folders)
 program.add_typer(accounts, name="accounts")
 accounts.command("create")(administration.create_account)
 accounts.command("credit")(administration.credit_account)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Account,
         Asset,
         Event,
+        Folder,
         Model,
         OutputFile,
         ReceivedPart,
@@ -163,15 +164,43 @@ class Penstock:
         """One asset."""
         return self._do(steps.perform(self._calls.get_asset(asset_id), self._retries))
 
-    def assets(self, *, page_size: int = 100) -> Iterator[Asset]:
-        """Every asset, newest first; fetched page by page."""
+    def assets(
+        self,
+        *,
+        q: str | None = None,
+        folder_id: str | None = None,
+        tags: Sequence[str] = (),
+        kind: str | None = None,
+        page_size: int = 100,
+    ) -> Iterator[Asset]:
+        """Assets that fit, newest first; fetched page by page. `q`: words of name and tags; `tags`: all of them.
+
+        The folder `none` is the top.
+        """
+        filters = {"q": q, "folder_id": folder_id, "tag": list(tags), "kind": kind}
         cursor: str | None = None
         while True:
-            page = self._do(steps.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            call = self._calls.list_assets(cursor=cursor, limit=page_size, filters=filters)
+            page = self._do(steps.perform(call, self._retries))
             yield from page.data
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def folders(self, parent_id: str | None = None, *, page_size: int = 100) -> Iterator[Folder]:
+        """The folders in a folder, or those at the top, by name; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            call = self._calls.list_folders(parent_id=parent_id, cursor=cursor, limit=page_size)
+            page = self._do(steps.perform(call, self._retries))
+            yield from page.data
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def create_folder(self, name: str, *, parent_id: str | None = None) -> Folder:
+        """A new folder, at the top or in another."""
+        return self._do(steps.perform(self._calls.create_folder(name, parent_id), self._retries))
 
     @overload
     def download(self, what: Asset | OutputFile | str, path: None = None) -> bytes: ...

@@ -16,6 +16,7 @@ from penstock.client import errors as e
 from penstock.client.results import (
     Account,
     Asset,
+    Folder,
     Model,
     Page,
     ReceivedParts,
@@ -142,10 +143,20 @@ class Calls:
         """`GET /assets/{id}`."""
         return self._get(_path("assets", asset_id), Asset)
 
-    def list_assets(self, *, cursor: str | None, limit: int) -> Call[Page[Asset]]:
-        """`GET /assets`, newest first."""
-        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
-        return self._get(f"assets?{urlencode(query)}", Page[Asset])
+    def list_assets(self, *, cursor: str | None, limit: int, filters: Mapping[str, object]) -> Call[Page[Asset]]:
+        """`GET /assets`, newest first; filters that are None do not count."""
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        query = {"limit": limit, **wanted} | ({"cursor": cursor} if cursor else {})
+        return self._get(f"assets?{urlencode(query, doseq=True)}", Page[Asset])
+
+    def list_folders(self, *, parent_id: str | None, cursor: str | None, limit: int) -> Call[Page[Folder]]:
+        """`GET /folders`, by name."""
+        query = {"limit": limit} | ({"parent_id": parent_id} if parent_id else {})
+        return self._get(f"folders?{urlencode(query | ({'cursor': cursor} if cursor else {}))}", Page[Folder])
+
+    def create_folder(self, name: str, parent_id: str | None) -> Call[Folder]:
+        """`POST /folders`."""
+        return self._create("folders", {"name": name, "parent_id": parent_id}, Folder)
 
     def create_run(self, model: str, inputs: object, metadata: Mapping[str, str] | None) -> Call[Run]:
         """`POST /runs`."""

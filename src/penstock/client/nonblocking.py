@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Account,
         Asset,
         Event,
+        Folder,
         Model,
         OutputFile,
         ReceivedPart,
@@ -154,16 +155,45 @@ class AsyncPenstock:
         """One asset."""
         return await self._do(steps.perform(self._calls.get_asset(asset_id), self._retries))
 
-    async def assets(self, *, page_size: int = 100) -> AsyncIterator[Asset]:
-        """Every asset, newest first; fetched page by page."""
+    async def assets(
+        self,
+        *,
+        q: str | None = None,
+        folder_id: str | None = None,
+        tags: Sequence[str] = (),
+        kind: str | None = None,
+        page_size: int = 100,
+    ) -> AsyncIterator[Asset]:
+        """Assets that fit, newest first; fetched page by page. `q`: words of name and tags; `tags`: all of them.
+
+        The folder `none` is the top.
+        """
+        filters = {"q": q, "folder_id": folder_id, "tag": list(tags), "kind": kind}
         cursor: str | None = None
         while True:
-            page = await self._do(steps.perform(self._calls.list_assets(cursor=cursor, limit=page_size), self._retries))
+            call = self._calls.list_assets(cursor=cursor, limit=page_size, filters=filters)
+            page = await self._do(steps.perform(call, self._retries))
             for asset in page.data:
                 yield asset
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def folders(self, parent_id: str | None = None, *, page_size: int = 100) -> AsyncIterator[Folder]:
+        """The folders in a folder, or those at the top, by name; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            call = self._calls.list_folders(parent_id=parent_id, cursor=cursor, limit=page_size)
+            page = await self._do(steps.perform(call, self._retries))
+            for folder in page.data:
+                yield folder
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def create_folder(self, name: str, *, parent_id: str | None = None) -> Folder:
+        """A new folder, at the top or in another."""
+        return await self._do(steps.perform(self._calls.create_folder(name, parent_id), self._retries))
 
     @overload
     async def download(self, what: Asset | OutputFile | str, path: None = None) -> bytes: ...

@@ -50,6 +50,17 @@ class Asset(_Json):
     expires_at: datetime | None = None
     upload_id: str | None = None
     run_id: str | None = None
+    folder_id: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder(_Json):
+    """A folder; `parent_id` None is the top."""
+
+    id: str
+    name: str
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
