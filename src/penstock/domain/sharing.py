@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.domain import uploads as rules
+from penstock.domain.assets import intake_of_new
 from penstock.domain.ids import AssetId
 from penstock.domain.media_types import OCTET_STREAM
 
@@ -32,6 +33,9 @@ def share(upload: Upload, source: Asset, *, now: datetime) -> tuple[Upload, Asse
         content_type=admission.content_type,
         declared_type=upload.declared_type,
         kind=admission.kind,
+        intake=source.intake
+        if admission.kind is source.kind
+        else intake_of_new(kind=admission.kind, sha256=source.sha256),
         media_key=upload.media_key,
         created_at=now,
         updated_at=None,
