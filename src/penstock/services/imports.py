@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.egress import EgressRules
     from penstock.domain.idempotency import IdempotentRequest
-    from penstock.domain.ids import AccountId
+    from penstock.domain.ids import AccountId, FolderId
     from penstock.domain.uploads import Upload, UploadPolicy
     from penstock.ports.clock import Entropy
     from penstock.ports.database import Transaction
@@ -32,7 +32,8 @@ class NewImport:
     """What a caller asks to have fetched.
 
     Without a `filename` the URL's own last segment names the file; without a `content_type` the bytes decide. `sha256`
-    (hex) is what the bytes must have. `lifetime` of the asset counts from the arrival of the bytes.
+    (hex) is what the bytes must have. `lifetime` of the asset counts from the arrival of the bytes; `folder_id` and
+    `tags` are for it.
     """
 
     dialect: str
@@ -41,6 +42,8 @@ class NewImport:
     content_type: str | None = None
     sha256: str | None = None
     lifetime: timedelta | None = None
+    folder_id: FolderId | None = None
+    tags: tuple[str, ...] = ()
 
 
 class Imports:
@@ -77,6 +80,8 @@ class Imports:
             lifetime=wanted.lifetime,
             source_url=place.url,
             sha256=wanted.sha256,
+            folder_id=wanted.folder_id,
+            tags=wanted.tags,
         )
         return self._uploads.begin_upload(account_id, declared, policy, idempotency=idempotency, along=self._enqueue)
 

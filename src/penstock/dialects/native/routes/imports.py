@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from penstock.dialects.base import Services
 from penstock.dialects.base.http import principal
-from penstock.dialects.native.routes.common import IdempotencyKey, json_answer
+from penstock.dialects.native.routes.common import IdempotencyKey, folder_id_of, json_answer
 from penstock.dialects.native.wire import imports, uploads
 from penstock.dialects.native.wire.lifetimes import chosen
 from penstock.domain.accounts import Scope
@@ -27,7 +27,9 @@ def add_imports(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
             source_url=body.source_url,
             filename=body.filename,
             content_type=body.content_type,
-            sha256=body.sha256,
+            sha256=body.sha256.lower() if body.sha256 else None,
+            folder_id=folder_id_of(body.folder_id) if body.folder_id is not None else None,
+            tags=tuple(body.tags),
             lifetime=chosen(body, "expires_in", default=services.lifetimes.classes.uploads),
         )
         same = idempotent_request(idempotency_key, body.model_dump())

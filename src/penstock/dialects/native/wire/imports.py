@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from penstock.dialects.native.wire.common import Request
+from penstock.dialects.native.wire.common import Request, Tag
 from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.egress import MAX_URL
+from penstock.domain.tags import MAX_TAGS
 
 _MAX_FILENAME = 500
 
@@ -25,8 +26,8 @@ class CreateImport(Request):
     content_type: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         default=None, description="The media type that the bytes must show; absent: they decide."
     )
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        default=None, description="SHA-256 that the bytes must have, in lower-case hex; others are refused."
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")] | None = Field(
+        default=None, description="SHA-256 that the bytes must have, in hex; others are refused."
     )
     expires_in: int | None = Field(
         default=None,
@@ -34,4 +35,8 @@ class CreateImport(Request):
         le=MOST_SECONDS,
         description="Seconds that the asset shall live after the bytes came; null: until deleted; absent: as the "
         "server's operator has set.",
+    )
+    folder_id: str | None = Field(default=None, description="The folder that the asset goes to; null: the top.")
+    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = Field(
+        default_factory=list, description="The tags of the asset."
     )
