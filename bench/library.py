@@ -6,13 +6,13 @@ The service is called in this process: cursor in, domain values out, on the data
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import random
 import statistics
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 
 from bench import library_rows as rows
+from bench.processes import children
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.migrate import migrate
 from penstock.adapters.db.rows import Rows
@@ -47,6 +48,15 @@ class _Clock:
         return rows.END
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page took, in seconds, and how many it showed."""
+
+    wall: float
+    cpu: float
+    shown: int
+
+
 def main(arguments: list[str]) -> None:
     """Generate, measure, print a table per database."""
     parser = argparse.ArgumentParser(prog="bench library", description=__doc__)
@@ -57,8 +67,8 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     for name in options.database or ["sqlite", "postgres"]:
         opened = _sqlite(options.assets, options.keep) if name == "sqlite" else _postgres(options.assets)
-        with opened as url:
-            _measure(name, url, options.rounds)
+        with opened as (url, server):
+            _measure(name, url, options.rounds, server)
             _measure_adding(url)
 
 
@@ -111,24 +121,35 @@ def _day(chance: random.Random) -> AssetFilter:
     return AssetFilter(created_from=since, created_before=since + timedelta(days=1), kind=Kind.VIDEO)
 
 
-def _measure(name: str, url: str, rounds: int) -> None:
+def _measure(name: str, url: str, rounds: int, server: int | None) -> None:
     database = SqlDatabase(url)
     library = Library(database, None, clock=_Clock())  # type: ignore[arg-type]  # it lists only
     chance = random.Random(7)  # noqa: S311 - the same questions every time
-    print(f"\n{name}; load {os.getloadavg()[0]:.1f}")
-    print(f"{'filter':<36}{'shown':>7}{'p50':>8}{'p99':>8}{'most':>8}{'cpu':>8}   ms per page")
-    everything: list[float] = []
+    print(f"\n{name}; load {os.getloadavg()[0]:.1f}; ms per page, wall and CPU (with the database's)")
+    print(f"{'filter':<36}{'shown':>7}{'p50':>9}{'p99':>9}{'most':>9}{'CPU p50':>10}{'p99':>9}{'most':>9}")
+    everything: list[_Page] = []
     for says, wanted in _filters().items():
-        _ask(library, wanted, chance, 2)  # warms what is cached
-        times = _ask(library, wanted, chance, rounds)
-        taken = [seconds for seconds, _, _ in times]
-        everything += taken
-        shown = statistics.mean(count for _, _, count in times)
-        cpu = statistics.mean(cpu for _, cpu, _ in times)
-        print(f"{says:<36}{shown:>7.1f}{_ms(taken, 0.5):>8}{_ms(taken, 0.99):>8}{_ms(taken, 1)}{cpu * 1000:>8.2f}")
-    print(f"{'all':<36}{'':>7}{_ms(everything, 0.5):>8}{_ms(everything, 0.99):>8}{_ms(everything, 1):>8}")
-    print(f"pages: {len(everything)}; load {os.getloadavg()[0]:.1f}")
+        _ask(library, wanted, chance, 2, server)  # warms what is cached
+        pages = _ask(library, wanted, chance, rounds, server)
+        everything += pages
+        _print_row(says, pages)
+    _print_row("all", everything)
+    print(f"pages: {len(everything)}; load {os.getloadavg()[0]:.1f}", flush=True)
     database.close()
+
+
+def _print_row(says: str, pages: list[_Page]) -> None:
+    wall, cpu = ([_ms(seconds, share) for share in (0.5, 0.99, 1)] for seconds in _columns(pages))
+    print(f"{says:<36}{statistics.mean(page.shown for page in pages):>7.1f}{''.join(wall)} {''.join(cpu)}", flush=True)
+
+
+def _columns(pages: list[_Page]) -> tuple[list[float], list[float]]:
+    return [page.wall for page in pages], [page.cpu for page in pages]
+
+
+def _ms(seconds: list[float], share: float) -> str:
+    ordered = sorted(seconds)
+    return f"{ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000:9.2f}"
 
 
 def _measure_adding(url: str, *, rounds: int = 10, adds: int = 50) -> None:
@@ -152,9 +173,13 @@ def _measure_adding(url: str, *, rounds: int = 10, adds: int = 50) -> None:
 
 
 def _ask(
-    library: Library, make: Callable[[random.Random], AssetFilter], chance: random.Random, rounds: int
-) -> list[tuple[float, float, int]]:
-    """Wall time and CPU time of this process per page, and how many were shown."""
+    library: Library,
+    make: Callable[[random.Random], AssetFilter],
+    chance: random.Random,
+    rounds: int,
+    server: int | None,
+) -> list[_Page]:
+    """Pages of all places and two sizes; eight of ten from the large account."""
     found = []
     for _, place, limit in itertools.product(range(rounds), _WHERE.values(), _LIMITS):
         account_id = rows.LARGE if chance.random() < 0.8 else chance.choice(rows.account_ids()[1:])  # noqa: PLR2004 - most
@@ -165,22 +190,27 @@ def _ask(
         at = rows.END - rows.YEARS + rows.YEARS * share
         if wanted.deleted:
             at = rows.END - timedelta(seconds=600_000 * place)
-        mark = fingerprint(wanted)
-        cursor = encode_cursor((at, "8"), mark=mark) if place else None
-        begun, cpu = time.perf_counter(), time.process_time()
+        cursor = encode_cursor((at, "8"), mark=fingerprint(wanted)) if place else None
+        begun, cpu, others = time.perf_counter(), time.process_time(), _backends(server)
         page = library.page(account_id, wanted, cursor=cursor, limit=limit)
-        found.append((time.perf_counter() - begun, time.process_time() - cpu, len(page.items)))
+        wall, used = time.perf_counter() - begun, time.process_time() - cpu + _backends(server) - others
+        found.append(_Page(wall, used, len(page.items)))
     return found
 
 
-def _ms(seconds: list[float], share: float) -> str:
-    ordered = sorted(seconds)
-    place = min(len(ordered) - 1, int(len(ordered) * share))
-    return f"{ordered[place] * 1000:8.2f}"
+def _backends(server: int | None) -> float:
+    """Seconds of CPU that the database's processes have used, to the nanosecond."""
+    if server is None:
+        return 0.0
+    used = 0
+    for child in children(server):
+        with contextlib.suppress(FileNotFoundError):  # it has ended meanwhile
+            used += int(Path(f"/proc/{child}/schedstat").read_text(encoding="ascii").split()[0])
+    return used / 1e9
 
 
-@contextmanager
-def _sqlite(count: int, keep: Path | None) -> Iterator[str]:
+@contextlib.contextmanager
+def _sqlite(count: int, keep: Path | None) -> Iterator[tuple[str, int | None]]:
     with tempfile.TemporaryDirectory(prefix="penstock-library-") as scratch:
         path = (keep or Path(scratch)) / f"library-{count}.db"
         url = f"sqlite:///{path}"
@@ -188,11 +218,11 @@ def _sqlite(count: int, keep: Path | None) -> Iterator[str]:
             migrate(url)
             loaded = rows.load_sqlite(path, count)
             print(f"sqlite: {loaded}; {path.stat().st_size / 1e6:.0f} MB", flush=True)
-        yield url
+        yield url, None
 
 
-@contextmanager
-def _postgres(count: int) -> Iterator[str]:
+@contextlib.contextmanager
+def _postgres(count: int) -> Iterator[tuple[str, int | None]]:
     from tests.support.postgres import PostgresServer, find_programs  # noqa: PLC0415 - not without PostgreSQL
 
     programs = find_programs()
@@ -205,6 +235,6 @@ def _postgres(count: int) -> Iterator[str]:
             url = server.url()
             migrate(url)
             print(f"postgres: {rows.load_postgres(url, count)}", flush=True)
-            yield url
+            yield url, server.pid
         finally:
             server.stop()

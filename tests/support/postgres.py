@@ -59,6 +59,11 @@ class PostgresServer:
         """The SQLAlchemy URL of a database."""
         return f"postgresql+psycopg://penstock@/{database}?host={self._directory}"
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process, while it runs."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         """Start and wait until it answers."""
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
