@@ -93,3 +93,70 @@ def test_every_limit_reported_is_in_force(confined: dict[str, Any]) -> None:
 
 def test_the_user_stays_the_same(confined: dict[str, Any]) -> None:
     assert confined["uid"] == os.getuid()
+
+
+SEALED = """
+import json, os, resource, socket, sys, threading
+from penstock.adapters.confinement import Limits, confine_files, confine_process
+from penstock.adapters.seccomp import refuse_system_calls
+
+parent, secret, port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+
+def attempt(action):
+    try:
+        action()
+        return "works"
+    except (OSError, RuntimeError) as error:
+        return type(error).__name__
+
+def fork():
+    if os.fork() == 0:
+        os._exit(0)
+
+descriptor = os.open(secret, os.O_RDONLY)
+report = confine_process(Limits(threads=0), parent=parent)
+report["files"] = confine_files(None)
+report["calls"] = refuse_system_calls()
+told = {
+    "report": report,
+    "connect": attempt(lambda: socket.create_connection(("127.0.0.1", port), timeout=5).close()),
+    "open": attempt(lambda: os.close(os.open(secret, os.O_RDONLY))),
+    "open code": attempt(lambda: os.close(os.open(os.__file__, os.O_RDONLY))),
+    "list": attempt(lambda: os.listdir("/")),
+    "fork": attempt(fork),
+    "thread": attempt(threading.Thread(target=int).start),
+    "execute": attempt(lambda: os.execv("/bin/true", ["true"])),
+    "signal": attempt(lambda: os.kill(parent, 0)),
+    "trace": attempt(lambda: os.readlink("/proc/self/exe")),
+    "read what was open": attempt(lambda: os.read(descriptor, 4)),
+}
+os.write(1, json.dumps(told).encode())
+"""
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """What a process can do that needs no more files: a decoder of media."""
+    secret = tmp_path / "secret"
+    secret.write_text("hush")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        command = [sys.executable, "-I", "-c", SEALED, str(os.getpid()), str(secret), str(port)]
+        yield json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_a_sealed_process_reads_what_was_open_and_nothing_else(sealed: dict[str, Any]) -> None:
+    if (sealed["report"]["files"], sealed["report"]["calls"]) == ("open", "open"):
+        pytest.skip("this kernel has neither Landlock nor seccomp")
+
+    assert sealed["read what was open"] == "works"
+    assert (sealed["open"], sealed["open code"]) == ("PermissionError", "PermissionError")
+
+
+def test_a_sealed_process_starts_calls_and_signals_nobody(sealed: dict[str, Any]) -> None:
+    if sealed["report"]["calls"] == "open":
+        pytest.skip("this kernel has no seccomp")
+
+    attempts = ("connect", "list", "fork", "execute", "signal", "trace")
+    assert {name: sealed[name] for name in attempts} == dict.fromkeys(attempts, "PermissionError")
+    assert sealed["thread"] == "RuntimeError"

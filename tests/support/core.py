@@ -106,7 +106,9 @@ _BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-eas
 
 
 class WatchedStore:
-    """A store that lets the test act before a call (`before[verb]`), or tells no SHA-256, like most remote stores.
+    """A store that lets the test act before a call (`before[verb]`) or after a put.
+
+    It may tell no SHA-256 (`tells_sha256`), like most remote stores.
 
     `calls` counts by verb.
     """
@@ -114,6 +116,7 @@ class WatchedStore:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self.before: dict[str, Callable[[], object]] = {}
+        self.after_put: Callable[[], object] = lambda: None
         self.tells_sha256 = True
         self.calls: Counter[str] = Counter()
 
@@ -128,7 +131,9 @@ class WatchedStore:
         return self._after("read").read(key, start=start, end=end)
 
     def put(self, key: str, source: Path | bytes | BinaryIO, *, size: int, content_type: str) -> ObjectInfo:
-        return self._told(self._after("put").put(key, source, size=size, content_type=content_type))
+        info = self._told(self._after("put").put(key, source, size=size, content_type=content_type))
+        self.after_put()
+        return info
 
     def copy(self, source: ObjectInfo, target: str, *, content_type: str) -> ObjectInfo:
         return self._told(self._after("copy").copy(source, target, content_type=content_type))

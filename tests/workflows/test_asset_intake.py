@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.domain.assets import IntakeState
+from penstock.domain.assets import IntakeState, event_subject
 from penstock.domain.errors import ObjectStoreUnavailable
 from penstock.domain.ids import UploadId
 from penstock.domain.jobs import LEASE
+from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import UploadState
 from penstock.ports.database import LeaseLostError
+from penstock.ports.media import Inspection
 from penstock.services.intake import INTAKE_JOB
 from tests.support.core import HOUR, PNG, at_once
 
@@ -177,3 +179,157 @@ def test_a_store_that_is_away_is_waited_for_and_in_the_end_the_asset_stays_usabl
     assert core.queue.redrive(dead.id, now=core.clock.now())
     core.intake_worker.drain()
     assert core.assets.get(acme, asset.id).sha256 == SHA256
+
+
+# --- looking into media
+
+
+def looked_into(core: Core) -> tuple[AccountId, Asset]:
+    """A picture of a store that tells hashes, after its intake."""
+    acme = core.open_account()
+    asset = core.upload(acme)
+    assert core.intake_worker.drain() == 1
+    return acme, core.assets.get(acme, asset.id)
+
+
+def test_a_picture_gets_its_facts_and_its_thumbnail(core: Core) -> None:
+    acme, asset = looked_into(core)
+
+    assert core.inspector.looks == [("image/png", len(PNG), True, PNG)]
+    assert (asset.facts, asset.intake_problem) == (MediaFacts(width=4, height=3), None)
+    assert asset.intake is IntakeState.DONE
+    assert b"".join(core.objects.read(str(asset.thumbnail_key))) == b"RIFF-a-thumbnail"
+    assert core.events(acme, event_subject(asset.id)) == ["asset.ready"]
+
+
+def test_an_upload_is_ready_before_its_file_was_looked_into(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+
+    assert state_of(core, acme, asset) is UploadState.READY
+    assert (asset.intake, asset.facts) == (IntakeState.PENDING, None)
+
+
+def test_what_has_a_hash_and_nothing_to_show_gets_no_job(core: Core) -> None:
+    acme = core.open_account()
+
+    asset = core.upload(acme, b"just words", filename="a.txt", content_type="text/plain")
+
+    assert asset.intake is IntakeState.DONE
+    assert not core.has_jobs(INTAKE_JOB)
+
+
+def test_of_a_large_file_both_ends_are_looked_into(core: Core) -> None:
+    data = PNG + bytes(6000) + b"its end"
+    acme = core.open_account()
+    core.upload(acme, data)
+    assert core.intake_worker.drain() == 1
+
+    ((_, size, complete, copy),) = core.inspector.looks
+    assert (size, complete, len(copy)) == (len(data), False, len(data))
+    assert (copy[:1000], copy[-500:]) == (data[:1000], data[-500:])
+
+
+def test_a_file_that_cannot_be_seen_is_kept_with_the_reason(core: Core) -> None:
+    core.inspector.sight = Inspection(problem="it is broken")
+
+    _, asset = looked_into(core)
+
+    assert (asset.intake, asset.intake_problem, asset.thumbnail_key) == (IntakeState.DONE, "it is broken", None)
+    assert core.keys("thumbs/") == []
+
+
+def test_bytes_that_are_lost_are_a_reason_too(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+    core.objects.delete([asset.object_key])
+
+    assert core.intake_worker.drain() == 1
+
+    assert core.assets.get(acme, asset.id).intake_problem == "the file is not in the store"
+
+
+def test_a_deleted_file_is_looked_into_as_well_for_it_may_come_back(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+    core.assets.delete(acme, asset.id)
+
+    assert core.intake_worker.drain() == 1
+
+    with core.database.read() as tx:
+        assert tx.assets.held(acme, asset.id).thumbnail_key == f"thumbs/{asset.id}"
+
+
+def test_a_file_that_is_purged_while_it_is_looked_into_leaves_no_thumbnail(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+
+    def purge() -> None:
+        with core.database.write() as tx:
+            tx.assets.replace(replace(asset, purged_at=core.clock.now()))
+
+    core.inspector.before = purge
+
+    assert core.intake_worker.drain() == 1
+
+    assert core.keys("thumbs/") == []
+    assert not core.has_jobs(INTAKE_JOB)
+
+
+def test_looking_that_a_stop_of_the_server_interrupts_is_no_failure(core: Core) -> None:
+    acme = core.open_account()
+    asset = core.upload(acme)
+    core.inspector.before = core.interrupt.set
+
+    assert core.intake_worker.drain() == 1
+
+    core.inspector.before = lambda: None
+    core.interrupt.clear()
+    core.clock.advance(HOUR)
+    job = core.claim(INTAKE_JOB)
+    core.intake.run(job)
+    assert job.failures == 0
+    assert core.assets.get(acme, asset.id).intake is IntakeState.DONE
+
+
+MOMENTS = ["measuring", "copying", "looking", "before the thumbnail", "after the thumbnail", "settling"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_crash_at_any_moment_ends_in_the_same_state(core: Core, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die() -> None:
+        raise Crash
+
+    def die_at_second_read() -> None:
+        if core.objects.calls["read"] > 1:
+            raise Crash
+
+    acme, asset = admitted(core)
+    if moment == "measuring":
+        core.objects.before["read"] = die
+    elif moment == "copying":
+        core.objects.before["read"] = die_at_second_read
+    elif moment == "looking":
+        core.inspector.before = die
+    elif moment == "before the thumbnail":
+        core.objects.before["put"] = die
+    elif moment == "after the thumbnail":
+        core.objects.after_put = die
+    else:
+        core.objects.after_put = lambda: monkeypatch.setattr(core.clock, "now", die)
+    with pytest.raises(Crash):
+        core.intake_worker.drain()
+
+    monkeypatch.undo()
+    core.objects.before.clear()
+    core.objects.after_put = core.inspector.before = lambda: None
+    core.clock.advance(LEASE)
+    assert core.intake_worker.drain() == 1
+
+    done = core.assets.get(acme, asset.id)
+    assert (done.sha256, done.facts, done.intake) == (SHA256, MediaFacts(width=4, height=3), IntakeState.DONE)
+    assert (done.intake_problem, core.keys("thumbs/")) == (None, [done.thumbnail_key])
+    assert core.events(acme, event_subject(asset.id)) == ["asset.ready"]
+    assert core.events(acme, asset.id) == ["upload.stored", "upload.ready"]
+    assert state_of(core, acme, asset) is UploadState.READY
+    assert not core.has_jobs(INTAKE_JOB)

@@ -11,7 +11,7 @@ import sys
 from typing import Any, BinaryIO
 
 from penstock.adapters.confinement import Limits, confine_files, confine_process
-from penstock.adapters.media import looking, wire
+from penstock.adapters.media import films, looking, wire
 from penstock.adapters.media.faults import BREAKS, NO_MEMORY, UnreadableError
 from penstock.adapters.media.found import Found
 from penstock.adapters.seccomp import refuse_system_calls
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         report = confine_process(limits, parent=parent)
         report["files"] = confine_files(None)
         report["calls"] = refuse_system_calls()
-        parents.sendall(wire.encode({**report, "films": looking.films()}))
+        parents.sendall(wire.encode({**report, "films": films.version()}))
         while True:
             text, descriptors = _message(parents)
             if not text:

@@ -49,9 +49,8 @@ def _gif(file: BinaryIO, found: Found) -> None:
             break
         if frames > _MOST:
             return
-    found.add(frames=frames or None)
     if frames > 1:
-        found.add(duration=hundredths / 100)
+        found.add(frames=frames, duration=hundredths / 100 or None)
 
 
 def _table(flags: int) -> int:

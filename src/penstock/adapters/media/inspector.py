@@ -96,6 +96,11 @@ class ChildInspector:
         finally:
             self._places.release()
 
+    def processes(self) -> list[int]:
+        """The children that wait for a file, by their process ids."""
+        with self._lock:
+            return [child.pid for child in self._idle]
+
     def close(self) -> None:
         """End all children. Files that are being looked into end as interrupted."""
         self._starter.shutdown(wait=True)
@@ -193,6 +198,11 @@ class _Child:
         except BaseException:
             self.end()
             raise
+
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
 
     def ask(
         self, request: dict[str, object], descriptor: int, *, seconds: float, cancelled: Callable[[], bool]

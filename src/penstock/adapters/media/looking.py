@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.adapters.media import pictures
+from penstock.adapters.media import boxes, films, matroska, pictures, sounds
 from penstock.adapters.media.faults import UnreadableError
 
 if TYPE_CHECKING:
@@ -13,17 +15,15 @@ if TYPE_CHECKING:
 
     from penstock.adapters.media.found import Found
 
-UNKNOWN = "there is no decoder here for files of this type"
+_NO_DECODER = "there is no decoder here for files of this type"
+_NOT_DRAWN = "drawings of this type are not turned into pixels"
+_HEIF = frozenset({"image/heic", "image/heif"})
 
 
 def prepare() -> None:
     """What libraries do on first use is done now, while files can still be opened."""
     pictures.prepare()
-
-
-def films() -> str:
-    """What opens films, in words."""
-    return "none"
+    films.prepare()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,5 +39,36 @@ class Looking:
         if content_type in pictures.FORMATS:
             view = pictures.View(pixels=self.pixels, complete=complete, want_thumbnail=want_thumbnail)
             pictures.look(file, content_type, found, view)
-            return
-        raise UnreadableError(UNKNOWN)
+        elif content_type in _HEIF:
+            boxes.still(file, found)
+            raise UnreadableError(_NO_DECODER)
+        elif content_type == "audio/wav":
+            sounds.wav(file, found, want_thumbnail=want_thumbnail)
+        elif content_type in films.DEMUXERS:
+            self._look_at_film(file, content_type, found, complete=complete, want_thumbnail=want_thumbnail)
+        else:
+            raise UnreadableError(_NOT_DRAWN if content_type == "image/svg+xml" else _NO_DECODER)
+
+    def _look_at_film(
+        self, file: BinaryIO, content_type: str, found: Found, *, complete: bool, want_thumbnail: bool
+    ) -> None:
+        """Headers first, which need no decoder; then the decoder, if it is there and wanted."""
+        with contextlib.suppress(struct.error, IndexError, UnreadableError):
+            _headers(file, content_type, found, complete=complete)
+        if films.installed() or want_thumbnail:
+            file.seek(0)
+            films.look(file, content_type, found, pixels=self.pixels, want_thumbnail=want_thumbnail)
+
+
+def _headers(file: BinaryIO, content_type: str, found: Found, *, complete: bool) -> None:
+    match films.DEMUXERS[content_type]:
+        case "mov":
+            boxes.film(file, found)
+        case "matroska":
+            matroska.film(file, found)
+        case "ogg":
+            sounds.ogg(file, found)
+        case "flac":
+            sounds.flac(file, found)
+        case "mp3":
+            sounds.mp3(file, found, complete=complete)

@@ -99,7 +99,7 @@ def look(file: BinaryIO, content_type: str, found: Found, view: View) -> None:
     except UnidentifiedImageError as error:
         raise UnreadableError(BROKEN) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadableError(_too_many(view.pixels)) from error
+        raise UnreadableError(too_many(view.pixels)) from error
     except Exception as error:  # decoders raise SyntaxError, struct.error, EOFError … for broken files
         raise UnreadableError(BROKEN) from error
 
@@ -128,9 +128,9 @@ def _look(file: BinaryIO, name: str, found: Found, view: View) -> None:
         shown = (height, width) if orientation in _SIDEWAYS else (width, height)
         found.add(width=shown[0], height=shown[1], orientation=orientation)
         if name in _READ_WHOLE:
-            found.add(frames=getattr(image, "n_frames", None))
+            found.add(frames=getattr(image, "n_frames", None) if getattr(image, "is_animated", False) else None)
         if width * height > view.pixels:
-            raise UnreadableError(_too_many(view.pixels))
+            raise UnreadableError(too_many(view.pixels))
         if not view.want_thumbnail:
             return
         if not view.complete:
@@ -145,7 +145,8 @@ def _look(file: BinaryIO, name: str, found: Found, view: View) -> None:
 _TOO_LARGE = "the file is too large to be decoded"
 
 
-def _too_many(pixels: int) -> str:
+def too_many(pixels: int) -> str:
+    """What is said against a picture beyond the limit."""
     return f"the picture has more than {pixels / 1e6:g} million pixels"
 
 
