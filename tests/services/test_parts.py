@@ -290,6 +290,33 @@ def test_a_completion_that_loses_to_an_abort_leaves_nothing(core: Core) -> None:
     assert (open_in_store(core), core.keys()) == (0, [])
 
 
+def test_a_completion_that_loses_to_a_refusal_says_that_the_upload_failed(core: Core) -> None:
+    refusing = replace(LARGE, type_policy=TypePolicy.REFUSE)
+    upload = begin(core, core.open_account(), policy=refusing, size=None, content_type="audio/wav", filename="a.wav")
+    send(core, upload, 1, FIRST)
+
+    def somebody_else_completes() -> None:
+        core.objects.before.clear()
+        with pytest.raises(FileTypeMismatch):
+            core.uploads.complete_upload(upload.account_id, upload.id)
+
+    core.objects.before["parts"] = somebody_else_completes
+
+    with pytest.raises(UploadNotCompletable, match="is failed"):
+        core.uploads.complete_upload(upload.account_id, upload.id)
+
+
+def test_a_part_that_was_replaced_since_is_not_what_the_client_named(core: Core) -> None:
+    upload = begin(core, core.open_account())
+    etags = {1: send(core, upload, 1, FIRST).etag, 2: send(core, upload, 2, REST).etag}
+    send(core, upload, 1, b"\0" * PART)
+
+    with pytest.raises(UploadIncomplete, match="part 1 did not arrive with that ETag"):
+        core.uploads.complete_upload(upload.account_id, upload.id, parts=etags)
+
+    assert state_of(core, upload) is UploadState.PENDING
+
+
 def test_parts_are_of_no_use_to_an_upload_that_takes_a_put(core: Core) -> None:
     upload = core.begin(core.open_account())
 
