@@ -124,7 +124,9 @@ def test_a_small_file_becomes_an_asset(core: Core, acme: AccountId, remote: Remo
     assert told(core, upload, "upload.progress") == [{"received": 0, "size": len(PNG)}]
 
 
-def test_a_large_file_comes_in_parts_and_its_hash_is_known_at_once(core: Core, acme: AccountId, remote: Remote) -> None:
+def test_a_large_file_comes_in_parts_and_its_hash_is_known_at_once(core_on_each_database: Core, remote: Remote) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
     core.objects.tells_sha256 = False
     remote.on("/file", serving(LARGE))
     upload = begin(core, acme, remote.url())
