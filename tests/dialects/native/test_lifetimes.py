@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.ports.runners import OutputFile
 from tests.support.exchange import exchange, fetch
 from tests.support.native import Native, problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from penstock.ports.runners import JsonLike, RunContext
     from tests.support.house import House
 
 MINUTE = timedelta(minutes=1)
@@ -76,6 +78,24 @@ def test_what_has_ended_gets_no_other_end(house: House, owner: Native, photo: by
         problem(owner.post(f"/assets/{asset['id']}/promote"), 404, "asset_not_found")
         problem(owner.call("PUT", f"/assets/{asset['id']}/lifetime", {"expires_in": 60}), 404, "asset_not_found")
         assert owner.get(f"/assets/{asset['id']}").status == 410
+
+
+@pytest.mark.parametrize(("asked", "lives"), [({"output_expires_in": 60}, True), ({"output_expires_in": None}, False)])
+def test_a_run_says_how_long_its_files_live(
+    house: House, owner: Native, photo: bytes, asked: dict[str, object], *, lives: bool
+) -> None:
+    def paint(_: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        target = context.workdir / "made.png"
+        target.write_bytes(photo)
+        return OutputFile(path=target, name="made.png", content_type="image/png")
+
+    house.models["acme/model"] = paint
+    run = owner.start("acme/model", {}, **asked)
+    house.work()
+
+    made = owner.get(f"/assets/{owner.finished(run['id'])['output']['asset_id']}").must(200)
+
+    assert (made["expires_at"] is not None) == lives
 
 
 def test_another_end_needs_the_right_to_write(make_account: Callable[..., Native]) -> None:
