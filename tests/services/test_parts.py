@@ -197,6 +197,23 @@ def test_an_upload_that_nobody_completes_expires_and_its_parts_are_freed(core: C
     assert core.keys() == []
 
 
+def test_the_sweeps_plan_tells_uploads_of_which_something_is_missing(core: Core) -> None:
+    acme = core.open_account()
+    whole, halved, nothing, unknown = begin(core, acme), begin(core, acme), begin(core, acme), begin(core, acme, None)
+    send(core, whole, 1, FIRST)
+    send(core, whole, 2, REST)
+    send(core, halved, 1, FIRST)
+    send(core, unknown, 1, FIRST)
+    core.clock.advance(DAY + HOUR)
+
+    told = {finding.id for finding in core.plans.uploads()}
+
+    assert told == {halved.id, nothing.id, unknown.id}
+    core.uploads.expire_overdue(limit=10)
+    ended = {upload.id for upload in (whole, halved, nothing, unknown) if state_of(core, upload) is UploadState.EXPIRED}
+    assert ended == told
+
+
 def test_giving_up_frees_the_parts_at_once(core: Core) -> None:
     upload = begin(core, core.open_account())
     send(core, upload, 1, FIRST)

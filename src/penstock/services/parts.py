@@ -155,3 +155,14 @@ class Parts:
 def largest_size(part_size: int, *, limit: int) -> int:
     """The largest file, in bytes, that so large parts can make within a limit."""
     return min(limit, part_size * MOST_PARTS)
+
+
+def are_whole(objects: ObjectStore, upload: Upload) -> bool:
+    """Whether the parts that arrived make the file without its owner's word. Changes nothing."""
+    if upload.store_upload_id is None or upload.final_key is None or upload.declared_size is None:
+        return False
+    try:
+        found = objects.multiparts.parts(upload.final_key, upload.store_upload_id)
+        return bool(chosen_parts(upload, {part.number: (part.size, part.etag) for part in found}, None))
+    except (MultipartGoneError, UploadIncomplete):
+        return False

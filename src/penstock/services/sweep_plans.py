@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from penstock.domain.assets import over_at, tombstone_of
 from penstock.domain.sweeps import Finding
+from penstock.domain.uploads import UploadMethod
 from penstock.ports.objects import ObjectNotFoundError
+from penstock.services.parts import are_whole
 from penstock.services.purging import GRACE, keys_of
 from penstock.services.uploads import OVERDUE_GRACE, STAGING_GRACE
 
@@ -72,22 +74,23 @@ class SweepPlans:
         due = self._clock.now() - OVERDUE_GRACE
         for page in self._pages(lambda tx, after: tx.uploads.overdue(now=due, after=after, limit=_PAGE), _ended):
             for upload in page:
-                if self._size(upload.final_key or upload.staging_key) is None:
+                if self._size(upload.final_key or upload.staging_key) is None and not self._parts_came(upload):
                     yield Finding(
                         id=upload.id, keys=(), size=0, reason="no bytes arrived in time", since=upload.expires_at
                     )
 
     def staging(self) -> Iterator[Finding]:
-        """Staging objects of uploads that are over and whose URL can write no more."""
+        """What is left of uploads that are over and whose URL can write no more."""
         due = self._clock.now() - STAGING_GRACE
         for page in self._pages(lambda tx, after: tx.uploads.unswept(now=due, after=after, limit=_PAGE), _ended):
             for upload in page:
-                size = self._size(upload.staging_key)
-                if size is not None:
+                left = (upload.staging_key, None if upload.asset_id is not None else upload.final_key)
+                sizes = {key: size for key in left if key is not None and (size := self._size(key)) is not None}
+                if sizes:
                     yield Finding(
                         id=upload.id,
-                        keys=(upload.staging_key,),
-                        size=size,
+                        keys=tuple(sizes),
+                        size=sum(sizes.values()),
                         reason=f"the upload is {upload.state.value}",
                         since=upload.expires_at,
                     )
@@ -119,6 +122,10 @@ class SweepPlans:
             if last is None:
                 return
             after = (last, page[-1].id)
+
+    def _parts_came(self, upload: Upload) -> bool:
+        """Whether the sweep would make the file of the parts that arrived."""
+        return upload.method is UploadMethod.MULTIPART and are_whole(self._objects, upload)
 
     def _size(self, key: str) -> int | None:
         try:
