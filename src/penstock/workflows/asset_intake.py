@@ -17,7 +17,8 @@ from penstock.domain.errors import AssetNotFound, UploadNotFound
 from penstock.domain.events import EventKind
 from penstock.domain.ids import AccountId, AssetId
 from penstock.domain.media_facts import MediaFacts
-from penstock.domain.media_types import OCTET_STREAM, SNIFF_BYTES, sniff
+from penstock.domain.media_types import OCTET_STREAM
+from penstock.domain.sniffing import SNIFF_BYTES, sniff
 from penstock.domain.uploads import UploadState
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.media import Inspection, MediaFile

@@ -13,12 +13,10 @@ from penstock.domain.media_types.names import (
     type_that_counts,
 )
 from penstock.domain.media_types.table import MEDIA_TYPES, Kind, MediaType, types_of
-from penstock.domain.sniffing import SNIFF_BYTES, sniff
 
 __all__ = [
     "MEDIA_TYPES",
     "OCTET_STREAM",
-    "SNIFF_BYTES",
     "Kind",
     "MediaType",
     "agree",
@@ -29,7 +27,6 @@ __all__ = [
     "kind_of",
     "names_shown_inline",
     "says_nothing",
-    "sniff",
     "type_that_counts",
     "types_of",
 ]
