@@ -17,13 +17,17 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, column, create_engine, insert, table, text
 
 from penstock.adapters.db import migrate as migrations
 from penstock.adapters.db.database import open_database
 from penstock.adapters.db.migrate import REVISIONS, SchemaNewerError, migrate
-from penstock.adapters.db.tables import metadata
-from tests.support.records import NOW
+from penstock.adapters.db.rows import Rows
+from penstock.adapters.db.tables import asset_terms, assets, metadata
+from penstock.domain.assets import Asset
+from penstock.domain.ids import AccountId
+from penstock.domain.library import AssetFilter, terms_of
+from tests.support.records import NOW, make_asset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,6 +105,33 @@ def test_a_start_at_the_newest_version_does_not_load_the_migration_library(sqlit
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, timeout=60)
 
     assert done.returncode == 0
+
+
+def test_assets_of_before_are_found_like_new_ones(empty_database_url: str) -> None:
+    _migrate_to(empty_database_url, "0004")
+    acme = AccountId("account-acme")
+    kept = make_asset(1, acme, name="Beach Sunset.png", tags=("holiday",), updated_at=None)
+    gone = make_asset(2, acme, deleted_at=NOW)
+    with _connected(empty_database_url) as connection:
+        connection.execute(text("INSERT INTO accounts (id, name, created_at) VALUES ('account-acme', 'acme', 0)"))
+        for asset in (kept, gone):
+            values = {**Rows(Asset, assets).values(asset), "over_at": asset.deleted_at}
+            columns = [assets.c[name] for name in values]
+            connection.execute(insert(table("assets", *(column(one.name, one.type) for one in columns))), values)
+        connection.commit()
+
+    migrate(empty_database_url)
+
+    database = open_database(empty_database_url)
+    with database.read() as tx:
+        wanted = AssetFilter(query="sun", tags=("holiday",), name="beach s")
+        assert tx.library.find(acme, wanted, past=None, limit=5, now=NOW).assets == [kept]
+        trash = tx.library.find(acme, AssetFilter(deleted=True), past=None, limit=5, now=NOW)
+        assert trash.assets == [gone]
+    with database.gate.read() as connection:
+        posted = {(row.asset_id, row.term) for row in connection.execute(asset_terms.select())}
+    database.close()
+    assert posted == {(kept.id, term) for term in terms_of(kept) if not term.startswith("n")}
 
 
 def test_of_several_starters_one_migrates_and_the_others_wait_for_it(empty_database_url: str) -> None:
