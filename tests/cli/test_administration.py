@@ -91,3 +91,32 @@ def test_what_cannot_be_done_is_one_line_and_status_1(
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert re.fullmatch(rf"penstock: [^\n]*{re.escape(words)}[^\n]*\n", refused.stderr)
+
+
+def test_limits_are_set_shown_and_reset(penstock: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    must(penstock("accounts", "create", "limited"))
+
+    own = must(penstock("accounts", "quota", "limited", "--bytes", "1.5 GiB", "--open-uploads", "none")).stdout
+    reset = must(penstock("accounts", "quota", "limited", "--default", "--files", "0")).stdout
+
+    assert re.search(r"^bytes +0 +0 +1610612736 +account$", own, re.MULTILINE)
+    assert re.search(r"^files +0 +0 +none +default$", own, re.MULTILINE)
+    assert re.search(r"^open uploads +0 +- +none +account$", own, re.MULTILINE)
+    assert re.search(r"^bytes +0 +0 +none +default$", reset, re.MULTILINE)
+    assert re.search(r"^files +0 +0 +0 +account$", reset, re.MULTILINE)
+    assert re.search(r"^open uploads +0 +- +1000 +default$", reset, re.MULTILINE)
+
+
+@pytest.mark.parametrize("size", ["much", "5 apples", "-1", "99999999999PiB", ""])
+def test_what_is_no_size_is_refused(penstock: Callable[..., subprocess.CompletedProcess[str]], size: str) -> None:
+    refused = penstock("accounts", "quota", "acme", f"--bytes={size}")
+
+    assert refused.returncode == 2
+    assert "is no size" in refused.stderr or "more than can be counted" in refused.stderr
+
+
+def test_counting_anew_shows_every_account(penstock: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    counted = must(penstock("accounts", "recount")).stdout
+
+    assert re.search(r"^acme +0 +0 +0 +0$", counted, re.MULTILINE)
+    assert "corrected" not in counted

@@ -81,6 +81,16 @@ def test_a_catalog_of_ones_own_is_made_as_its_page_says(tmp_path: Path) -> None:
     assert [model["slug"] for model in models] == ["acme/cut-out", "acme/sketch"]
 
 
+def test_quotas_are_set_as_the_page_says(tmp_path: Path) -> None:
+    data = clean_environment(PENSTOCK_DATA=str(tmp_path / "data"))
+
+    said = pages.run("\n".join(pages.commands("howto/quotas.md")), tmp_path, data)
+
+    assert re.search(r"^bytes +0 +0 +10737418240 +account$", said, re.MULTILINE)
+    assert re.search(r"^bytes +0 +0 +100000000000 +default$", said, re.MULTILINE)
+    assert re.search(r"^open uploads +0 +- +none +account$", said, re.MULTILINE)
+
+
 def _at(server: Server, command: str) -> str:
     """The command with this server's address in place of the usual one."""
     return command.replace("http://127.0.0.1:8000", server.url)
