@@ -6,13 +6,14 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from bench import control_plane, library, store, sweeps
+from bench import control_plane, intake, library, store, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "control-plane": control_plane.main,
+    "intake": intake.main,
     "library": library.main,
     "store": store.main,
     "sweeps": sweeps.main,

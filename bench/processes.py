@@ -26,6 +26,11 @@ def rss_mb(pid: int) -> float:
     return _status_mb(pid, "VmRSS")
 
 
+def peak_mb(pid: int) -> float:
+    """The most resident memory that a process ever had, in MB (10^6 bytes)."""
+    return _status_mb(pid, "VmHWM")
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench.processes import children
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _READY = re.compile(r"Penstock is ready.*API (\S+?),")
 _READY_SECONDS = 30.0
@@ -34,15 +35,16 @@ class Running:
 
 
 @contextmanager
-def running() -> Iterator[Running]:
-    """Start, yield, stop."""
+def running(*, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
+    """Start, with these variables besides ours, yield, stop."""
     penstock = [sys.executable, "-m", "penstock"]
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as scratch:
         data = Path(scratch)
         begun = time.perf_counter()
         with (data / "log").open("wb") as log:
             command = [*penstock, "serve", "--data", scratch, "--port", "0", "--store-port", "0"]
-            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            variables = {**os.environ, **(environment or {})}
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=variables)
         try:
             url = _wait_until_ready(server)
             cold_start = time.perf_counter() - begun

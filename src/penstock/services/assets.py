@@ -108,19 +108,15 @@ class Assets:
 
         `method` is GET or HEAD. Raises `AssetGone` while it is remembered, else `AssetNotFound`.
         """
-        try:
-            return self.signed_get(self.by_media_key(media_key), method=method)
-        except AssetNotFound:
-            with self._database.read() as tx:
-                gone = tx.asset_sweeps.known_by_media_key(media_key)
-            raise AssetGone(media_key, tombstone_of(gone)) from None
+        return self.signed_get(self._remembered(media_key), method=method)
 
     def thumbnail_location(self, media_key: MediaKey, *, method: str = "GET") -> str | Kind:
         """A presigned URL for the thumbnail behind a public handle, or the kind of an asset that could not be seen.
 
-        `method` is GET or HEAD. Raises `AssetNotFound`, also while there is none yet and for what never has one.
+        `method` is GET or HEAD. Raises `AssetGone` while it is remembered, else `AssetNotFound`: also while there
+        is no thumbnail yet, and for what never has one.
         """
-        asset = self.by_media_key(media_key)
+        asset = self._remembered(media_key)
         if not has_picture(asset):
             raise AssetNotFound(media_key)
         if asset.thumbnail_key is None:
@@ -134,6 +130,14 @@ class Assets:
             disposition="inline",
             method=method,
         )
+
+    def _remembered(self, media_key: MediaKey) -> Asset:
+        try:
+            return self.by_media_key(media_key)
+        except AssetNotFound:
+            with self._database.read() as tx:
+                gone = tx.asset_sweeps.known_by_media_key(media_key)
+            raise AssetGone(media_key, tombstone_of(gone)) from None
 
     def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
         """A presigned URL for reading an asset's bytes, on the store's public address.
