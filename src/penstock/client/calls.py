@@ -40,6 +40,7 @@ _BY_STATUS: Mapping[int, type[e.PenstockApiError]] = {
     403: e.PermissionDeniedError,
     404: e.NotFoundError,
     409: e.ConflictError,
+    410: e.GoneError,
     429: e.RateLimitedError,
     502: e.UnavailableError,
     503: e.UnavailableError,

@@ -8,6 +8,7 @@ PenstockClientError
 │   ├── InsufficientCreditsError  402
 │   ├── PermissionDeniedError   403
 │   ├── NotFoundError           404
+│   │   └── GoneError           410: it has expired or was deleted
 │   ├── ConflictError           409
 │   ├── InvalidRequestError     other 4xx; `errors` names the fields
 │   ├── RateLimitedError        429
@@ -91,6 +92,10 @@ class PermissionDeniedError(PenstockApiError):
 
 class NotFoundError(PenstockApiError):
     """No such thing in this account."""
+
+
+class GoneError(NotFoundError):
+    """There was such an asset; it has expired or was deleted."""
 
 
 class ConflictError(PenstockApiError):
