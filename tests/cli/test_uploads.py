@@ -96,6 +96,35 @@ def test_a_failed_upload_says_why_and_how_to_go_on(server: ScriptedServer, file:
     assert refused.stderr == f"penstock: no (SignatureDoesNotMatch, HTTP 403)\n{how_to_go_on(file)}"
 
 
+def test_after_a_crash_the_newest_upload_of_that_name_and_size_goes_on(server: ScriptedServer, file: Path) -> None:
+    fits = {"method": "multipart", "filename": file.name, "size_bytes": 8}
+    listed = [
+        upload(None, "upload_9", **{**fits, "state": "ready"}),
+        upload(None, "upload_8", **{**fits, "size_bytes": 9}),
+        upload(None, "upload_7", **{**fits, "filename": "another.bin"}),
+        upload(None, "upload_6", **{**fits, "method": "put"}),
+        upload(None, "upload_1", **fits),
+        upload(None, "upload_0", **fits),
+    ]
+    server.answer("GET", "/v1/uploads", reply({"data": listed, "next_cursor": None}))
+
+    done = run_penstock("upload", str(file), "--resume", "latest", environment=environment(server))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [seen.body for seen in server.seen if seen.method == "PUT"] == [b"two"]
+
+
+def test_where_none_broke_off_the_file_is_sent_anew(server: ScriptedServer, file: Path) -> None:
+    server.answer("GET", "/v1/uploads", reply({"data": [], "next_cursor": None}))
+    server.answer("POST", "/v1/uploads", reply(upload(f"{server.url}/bucket/key"), 201))
+    server.answer("PUT", "/bucket/key", Answer())
+
+    done = run_penstock("upload", str(file), "--resume", "latest", environment=environment(server))
+
+    assert (done.returncode, done.stderr) == (0, "penstock: no upload of my film.bin broke off; it is sent anew\n")
+    assert [seen.body for seen in server.seen if seen.method == "PUT"] == [b"firsttwo"]
+
+
 def test_several_files_are_uploaded_one_after_the_other(server: ScriptedServer, file: Path) -> None:
     server.answer("POST", "/v1/uploads", reply(upload(f"{server.url}/bucket/key"), 201))
     server.answer("PUT", "/bucket/key", Answer())

@@ -3,7 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tests.client.scripted_server import asset, reply
+from tests.client.scripted_server import asset, reply, upload
 
 if TYPE_CHECKING:
     from penstock.client import Penstock
@@ -24,6 +24,19 @@ def test_assets_come_page_by_page_as_they_are_wanted(client: Penstock, server: S
     assert len(server.seen) == 1
     assert [one.id for one in assets] == ["asset_2", "asset_3"]
     assert [seen.query for seen in server.seen] == ["limit=2", "limit=2&cursor=a%2Bb"]
+
+
+def test_uploads_come_page_by_page(client: Penstock, server: ScriptedServer) -> None:
+    first, second = upload(None, "upload_2"), upload(None, "upload_1")
+    server.answer(
+        "GET",
+        "/v1/uploads",
+        reply({"data": [first], "next_cursor": "c"}),
+        reply({"data": [second], "next_cursor": None}),
+    )
+
+    assert [one.id for one in client.uploads()] == ["upload_2", "upload_1"]
+    assert [seen.query for seen in server.seen] == ["limit=100", "limit=100&cursor=c"]
 
 
 def test_a_page_without_assets_is_not_the_end(client: Penstock, server: ScriptedServer) -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,11 @@ from penstock.cli.sessions import KeyOption, UrlOption, progress_bar, session
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from penstock.client import Upload
+    from penstock.client import Penstock, Upload
+
+_LATEST = "latest"
+_LOOK_BACK = 2000
+"""So many uploads are looked at, newest first: what is not completed within a day is over anyway."""
 
 
 def upload(  # noqa: PLR0913, PLR0917 - a command's options
@@ -31,7 +36,11 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
     ] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="UPLOAD_ID", help="Go on with the upload of a large file that broke off; one FILE only."),
+        typer.Option(
+            metavar="UPLOAD_ID",
+            help="Go on with the upload of a large file that broke off; one FILE only. `latest`: the newest of a file of "
+            "this name and size, if there is one.",
+        ),
     ] = None,
     connections: Annotated[
         int, typer.Option(min=1, max=32, metavar="N", help="How many parts of a large file to send at once.")
@@ -50,6 +59,8 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
         raise typer.BadParameter("one upload is resumed with one file", param_hint="--resume")
     for file in files:
         with _told_how_to_go_on(file) as on_begin, session(url, api_key) as client:
+            if resume == _LATEST:
+                resume = _latest(client, file)
             with progress_bar(file.name) as advance:
                 asset = client.upload_file(
                     file,
@@ -66,6 +77,16 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
             else:
                 print(asset.id)
                 print(asset.url)
+
+
+def _latest(client: Penstock, file: Path) -> str | None:
+    """The id of the newest upload of a file of this name and size that waits for parts; they are compared later."""
+    wanted = ("pending", "multipart", file.name, file.stat().st_size)
+    for found in islice(client.uploads(), _LOOK_BACK):
+        if (found.state, found.method, found.filename, found.size_bytes) == wanted:
+            return found.id
+    print(f"penstock: no upload of {file.name} broke off; it is sent anew", file=sys.stderr)
+    return None
 
 
 @contextmanager

@@ -144,6 +144,16 @@ class Penstock:
         """One upload as it stands."""
         return self._do(steps.perform(self._calls.get_upload(upload_id), self._retries))
 
+    def uploads(self, *, page_size: int = 100) -> Iterator[Upload]:
+        """Every upload, newest first, without what is needed to send it; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            page = self._do(steps.perform(self._calls.list_uploads(cursor=cursor, limit=page_size), self._retries))
+            yield from page.data
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     def sign_parts(self, upload_id: str, part_numbers: Sequence[int]) -> SignedParts:
         """URLs to PUT parts to; the `ETag` of each answer names the part in the completion."""
         return self._do(steps.perform(self._calls.sign_parts(upload_id, part_numbers), self._retries))

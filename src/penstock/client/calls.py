@@ -121,6 +121,11 @@ class Calls:
         """`GET /uploads/{id}`."""
         return self._get(_path("uploads", upload_id), Upload)
 
+    def list_uploads(self, *, cursor: str | None, limit: int) -> Call[Page[Upload]]:
+        """`GET /uploads`, newest first."""
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        return self._get(f"uploads?{urlencode(query)}", Page[Upload])
+
     def sign_parts(self, upload_id: str, numbers: Sequence[int]) -> Call[SignedParts]:
         """`POST /uploads/{id}/parts`: signs, and changes nothing."""
         return self._post(_path("uploads", upload_id, "parts"), {"part_numbers": list(numbers)}, SignedParts)

@@ -135,6 +135,19 @@ class AsyncPenstock:
         """One upload as it stands."""
         return await self._do(steps.perform(self._calls.get_upload(upload_id), self._retries))
 
+    async def uploads(self, *, page_size: int = 100) -> AsyncIterator[Upload]:
+        """Every upload, newest first, without what is needed to send it; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self._do(
+                steps.perform(self._calls.list_uploads(cursor=cursor, limit=page_size), self._retries)
+            )
+            for upload in page.data:
+                yield upload
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     async def sign_parts(self, upload_id: str, part_numbers: Sequence[int]) -> SignedParts:
         """URLs to PUT parts to; the `ETag` of each answer names the part in the completion."""
         return await self._do(steps.perform(self._calls.sign_parts(upload_id, part_numbers), self._retries))
