@@ -25,6 +25,7 @@ ROUTES = {
     "post /uploads/{upload_id}/parts",
     "get /uploads/{upload_id}/parts",
     "get /uploads/{upload_id}/events",
+    "post /imports",
     "get /assets",
     "get /assets/{asset_id}",
     "delete /assets/{asset_id}",
