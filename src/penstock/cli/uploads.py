@@ -38,8 +38,8 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
         str | None,
         typer.Option(
             metavar="UPLOAD_ID",
-            help="Go on with the upload of a large file that broke off; one FILE only. `latest`: the newest of a file of "
-            "this name and size, if there is one.",
+            help="Go on with the upload of a large file that broke off; one FILE only. `latest`: the newest of a file "
+            "of this name and size, if there is one.",
         ),
     ] = None,
     connections: Annotated[
