@@ -1034,3 +1034,24 @@ def _start_writer(url: str, account_id: AccountId, count: str) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_of_many_who_mark_a_database_at_once_one_is_right_for_all(database: SqlDatabase) -> None:
+    barrier = threading.Barrier(8)
+
+    def make(number: int) -> str:
+        barrier.wait()
+        with database.write() as tx:
+            return tx.installation.make_mark(f"{number}" * 32).id
+
+    with database.read() as tx:
+        assert tx.installation.mark() is None
+    with ThreadPoolExecutor(8) as pool:
+        made = set(pool.map(make, range(8)))
+
+    with database.read() as tx:
+        mark = tx.installation.mark()
+    assert mark is not None
+    assert made == {mark.id}
+    with database.write() as tx:
+        assert [tx.installation.advance(above=above).generation for above in (0, 0, 7)] == [1, 2, 8]

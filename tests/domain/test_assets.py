@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from penstock.domain.assets import is_expired, is_readable, type_by_bytes
+from penstock.domain.assets import Ending, deleted, is_expired, is_readable, over_at, tombstone_of, type_by_bytes
 from penstock.domain.ids import AccountId
 from tests.support.records import NOW, make_asset
 
@@ -58,3 +59,55 @@ def test_a_model_is_told_what_the_bytes_are_and_not_what_they_were_declared(
     content_type: str, found: str | None, told: str
 ) -> None:
     assert type_by_bytes(make_asset(1, ACME, content_type=content_type, found_type=found)) == told
+
+
+# --- the end
+
+
+def test_a_purged_asset_is_unreadable_whatever_its_expiry() -> None:
+    assert not is_readable(make_asset(1, ACME, purged_at=NOW), at=NOW - TICK, leased=True)
+
+
+def test_an_asset_that_is_deleted_again_goes_no_later_than_before() -> None:
+    week, day = timedelta(days=7), timedelta(days=1)
+    once = deleted(make_asset(1, ACME), now=NOW, trash=week)
+
+    again = deleted(once, now=NOW + day, trash=week)
+    at_once = deleted(once, now=NOW + day, trash=timedelta(0))
+
+    assert (once.deleted_at, once.purge_at) == (NOW, NOW + week)
+    assert again == once
+    assert (at_once.deleted_at, at_once.purge_at) == (NOW, NOW + day)
+
+
+@pytest.mark.parametrize(
+    ("fields", "over"),
+    [
+        ({}, None),
+        ({"expires_at": NOW}, NOW),
+        ({"deleted_at": NOW, "purge_at": NOW + TICK}, NOW + TICK),
+        ({"deleted_at": NOW}, NOW),
+        ({"deleted_at": NOW - TICK, "purge_at": NOW + TICK, "expires_at": NOW}, NOW),
+    ],
+)
+def test_bytes_may_go_at_the_earlier_of_two_ends(fields: dict[str, Any], over: datetime | None) -> None:
+    assert over_at(make_asset(1, ACME, **fields)) == over
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"expires_at": NOW}, (NOW, Ending.EXPIRED)),
+        ({"deleted_at": NOW, "expires_at": NOW + TICK}, (NOW, Ending.DELETED)),
+        ({"deleted_at": NOW + TICK, "expires_at": NOW}, (NOW, Ending.EXPIRED)),
+    ],
+)
+def test_a_tombstone_tells_what_came_first(fields: dict[str, Any], told: tuple[datetime, Ending]) -> None:
+    tombstone = tombstone_of(make_asset(1, ACME, **fields))
+
+    assert tombstone is not None
+    assert (tombstone.at, tombstone.ending) == told
+
+
+def test_what_stays_has_no_tombstone() -> None:
+    assert tombstone_of(make_asset(1, ACME)) is None
