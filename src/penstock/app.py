@@ -233,7 +233,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.
         worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
-        _import_worker(settings, core, owner=owner, interrupt=interrupt),
+        _import_worker(settings, core, owner=owner),
     ]
 
     def begun() -> None:
@@ -267,14 +267,18 @@ def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: 
             served.result()
 
 
-def _import_worker(settings: Settings, core: _Core, *, owner: str, interrupt: threading.Event) -> Worker:
-    """A worker of its own, for a download may take hours and keep a place all the while."""
+def _import_worker(settings: Settings, core: _Core, *, owner: str) -> Worker:
+    """A worker of its own, for a download may take hours and keep a place all the while.
+
+    A planned stop does not wait for downloads: the next start goes on behind the last part.
+    """
     from penstock.adapters.db.queue import SqlJobQueue
     from penstock.adapters.fetch import GuardedFetcher
     from penstock.services.imports import FETCH_JOB
     from penstock.workflows.asset_fetch import AssetFetch
-    from penstock.workflows.engine import Worker
+    from penstock.workflows.engine import Patience, Worker
 
+    interrupt = threading.Event()
     rules = _egress_rules(settings)
     if str(rules):
         core.log("fetch.allowed", places=str(rules))
@@ -288,6 +292,7 @@ def _import_worker(settings: Settings, core: _Core, *, owner: str, interrupt: th
         log=core.log,
         interrupt=interrupt,
     )
+    patience = Patience(to_end=0.5, to_let_go=8.0)
     return Worker(
         core.database,
         SqlJobQueue(core.database),
@@ -300,6 +305,7 @@ def _import_worker(settings: Settings, core: _Core, *, owner: str, interrupt: th
         owner=owner + core.entropy.random_bytes(4).hex(),
         concurrency=settings.import_concurrency,
         interrupt=interrupt,
+        patience=patience,
     )
 
 
