@@ -38,6 +38,18 @@ def test_an_address_that_cannot_work_is_refused(name: str, value: str) -> None:
     assert len(refused.value.errors()) == 1
 
 
+@pytest.mark.parametrize("value", ["everything", "10.0.0.1/8", "files.example", "http://files.example:80", "a b:80"])
+def test_an_allow_list_that_cannot_be_read_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError, match="neither a network"):
+        Settings(allow_private_networks=f"127.0.0.0/8, {value}")
+
+
+def test_an_allow_list_names_networks_and_places() -> None:
+    text = "127.0.0.0/8, ::1/128, 10.0.0.1, files.example:9000, [::1]:90"
+
+    assert Settings(allow_private_networks=text).allow_private_networks == text
+
+
 def test_a_trailing_slash_makes_no_other_address() -> None:
     settings = Settings(public_url="https://example.com/penstock/", store_public_url="https://objects.example.com/")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ LOOPBACK = "127.0.0.0/8,::1/128"
 _ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+/?")
 _LOOPBACK_HOST = re.compile(r"127\.0\.0\.1(?=:|$)|\[::1\]")
+_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -183,6 +185,19 @@ class Settings(BaseSettings):
         """A signature covers the path as the store sees it, so the store's address has none."""
         if value and not _ORIGIN.fullmatch(value):
             raise ValueError("must be of the form http(s)://HOST[:PORT], without a path")
+        return value
+
+    @field_validator("allow_private_networks")
+    @classmethod
+    def _is_allow_list(cls, value: str) -> str:
+        """Roughly; `domain.egress` reads it."""
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(entry)
+            except ValueError:
+                if not _PLACE.fullmatch(entry):
+                    message = f"{entry!r} is neither a network (10.0.0.0/8) nor a host with a port (host:8080)"
+                    raise ValueError(message) from None
         return value
 
     @field_validator("database_url")
