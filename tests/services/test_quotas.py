@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -382,6 +383,10 @@ def test_after_a_storm_the_count_is_what_is_there_and_no_limit_was_ever_exceeded
     assert final.files > 0
 
 
+_SHA256 = hashlib.sha256(PNG).hexdigest()
+_HALF = 0.5
+
+
 class _Storm:
     """Everything that can happen to uploads and assets, in any order, by many at once."""
 
@@ -396,7 +401,7 @@ class _Storm:
         chances = random.Random(seed)  # noqa: S311 - a repeatable storm
         deeds: list[Callable[[random.Random], object]] = [
             self._begin, self._begin, self._complete, self._complete, self._abort, self._refuse, self._delete,
-            self._sweep, self._inline,
+            self._sweep, self._inline, self._instant, self._instant,
         ]  # fmt: skip
         overs = 0
         for _ in range(40):
@@ -419,6 +424,11 @@ class _Storm:
     def _begin(self, chances: random.Random) -> None:
         size = chances.choice([SIZE, None])
         self._uploads.append(self._core.begin(self._account_id, size=size, policy=REFUSING))
+
+    def _instant(self, chances: random.Random) -> None:
+        asset_id = self._core.begin(self._account_id, sha256=_SHA256, lifetime=chances.choice([HOUR, None])).asset_id
+        if asset_id is not None and chances.random() < _HALF:
+            self._core.assets.delete(self._account_id, asset_id)
 
     def _complete(self, chances: random.Random) -> None:
         upload = self._one(chances)
