@@ -341,6 +341,16 @@ def test_parts_are_of_no_use_to_an_upload_that_takes_a_put(core: Core) -> None:
         core.uploads.parts.sign(upload.account_id, upload.id, [1])
 
 
+def test_a_complete_upload_takes_no_more_parts(core: Core) -> None:
+    upload = begin(core, core.open_account())
+    send(core, upload, 1, FIRST)
+    send(core, upload, 2, REST)
+    core.uploads.complete_upload(upload.account_id, upload.id)
+
+    with pytest.raises(UploadNotCompletable, match="takes no more parts"):
+        core.uploads.parts.sign(upload.account_id, upload.id, [1])
+
+
 def test_anothers_upload_is_not_found(core: Core) -> None:  # S22
     upload, rival = begin(core, core.open_account()), core.open_account("rival")
 

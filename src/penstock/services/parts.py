@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.domain.errors import FileNotStored, FileTooLarge, UploadIncomplete, WrongUploadMethod
+from penstock.domain.errors import (
+    FileNotStored,
+    FileTooLarge,
+    UploadIncomplete,
+    UploadNotCompletable,
+    WrongUploadMethod,
+)
 from penstock.domain.parts import MOST_PARTS, check_part_numbers, chosen_parts, part_count
 from penstock.domain.uploads import UploadMethod, UploadState, require_completable
 from penstock.ports.objects import MultipartGoneError, ObjectNotFoundError, PartsRefusedError
@@ -124,7 +130,7 @@ class Parts:
             raise WrongUploadMethod(upload.id, method=upload.method.value)
         require_completable(upload)
         if upload.state is not UploadState.PENDING or upload.expires_at <= self._clock.now() + timedelta(seconds=1):
-            raise UploadIncomplete(upload.id, "it takes no more parts")
+            raise UploadNotCompletable(upload_id=upload.id, state=upload.state.value, reason="it takes no more parts")
         return upload
 
     def _begun(self, upload: Upload) -> Upload:

@@ -11,6 +11,7 @@ from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
     InputError,
+    InvalidField,
     ObjectStoreUnavailable,
     UploadIncomplete,
     UploadNotCompletable,
@@ -113,6 +114,8 @@ class Uploads:
         method = declared.method if declared.source_url is None else UploadMethod.FETCH
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy, method=method)
         in_parts = method is UploadMethod.MULTIPART
+        if declared.part_size is not None and not in_parts:
+            raise InvalidField(("part_size",), "is for the method multipart alone")
         part_size = part_size_for(declared.size, wanted=declared.part_size) if in_parts else None
         limit = policy.limit_of(method)
         now = self._clock.now()

@@ -92,6 +92,7 @@ def test_a_body_that_is_no_object_is_refused(alice: Native, route: str, body: st
         ({"expires_in": 59}, "#/expires_in"),
         ({"expires_in": 9223372036854775807}, "#/expires_in"),
         ({"method": "post"}, "#/method"),
+        ({"part_size": 5 * 2**20}, "#/part_size"),
         ({"method": "multipart", "part_size": 5 * 2**20 - 1}, "#/part_size"),
         ({"method": "multipart", "part_size": 5 * 2**30 + 1}, "#/part_size"),
         ({"a/b~c": 1}, "#/a~1b~0c"),

@@ -105,7 +105,7 @@ class UploadOut(BaseModel):
     content_type: str = Field(description="As declared.")
     size_bytes: int | None = Field(description="As declared.")
     created_at: str
-    expires_at: str = Field(description="When `upload_url` stops working, or an import is given up.")
+    expires_at: str = Field(description="Until when bytes are taken; URLs of parts end earlier.")
     source_url: str | None = Field(
         default=None, description="Where the server fetches the bytes, without its query; of imports only."
     )
