@@ -58,9 +58,8 @@ def _intake(server: Running, count: int, title: str) -> None:
     seconds = time.perf_counter() - begun
     print(f"20 KB pictures, {title:<20} {count / seconds:8.0f} /s")
     print(f"  CPU each, worker and its children   {(_cpu(worker) - before) / count * 1000:8.2f} ms")
-    print(
-        f"  CPU each, store                     {(cpu_seconds(server.parts['store']) - store_before) / count * 1000:8.2f} ms"
-    )
+    store = cpu_seconds(server.parts["store"]) - store_before
+    print(f"  CPU each, store                     {store / count * 1000:8.2f} ms")
     print(f"  RSS of worker; of its children      {rss_mb(worker):8.0f} MB; {_children_mb(worker)}")
 
 
