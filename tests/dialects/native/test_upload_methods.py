@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -73,6 +73,28 @@ def test_a_form_that_was_changed_is_refused_and_nothing_arrives(
     assert post_form(upload["form"], photo, **change).status in {400, 403}
 
     problem(alice.post(f"/uploads/{upload['id']}/complete"), 404, "file_not_stored")
+
+
+def test_a_form_s_signature_is_for_no_put(alice: Native, photo: bytes) -> None:  # S25
+    form = alice.begin(photo, method="form")["form"]
+    place = f"{form['url']}/{form['fields']['key']}"
+    signature = {name: value for name, value in form["fields"].items() if name.lower().startswith("x-amz-")}
+
+    assert exchange("PUT", place, photo).status == 403
+    assert exchange("PUT", f"{place}?{urlencode(signature)}", photo).status in {400, 403}
+
+
+def test_a_form_that_is_sent_again_after_completion_changes_nothing_that_is_read(  # P7
+    alice: Native, photo: bytes
+) -> None:
+    upload = alice.begin(photo, method="form")
+    post_form(upload["form"], photo).must(204)
+    asset = alice.post(f"/uploads/{upload['id']}/complete").must(200)
+
+    post_form(upload["form"], photo[:-1] + b"!").must(204)
+
+    assert alice.post(f"/uploads/{upload['id']}/complete").must(200)["sha256"] == asset["sha256"]
+    assert exchange("GET", exchange("GET", asset["url"]).headers["location"]).body == photo
 
 
 def test_a_form_takes_the_declared_size_alone(alice: Native, photo: bytes) -> None:
