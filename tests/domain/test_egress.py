@@ -74,6 +74,7 @@ def test_a_url_is_read_into_the_parts_that_are_connected_with(text: str, url: st
             "http://*.example/",
         ),
         *(f"http://{'a' * 64}.example/", f"http://{'a.' * 127}example/", "http://a.example/" + "x" * 2048),
+        *("http://a.example/" + "\u00e9" * 400, "http://a.example?" + "x" * 2031),
         *("http://a.example/\ud800", "http://\ud800.example/", f"http://a.example/{'☃' * 1900}"),
     ],
 )

@@ -114,9 +114,10 @@ def parse_url(text: str) -> WebAddress:
     if not 1 <= port <= 65535:  # noqa: PLR2004 - 16 bits
         raise UrlRefusedError("the URL's port is none")
     target = _as_sent(found[3] or "/") + _as_sent(found[4] or "")
-    if len(target) > 4 * MAX_URL:
+    place = WebAddress(scheme=scheme, host=host, port=port, target=target, address=address)
+    if len(place.url) > MAX_URL:  # as it is sent, so that it can be read again
         raise UrlRefusedError(f"the URL is longer than {MAX_URL} characters")
-    return WebAddress(scheme=scheme, host=host, port=port, target=target, address=address)
+    return place
 
 
 def shown_url(text: str) -> str:

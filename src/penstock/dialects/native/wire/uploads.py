@@ -13,7 +13,7 @@ from penstock.domain.errors import InvalidField
 from penstock.domain.ids import format_prefixed
 from penstock.domain.parts import part_count
 from penstock.domain.tags import MAX_TAGS
-from penstock.domain.uploads import Upload
+from penstock.domain.uploads import Upload, UploadMethod
 
 _MAX_FILENAME = 500
 
@@ -164,7 +164,7 @@ def upload_out(
         upload_url=url,
         headers=headers,
         form=form,
-        part_size=upload.part_size,
+        part_size=upload.part_size if upload.method is UploadMethod.MULTIPART else None,
         part_count=part_count(upload.declared_size, upload.part_size) if upload.part_size else None,
         filename=upload.name,
         content_type=upload.declared_type,
