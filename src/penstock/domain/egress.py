@@ -106,11 +106,11 @@ def parse_url(text: str) -> WebAddress:
     scheme = found[1].lower()
     if "@" in found[2]:
         raise UrlRefusedError("the URL holds a user name or password")
-    place = _AUTHORITY.fullmatch(found[2])
-    if place is None:
+    authority = _AUTHORITY.fullmatch(found[2])
+    if authority is None:
         raise UrlRefusedError("the URL's host or port cannot be read")
-    host, address = _host(place[1])
-    port = int(place[2]) if place[2] else _DEFAULT_PORTS[scheme]
+    host, address = _host(authority[1])
+    port = int(authority[2]) if authority[2] else _DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:  # noqa: PLR2004 - 16 bits
         raise UrlRefusedError("the URL's port is none")
     target = _as_sent(found[3] or "/") + _as_sent(found[4] or "")
