@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.exchange import exchange
+from tests.support.server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,6 +181,7 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
     alice: Native, make_account: Callable[..., Native], things_of_alice: dict[str, list[str]], photo: bytes
 ) -> None:
     """In every place where an id can stand: what else the request needs is the caller's own."""
+    wait_until(lambda: all(one["intake"] == "done" for one in _all(alice, "/assets")), "the intake of Alice's assets")
     before = _everything(alice)
     operations = _operations(exchange("GET", f"{alice.url}/v1/openapi.json").must(200))
     assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids"} == {
