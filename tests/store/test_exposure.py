@@ -23,10 +23,17 @@ def test_anything_else_is_an_opaque_attachment_for_a_browser(content_type: str) 
 
 
 @pytest.mark.parametrize(
-    ("stored", "asked"), [("text/html", "image/png"), ("image/png", "text/html"), (OCTETS, "video/mp4")]
+    ("stored", "asked"), [("text/html", "image/png"), ("image/png", "text/html"), (OCTETS, "text/html")]
 )
 def test_a_response_override_cannot_widen_what_is_shown(stored: str, asked: str) -> None:
     assert shown_as(stored, "inline", requested_type=asked, from_browser=True) == (OCTETS, "attachment")
+
+
+def test_what_was_stored_without_a_type_may_be_called_media() -> None:
+    shown = shown_as(OCTETS, None, requested_type="video/mp4", requested_disposition="inline", from_browser=True)
+
+    assert shown == ("video/mp4", "inline")
+    assert shown_as(OCTETS, "inline", requested_type=None, from_browser=True) == (OCTETS, "attachment")
 
 
 def test_a_response_override_may_choose_among_media_types() -> None:

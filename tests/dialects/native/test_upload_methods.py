@@ -136,6 +136,20 @@ def test_an_upload_goes_on_where_another_machine_left_it(alice: Native, large: b
     assert alice.post(f"/uploads/{identifier}/complete").must(200)["size_bytes"] == len(large)
 
 
+def test_a_picture_in_parts_that_declared_no_type_is_shown_as_one(alice: Native, large: bytes) -> None:
+    upload = alice.begin(large, "a.png", "application/octet-stream", method="multipart", part_size=PART)
+    for number in (1, 2, 3):
+        send(alice, upload, number, large)
+    asset = alice.post(f"/uploads/{upload['id']}/complete").must(200)
+    assert asset["content_type"] == "image/png"
+
+    shown = exchange("GET", exchange("GET", asset["url"]).headers["location"])
+
+    assert shown.headers["content-type"] == "image/png"
+    assert not shown.headers.get("content-disposition", "inline").startswith("attachment")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+
+
 def test_parts_that_arrived_are_listed_by_the_page(alice: Native, large: bytes) -> None:
     upload = begin_parts(alice, large)
     for number in (1, 2, 3):
