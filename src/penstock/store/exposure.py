@@ -37,10 +37,10 @@ def shown_as(
 ) -> tuple[str, str | None]:
     """Content-Type and Content-Disposition of an answer.
 
-    What was stored without a type, as files in parts are before anybody has looked at them, may be called media by a
-    signed URL: with `nosniff` nothing but media can be shown then. What is not media goes out as an attachment; by a presigned URL, which a browser can open, whatever was asked for
-    and without its type. A request signed in its headers cannot come from a link, so it gets the type and the
-    disposition that it asks for, and learns the stored type.
+    What is not media goes out as an attachment; by a presigned URL, which a browser can open, whatever was asked for
+    and without its type. What was stored without a type, as files in parts are before anybody has looked at them, may
+    be called media by a signed URL: with `nosniff` nothing but media can be shown then. A request signed in its headers
+    cannot come from a link, so it gets the type and the disposition that it asks for, and learns the stored type.
     """
     wanted, disposition = requested_type or stored_type, requested_disposition or stored_disposition
     if _essence(stored_type) in _MAY_BE_MEDIA and _essence(wanted) in INLINE_TYPES:
