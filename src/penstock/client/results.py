@@ -35,7 +35,8 @@ class _Json:
 class Asset(_Json):
     """Bytes that the server keeps. `url` is public: whoever has it can read them. `sha256` is None until measured.
 
-    `content_type` is what they are served as, `found_type` what they show.
+    `content_type` is what they are served as, `found_type` what they show. `intake` is `pending` until `facts` (what a
+    decoder saw), `thumbnail_url` and `problem` (why it saw nothing) are there.
     """
 
     id: str
@@ -46,6 +47,10 @@ class Asset(_Json):
     size_bytes: int
     sha256: str | None = None
     url: str
+    intake: str = "done"
+    facts: Mapping[str, Any] | None = None
+    problem: str | None = None
+    thumbnail_url: str | None = None
     created_at: datetime
     expires_at: datetime | None = None
     upload_id: str | None = None
