@@ -601,7 +601,7 @@ def test_a_job_that_kills_its_workers_ends_the_import(core: Core, acme: AccountI
         raise Crash
 
     remote.on("/file", serving(LARGE))
-    upload = begin(core, acme, remote.url())
+    upload = begin(core, acme, remote.url("/file?signature=secret"))
     core.objects.before["put_part"] = die
     for _ in range(8):
         with pytest.raises(Crash):
@@ -611,4 +611,5 @@ def test_a_job_that_kills_its_workers_ends_the_import(core: Core, acme: AccountI
     core.worker.drain()
 
     assert now(core, upload).state is UploadState.FAILED
+    assert now(core, upload).source_url == remote.url("/file")
     assert len(core.queue.dead(limit=10)) == 1

@@ -179,13 +179,13 @@ class AssetFetch:
         current = tx.uploads.get(upload.account_id, upload.id)
         if current.state is not UploadState.PENDING:
             return
-        tx.uploads.replace(rules.rejected(current, reason=reason), was=current.state)
+        tx.uploads.replace(_discreet(rules.rejected(current, reason=reason)), was=current.state)
         data = {"reason": reason, "code": code}
         tx.events.add(upload.account_id, upload.id, EventKind.UPLOAD_FAILED, data, now=self._clock.now())
         self._log("upload.rejected", upload_id=upload.id, reason=code)
 
     def _tidy_up(self, job: Job) -> None:
-        """Remove what no asset is made of; forget the URL's query, which may be a secret; the job is done."""
+        """Remove what no asset is made of, and the URL's query; the job is done."""
         upload = self._upload(job)
         if upload.store_upload_id is not None and upload.final_key is not None and upload.asset_id is None:
             self._objects.multiparts.abort(upload.final_key, upload.store_upload_id)
@@ -193,8 +193,7 @@ class AssetFetch:
         self._objects.delete([upload.staging_key])
         with self._database.write() as tx:
             upload = tx.uploads.get(upload.account_id, upload.id)
-            if upload.source_url is not None:
-                tx.uploads.replace(replace(upload, source_url=shown_url(upload.source_url)), was=upload.state)
+            tx.uploads.replace(_discreet(upload), was=upload.state)
             tx.fenced.finish(job)
 
     def _upload(self, job: Job) -> Upload:
@@ -263,6 +262,11 @@ class _Attempt:
             tx.events.add(
                 self._upload.account_id, self._upload.id, EventKind.UPLOAD_PROGRESS, data, now=self._clock.now()
             )
+
+
+def _discreet(upload: Upload) -> Upload:
+    """The upload without its URL's query: that may be a secret, and is needed no more."""
+    return replace(upload, source_url=shown_url(upload.source_url)) if upload.source_url is not None else upload
 
 
 def _source_of(state: JobData) -> Source | None:
