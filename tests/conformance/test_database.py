@@ -248,7 +248,6 @@ def test_a_thing_of_another_account_is_not_found(database: SqlDatabase, account:
         assert tx.events.after(stranger, uuid_text(1), 0, limit=10) == []
         assert tx.idempotency.find(stranger, "verb", "key") is None
         assert tx.uploads.page(stranger, below=None, limit=10) == []
-        assert tx.assets.page(stranger, below=None, limit=10, now=NOW) == []
         assert tx.runs.page(stranger, below=None, limit=10) == []
         assert tx.ledger.last(stranger) is None
 
@@ -375,33 +374,31 @@ def test_paging_shows_what_exists_throughout_exactly_once_while_others_write(dat
     account_id = open_account(database)
     with database.write() as tx:
         for number in range(0, 100, 2):
-            tx.assets.add(make_asset(number, account_id, created_at=NOW + timedelta(seconds=number // 10)))
+            tx.uploads.add(make_upload(number, account_id, created_at=NOW + timedelta(seconds=number // 10)))
     written = threading.Semaphore(0)
     paging_done = threading.Event()
 
     def write_in_between() -> None:
         for number in itertools.chain(range(1, 100, 2), range(101, 10_000)):
             with database.write() as tx:
-                tx.assets.add(make_asset(number, account_id, created_at=NOW + timedelta(seconds=number // 10)))
-                if number % 3 == 0:
-                    tx.asset_sweeps.remove([AssetId(uuid_text(number))])
+                tx.uploads.add(make_upload(number, account_id, created_at=NOW + timedelta(seconds=number // 10)))
             written.release()
             if paging_done.is_set():
                 return
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write_in_between)
-        listed: list[Asset] = []
+        listed: list[Upload] = []
         while written.acquire(timeout=LONG.total_seconds()):
             with database.read() as tx:
-                page = tx.assets.page(account_id, below=_position(listed), limit=7, now=NOW)
+                page = tx.uploads.page(account_id, below=_position(listed), limit=7)
             if not page:
                 break
             listed += page
         paging_done.set()
         writing.result()
 
-    ids = [asset.id for asset in listed]
+    ids = [upload.id for upload in listed]
     assert len(ids) == len(set(ids))
     assert {uuid_text(number) for number in range(0, 100, 2)} <= set(ids)
 
@@ -441,7 +438,7 @@ def test_unswept_uploads_are_over_past_their_url_and_still_staged(database: SqlD
         assert tx.uploads.get(account_id, done[1].id) == done[1]
 
 
-def test_a_listing_of_assets_leaves_out_what_cannot_be_read(database: SqlDatabase) -> None:
+def test_a_deleted_asset_is_not_found_and_an_expired_one_is(database: SqlDatabase) -> None:
     account_id = open_account(database)
     kept = make_asset(1, account_id)
     expired = make_asset(2, account_id, expires_at=NOW)
@@ -453,7 +450,6 @@ def test_a_listing_of_assets_leaves_out_what_cannot_be_read(database: SqlDatabas
         tx.assets.lease(RunId("run"), [leased.id])
 
     with database.read() as tx:
-        assert tx.assets.page(account_id, below=None, limit=10, now=NOW) == [leased, kept]
         assert tx.assets.get(account_id, expired.id) == expired
         with pytest.raises(AssetNotFound):
             tx.assets.get(account_id, deleted.id)
@@ -805,7 +801,6 @@ def test_a_block_that_fails_leaves_nothing_behind(database: SqlDatabase) -> None
         assert [account.id for account in tx.accounts.all()] == [account_id]
         assert tx.accounts.keys(None) == []
         assert tx.uploads.page(account_id, below=None, limit=10) == [kept]
-        assert tx.assets.page(account_id, below=None, limit=10, now=NOW) == []
         assert not tx.assets.is_leased(AssetId(uuid_text(1)))
         assert tx.runs.page(account_id, below=None, limit=10) == []
         assert tx.ledger.last(account_id) is None

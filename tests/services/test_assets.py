@@ -10,7 +10,7 @@ import pytest
 
 from penstock.domain.errors import AssetGone, AssetNotFound, InvalidCursor, ObjectStoreUnavailable
 from penstock.domain.ids import AssetId, MediaKey, RunId, UploadId
-from tests.support.core import HOUR, PNG, TOMBSTONES, TRASH, at_once
+from tests.support.core import EVERYTHING, HOUR, PNG, TOMBSTONES, TRASH, at_once
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ def test_a_foreign_asset_reads_like_an_unknown_one(core: Core) -> None:
         assert foreign.value.message.replace(asset.id, "…") == unknown.value.message.replace(UNKNOWN, "…")
 
     assert core.assets.many(zenith, (asset.id, UNKNOWN)) == {}
-    assert core.assets.page(zenith, cursor=None, limit=10).items == []
+    assert core.library.page(zenith, EVERYTHING, cursor=None, limit=10).items == []
     assert readable(core, acme, asset)
 
 
@@ -395,7 +395,7 @@ def test_every_asset_that_was_there_all_along_is_listed_once_while_others_come_a
     cursor: str | None = None
 
     for _ in range(20):
-        page = core.assets.page(acme, cursor=cursor, limit=7)
+        page = core.library.page(acme, EVERYTHING, cursor=cursor, limit=7)
         seen += [asset.id for asset in page.items]
         cursor = page.next_cursor
         core.clock.advance(timedelta(milliseconds=1))
@@ -418,7 +418,10 @@ def test_a_listing_shows_what_can_be_read(core: Core) -> None:
     core.assets.delete(acme, deleted.id)
     core.clock.advance(2 * HOUR)
 
-    assert {asset.id for asset in core.assets.page(acme, cursor=None, limit=10).items} == {kept.id, leased.id}
+    assert {asset.id for asset in core.library.page(acme, EVERYTHING, cursor=None, limit=10).items} == {
+        kept.id,
+        leased.id,
+    }
 
 
 @pytest.mark.parametrize("cursor", ["x", "", "AAAA", "MTox", "é", "=", "OTk5OTk5OTk5OTk5OTk5OTk5OTk6eA"])
@@ -427,7 +430,7 @@ def test_a_cursor_that_was_never_issued_finds_nothing_or_is_refused(core: Core, 
     core.upload(acme)
 
     try:
-        found = core.assets.page(acme, cursor=cursor, limit=10).items
+        found = core.library.page(acme, EVERYTHING, cursor=cursor, limit=10).items
     except InvalidCursor:
         found = []
 

@@ -25,7 +25,7 @@ from penstock.services.references import References
 from penstock.services.uploads import Uploads
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
-from tests.support.core import BASE_URL, HOUR, PNG, POLICY
+from tests.support.core import BASE_URL, EVERYTHING, HOUR, PNG, POLICY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,7 +211,7 @@ def test_a_data_uri_that_does_not_fit_leaves_nothing(core: Core) -> None:
 
     assert (caught.value.limit, caught.value.actual) == (1000, 1001)
     assert core.keys() == kept
-    assert len(core.assets.page(acme, cursor=None, limit=10).items) == 1
+    assert len(core.library.page(acme, EVERYTHING, cursor=None, limit=10).items) == 1
 
 
 class Lossy:
@@ -252,7 +252,7 @@ def test_the_object_of_a_data_uri_goes_only_when_no_row_can_name_it(core: Core, 
         references.resolve(acme, data_uri(PNG), path=("input", "image"))
 
     assert len(core.keys()) == left
-    assert len(core.assets.page(acme, cursor=None, limit=10).items) == left
+    assert len(core.library.page(acme, EVERYTHING, cursor=None, limit=10).items) == left
 
 
 @pytest.mark.parametrize(("committed", "left"), [(False, 0), (True, 1)])

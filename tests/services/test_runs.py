@@ -26,7 +26,7 @@ from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.ids import RunId
 from penstock.domain.runs import Run, RunState
 from penstock.services.runs import NewRun, end_money_and_leases
-from tests.support.core import HOUR, PNG, at_once
+from tests.support.core import EVERYTHING, HOUR, PNG, at_once
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def test_too_little_money_leaves_nothing(core: Core, credits_usd: str, image: st
 
     assert (caught.value.needed, caught.value.balance) == (Decimal("0.25"), Decimal(credits_usd))
     assert_nothing_happened(core, acme, balance=credits_usd)
-    assert [kept.id for kept in core.assets.page(acme, cursor=None, limit=10).items] == [asset.id]
+    assert [kept.id for kept in core.library.page(acme, EVERYTHING, cursor=None, limit=10).items] == [asset.id]
     core.assets.delete(acme, asset.id, permanent=True)
     core.clock.advance(3 * HOUR)
     core.purging.purge(limit=10)
@@ -141,7 +141,7 @@ def test_a_request_that_does_not_fit_leaves_nothing(
         core.runs.submit(acme, NewRun(**{**usual, **asked}))  # type: ignore[arg-type]  # fields of `NewRun`
 
     assert_nothing_happened(core, acme, balance="1")
-    assert core.assets.page(acme, cursor=None, limit=10).items == []
+    assert core.library.page(acme, EVERYTHING, cursor=None, limit=10).items == []
 
 
 def test_the_place_of_a_misfit_is_told_from_the_request(core: Core) -> None:
@@ -257,7 +257,7 @@ def test_a_repeat_with_a_data_uri_leaves_one_asset(core_on_each_database: Core) 
     runs = at_once(6, lambda: ask(core, acme, image=INLINE))
 
     assert len({run.id for run in runs if isinstance(run, Run)}) == 1
-    assert len(core.assets.page(acme, cursor=None, limit=10).items) == 1
+    assert len(core.library.page(acme, EVERYTHING, cursor=None, limit=10).items) == 1
     assert len(core.ledger(acme)) == 2
 
 

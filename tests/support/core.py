@@ -20,6 +20,7 @@ from penstock.adapters.objects.s3 import Bucket, S3Presigner
 from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.catalog import parse_catalog
 from penstock.domain.egress import parse_rules
+from penstock.domain.library import AssetFilter
 from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 from penstock.ports.jobs import AttemptInterruptedError
@@ -70,6 +71,7 @@ T = TypeVar("T")
 Behaviour = Callable[[Mapping[str, "JsonLike"], "RunContext"], "JsonLike"]
 
 HOUR = timedelta(hours=1)
+EVERYTHING = AssetFilter()
 TRASH = timedelta(days=7)
 TOMBSTONES = timedelta(days=30)
 BASE_URL = "http://api.test/v1"

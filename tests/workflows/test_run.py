@@ -18,7 +18,7 @@ from penstock.domain.runs import RunFault, RunState, output_assets
 from penstock.ports.database import LeaseLostError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 from penstock.services.runs import RUN_JOB, NewRun
-from tests.support.core import HOUR, PNG, open_core
+from tests.support.core import EVERYTHING, HOUR, PNG, open_core
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
@@ -503,7 +503,7 @@ def test_a_crash_at_any_moment_leaves_one_result_and_one_charge(core: Core, mome
     assert kinds(core, acme) == ["credit", "hold", "settle"]
     assert core.balance(acme) == Decimal("0.75")
     assert core.events(acme, run.id).count("run.succeeded") == 1
-    assert len(core.assets.page(acme, cursor=None, limit=10).items) == 3
+    assert len(core.library.page(acme, EVERYTHING, cursor=None, limit=10).items) == 3
 
 
 def test_a_job_that_kills_its_worker_each_time_is_given_up(core: Core) -> None:

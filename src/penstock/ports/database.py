@@ -147,10 +147,6 @@ class AssetRepository(Protocol):
         """Write the changed asset."""
         ...
 
-    def page(self, account_id: AccountId, *, below: Position | None, limit: int, now: datetime) -> Sequence[Asset]:
-        """Readable assets, newest first."""
-        ...
-
     def lease(self, run_id: RunId, asset_ids: Iterable[AssetId]) -> None:
         """Keep these assets readable until the run's leases are released (P8). Idempotent."""
         ...

@@ -17,7 +17,6 @@ from penstock.domain.errors import (
 )
 from penstock.domain.filenames import content_disposition
 from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
-from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -71,13 +70,6 @@ class Assets:
                 except AssetNotFound:
                     continue
         return found
-
-    def page(self, account_id: AccountId, *, cursor: str | None, limit: int) -> Page[Asset]:
-        """Newest first. Raises `InvalidCursor`, `InvalidField`."""
-        check_limit(limit)
-        with self._database.read() as tx:
-            found = tx.assets.page(account_id, below=decode_cursor(cursor), limit=limit + 1, now=self._clock.now())
-        return page_of(found, limit, lambda asset: (asset.created_at, asset.id))
 
     def by_media_key(self, media_key: MediaKey) -> Asset:
         """The asset behind a public handle, whoever asks; an upload whose bytes have arrived is admitted on the spot.

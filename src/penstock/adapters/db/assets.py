@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Integer, and_, bindparam, delete, exists, insert, or_, select, tuple_, update
 
-from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, insert_missing, to_change
-from penstock.adapters.db.tables import LISTED, asset_leases, assets
+from penstock.adapters.db.tables import asset_leases, assets
 from penstock.adapters.db.terms import lines_of, post_changed, post_new, take_back
 from penstock.domain.assets import Asset, over_at
 from penstock.domain.errors import AssetNotFound
@@ -50,13 +49,6 @@ _HOLDING = to_change(
 _HELD = _KNOWN.where(assets.c.purged_at.is_(None))
 _HELD_TO_CHANGE = to_change(_HELD)
 _REPLACE = update(assets).where(assets.c.id == bindparam("its_id"), assets.c.account_id == bindparam("its_account"))
-_LISTING = Listing(
-    _ROWS.select().where(
-        LISTED,
-        or_(assets.c.expires_at.is_(None), assets.c.expires_at > bindparam("now"), _LEASED),
-    ),
-    assets,
-)
 _LEASE = insert_missing(asset_leases)
 _LEASED_BY = _ROWS.select().where(
     assets.c.id.in_(select(asset_leases.c.asset_id).where(asset_leases.c.run_id == bindparam("run_id")))
@@ -152,10 +144,6 @@ class SqlAssets:
         for name in _FIXED:
             del values[name]
         self._connection.execute(_REPLACE, {**values, "its_id": asset.id, "its_account": asset.account_id})
-
-    def page(self, account_id: AccountId, *, below: Position | None, limit: int, now: datetime) -> Sequence[Asset]:
-        """Readable assets (not deleted; not expired, or leased), newest first."""
-        return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit, now=now))
 
     def lease(self, run_id: RunId, asset_ids: Iterable[AssetId]) -> None:
         """Idempotent, and fine with one asset named twice."""
