@@ -1,0 +1,176 @@
+"""The API: every dialect under its mount, on one listener."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from penstock.app.parts import Core, class_lifetimes, egress_rules, open_core
+from penstock.domain.errors import PenstockError
+from penstock.telemetry import Log
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    import uvicorn
+    from starlette.types import ASGIApp
+
+    from penstock.services.feed import Feed
+    from penstock.services.health import Health
+    from penstock.settings import Settings
+
+
+_MAX_INLINE_BYTES = 10 * 2**20
+
+
+_API_DRAIN_SECONDS = 8
+
+
+_API_BACKLOG = 2048
+
+
+def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Serve every dialect until `stop` is set, then finish what is in flight. Blocks."""
+    import gc
+
+    import uvicorn
+
+    from penstock.adapters.listener import guarded_protocol
+    from penstock.services.feed import Feed
+
+    core = open_core(settings, Log("api"))
+    feed = Feed(core.database, core.open_changes)
+    config = uvicorn.Config(
+        _root_app(settings, core, feed),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=guarded_protocol(),
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_API_BACKLOG,
+        timeout_graceful_shutdown=_API_DRAIN_SECONDS,
+    )
+
+    class ReadyServer(uvicorn.Server):
+        """Tells when it listens; leaves the signals to our caller."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    server = ReadyServer(config)
+    threading.Thread(target=_end_when, args=(stop, server, feed), name="stop", daemon=True).start()
+    # What the libraries brought along stays; looking through it again and again would hold every request up.
+    gc.collect()
+    gc.freeze()
+    try:
+        server.run()
+    finally:
+        feed.close()
+        core.close()
+
+
+def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
+    """Every dialect under its mount, and what the operator asks at the root."""
+    from penstock.dialects.base import Services
+    from penstock.dialects.base.bodies import LargeBodies
+    from penstock.dialects.base.mounts import Mounts
+    from penstock.dialects.base.streams import Streams
+    from penstock.dialects.registry import DIALECTS
+    from penstock.services.folders import Folders
+    from penstock.services.health import Health
+    from penstock.services.imports import Imports
+    from penstock.services.library import Library
+    from penstock.services.lifetimes import Lifetimes
+    from penstock.services.quotas import Quotas
+    from penstock.services.references import References
+    from penstock.services.runs import Runs
+
+    bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
+    classes = class_lifetimes(settings)
+    references = References(
+        core.database,
+        core.objects,
+        core.assets,
+        core.uploads,
+        parsers=[dialect.reference_parser(bases[dialect.name]) for dialect in DIALECTS],
+        clock=core.clock,
+        entropy=core.entropy,
+        max_inline_bytes=_MAX_INLINE_BYTES,
+        inline_lifetime=classes.inline,
+    )
+    services = Services(
+        accounts=core.accounts,
+        quotas=Quotas(core.database),
+        uploads=core.uploads,
+        assets=core.assets,
+        imports=Imports(core.uploads, egress_rules(settings), entropy=core.entropy),
+        lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
+        library=Library(core.database, core.assets, clock=core.clock),
+        folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
+        runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
+        large_bodies=LargeBodies(),
+        streams=Streams(feed, most_per_account=settings.streams_per_account),
+        catalog=core.catalog,
+        log=core.log,
+    )
+    mounts = Mounts(
+        {dialect.mount: dialect.build(services, bases[dialect.name]) for dialect in DIALECTS},
+        otherwise=_operator_app(Health(core.database, core.objects)),
+    )
+    return _with_cors(mounts, settings, exposed=[dialect.request_id_header for dialect in DIALECTS])
+
+
+def _operator_app(health: Health) -> ASGIApp:
+    """The two health answers; anything else at the root is the plainest of problems (RFC 9457 §4.2.1)."""
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    def alive(_request: object) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    def ready(_request: object) -> JSONResponse:
+        try:
+            health.check()
+        except PenstockError:
+            return JSONResponse({"status": "unavailable"}, status_code=503)
+        return JSONResponse({"status": "ok"})
+
+    def refused(_request: object, error: HTTPException) -> JSONResponse:
+        problem = {"type": "about:blank", "title": error.detail, "status": error.status_code}
+        return JSONResponse(problem, error.status_code, error.headers, media_type="application/problem+json")
+
+    routes = [Route("/healthz", alive), Route("/readyz", ready)]
+    handlers = {HTTPException: refused}
+    return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]  # each gets its own exception
+
+
+def _with_cors(app: ASGIApp, settings: Settings, *, exposed: list[str]) -> ASGIApp:
+    """CORS for browsers of the configured origins; no credentials, the key is a header (S26)."""
+    from starlette.middleware.cors import CORSMiddleware
+
+    if not settings.cors_origin_list:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=settings.cors_origin_list,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=exposed,
+    )
+
+
+def _end_when(stop: threading.Event, server: uvicorn.Server, feed: Feed) -> None:
+    """Take no more requests; those that only wait for something to happen end now, the others are finished."""
+    stop.wait()
+    server.should_exit = True
+    feed.close()

@@ -1,0 +1,200 @@
+"""The worker: runs, intake, imports and sweeps, side by side."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from penstock.app.parts import Core, egress_rules, open_core, open_sweeps
+from penstock.telemetry import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from penstock.adapters.media import ChildInspector
+    from penstock.ports.runners import Runner
+    from penstock.settings import Settings
+    from penstock.workflows.engine import Flow, Schedule, Worker
+
+
+def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
+    """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.services.folders import FOLDER_JOB
+    from penstock.services.intake import INTAKE_JOB
+    from penstock.services.retention import Retention
+    from penstock.services.runs import RUN_JOB
+    from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
+    from penstock.workflows.engine import Worker
+    from penstock.workflows.excerpts import ExcerptLimits
+    from penstock.workflows.folder_removal import FolderRemoval
+    from penstock.workflows.run import RunFlow, RunLimits
+    from penstock.workflows.sweeps import sweep_schedules
+
+    log = Log("worker")
+    core = open_core(settings, log)
+    queue = SqlJobQueue(core.database)
+    scratch = _empty_directory(settings.data.absolute() / "scratch")
+    owner = f"{socket.gethostname()}:{settings.data.absolute()}:"
+    # One worker per data directory holds its lock, so whatever an earlier one of this name had leased is free (P12).
+    queue.release(owner, now=core.clock.now())
+    limits = RunLimits(timeout=timedelta(seconds=settings.run_timeout_seconds), scratch=scratch)
+    interrupt = threading.Event()
+    retention = Retention(
+        core.database,
+        clock=core.clock,
+        events=timedelta(days=settings.event_retention_days),
+        idempotency=timedelta(days=settings.idempotency_retention_days),
+    )
+    inspector = _inspector(settings, log)
+    run_flow = RunFlow(
+        core.database,
+        core.objects,
+        core.assets,
+        _runners(log),
+        limits=limits,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=log,
+        interrupt=interrupt,
+    )
+    intake = AssetIntake(
+        core.database,
+        core.objects,
+        inspector,
+        options=IntakeOptions(
+            scratch=scratch,
+            excerpt=ExcerptLimits(whole=settings.media_whole_bytes),
+            thumbnails=settings.thumbnails,
+        ),
+        clock=core.clock,
+        log=log,
+        interrupt=interrupt,
+    )
+
+    folders = FolderRemoval(core.database, clock=core.clock, interrupt=interrupt)
+
+    def worker(flows: Mapping[str, Flow], schedules: Sequence[Schedule], *, concurrency: int) -> Worker:
+        return Worker(
+            core.database,
+            queue,
+            flows,
+            schedules,
+            open_changes=core.open_changes,
+            clock=core.clock,
+            entropy=core.entropy,
+            log=log,
+            owner=owner + core.entropy.random_bytes(4).hex(),
+            concurrency=concurrency,
+            interrupt=interrupt,
+        )
+
+    sweeps = sweep_schedules(open_sweeps(core)[0], retention)
+    workers = [
+        worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
+        # New files do not wait behind runs, which may take minutes.
+        worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
+        _import_worker(settings, core, owner=owner),
+    ]
+
+    def begun() -> None:
+        ready()
+        inspector.warm_up()
+
+    try:
+        _serve_together(workers, stop, ready=begun)
+    finally:
+        inspector.close()
+        core.close()
+
+
+def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: Callable[[], None]) -> None:
+    """Until `stop` is set, or until one of them fails, which ends the others and is raised."""
+    begun = threading.Barrier(len(workers), action=ready)
+
+    def wait() -> None:
+        begun.wait()
+
+    def serve(worker: Worker) -> None:
+        try:
+            worker.serve(stop, ready=wait)
+        except BaseException:
+            stop.set()
+            begun.abort()
+            raise
+
+    with ThreadPoolExecutor(len(workers), thread_name_prefix="worker") as pool:
+        for served in [pool.submit(serve, worker) for worker in workers]:
+            served.result()
+
+
+def _import_worker(settings: Settings, core: Core, *, owner: str) -> Worker:
+    """A worker of its own, for a download may take hours and keep a place all the while.
+
+    A planned stop does not wait for downloads: the next start goes on behind the last part.
+    """
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.adapters.fetch import GuardedFetcher
+    from penstock.services.imports import FETCH_JOB
+    from penstock.workflows.asset_fetch import AssetFetch
+    from penstock.workflows.engine import Patience, Worker
+
+    interrupt = threading.Event()
+    rules = egress_rules(settings)
+    if str(rules):
+        core.log("fetch.allowed", places=str(rules))
+    flow = AssetFetch(
+        core.database,
+        core.objects,
+        core.uploads,
+        GuardedFetcher(rules, clock=core.clock, log=core.log),
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        interrupt=interrupt,
+    )
+    patience = Patience(to_end=0.5, to_let_go=8.0)
+    return Worker(
+        core.database,
+        SqlJobQueue(core.database),
+        {FETCH_JOB: flow},
+        (),
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=settings.import_concurrency,
+        interrupt=interrupt,
+        patience=patience,
+    )
+
+
+def _runners(log: Log) -> Mapping[str, Runner]:
+    from penstock.adapters.runners.builtin import BuiltinRunner
+
+    return {"builtin": BuiltinRunner(log)}
+
+
+def _inspector(settings: Settings, log: Log) -> ChildInspector:
+    from penstock.adapters.media import ChildInspector
+    from penstock.adapters.media.inspector import InspectorOptions
+
+    options = InspectorOptions(
+        children=settings.media_processes,
+        seconds=settings.media_timeout_seconds,
+        memory_bytes=settings.media_memory_bytes,
+        pixels=settings.media_max_pixels,
+    )
+    return ChildInspector(log, options=options)
+
+
+def _empty_directory(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
