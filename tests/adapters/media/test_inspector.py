@@ -94,6 +94,18 @@ def test_a_child_serves_so_many_files_and_no_more(tmp_path: Path) -> None:
     assert children[0] != children[2]
 
 
+def test_a_child_is_not_blamed_for_what_its_parent_took(tmp_path: Path) -> None:
+    inspector = ChildInspector(Log("test", None), options=InspectorOptions(children=1, seconds=60))
+    taken = b"x" * (500 << 20)  # more than a child may keep
+
+    inspect(inspector, tmp_path / "file", large_png(4))
+    kept = inspector.processes()
+
+    inspector.close()
+    assert len(taken) > 0
+    assert len(kept) == 1
+
+
 def test_the_walls_are_told_once(tmp_path: Path) -> None:
     stream = io.StringIO()
     inspector = ChildInspector(Log("test", stream), options=InspectorOptions(children=1, seconds=60, files_per_child=1))
