@@ -248,6 +248,9 @@ def test_a_redirect_leads_where_it_says(location: str, url: str) -> None:
         "https://127.1/",
         "javascript:1",
         "/\t",
+        "ftp://[",
+        "x://[::1",
+        "x://\u2100/",
     ],
 )
 def test_a_redirect_to_what_would_be_refused_is_refused(location: str) -> None:

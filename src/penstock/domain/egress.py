@@ -131,7 +131,12 @@ def redirected(start: WebAddress, location: str) -> WebAddress:
         raise UrlRefusedError("the URL contains white space, control characters or a backslash")
     if location.startswith("//"):
         location = f"{start.scheme}:{location}"
-    there = parse_url(location if _URL.fullmatch(location) else urljoin(start.url, location))
+    if not _URL.fullmatch(location):
+        try:
+            location = urljoin(start.url, location)
+        except ValueError:  # of another scheme, with a host that nobody can read
+            raise UrlRefusedError("the URL cannot be read") from None
+    there = parse_url(location)
     if start.scheme == "https" and there.scheme == "http":
         raise UrlRefusedError("it leads from https to http")
     return there
