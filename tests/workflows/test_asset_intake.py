@@ -11,7 +11,7 @@ import pytest
 
 from penstock.domain.assets import IntakeState, event_subject
 from penstock.domain.errors import ObjectStoreUnavailable
-from penstock.domain.ids import UploadId
+from penstock.domain.ids import AssetId, UploadId
 from penstock.domain.jobs import LEASE
 from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import UploadState
@@ -274,6 +274,24 @@ def test_a_file_that_is_purged_while_it_is_looked_into_leaves_no_thumbnail(core:
 
     assert core.keys("thumbs/") == []
     assert not core.has_jobs(INTAKE_JOB)
+
+
+def test_a_late_worker_leaves_the_thumbnail_that_another_file_shares(core: Core) -> None:
+    acme = core.open_account()
+    first = core.upload(acme)
+    late = core.claim(INTAKE_JOB)
+    core.clock.advance(LEASE)
+    core.intake.run(core.claim(INTAKE_JOB))
+    second = core.begin(acme, size=len(PNG), sha256=SHA256)
+    core.assets.delete(acme, first.id, permanent=True)
+    core.clock.advance(HOUR)
+    assert core.purging.purge(limit=10) == 1
+
+    with pytest.raises(LeaseLostError):
+        core.intake.run(late)
+
+    shared = core.assets.get(acme, AssetId(second.id))
+    assert shared.thumbnail_key in core.keys("thumbs/")
 
 
 def test_looking_that_a_stop_of_the_server_interrupts_is_no_failure(core: Core) -> None:

@@ -172,8 +172,10 @@ class AssetIntake:
         tx.events.add(settled.account_id, subject, EventKind.ASSET_READY, data, now=self._clock.now())
 
     def _leave_nothing(self, job: Job) -> None:
-        """A thumbnail that came too late is named by no row."""
-        self._objects.delete([_thumbnail_key(_names(job)[1])])
+        """A thumbnail that came too late is named by no row, unless another worker's was, and is shared by now."""
+        with self._database.read() as tx:
+            unnamed = tx.asset_sweeps.unnamed([_thumbnail_key(_names(job)[1])])
+        self._objects.delete(sorted(unnamed))
         with self._database.write() as tx:
             tx.fenced.finish(job)
 
