@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.domain.errors import (
+    AssetNotFound,
     FileNotStored,
     FileTooLarge,
     FileTypeMismatch,
@@ -375,3 +376,13 @@ def test_a_file_larger_than_one_put_takes_may_come_in_parts(core: Core) -> None:
     with pytest.raises(FileTooLarge):
         begin(core, acme, size=3 * PART + 1)
     assert begin(core, acme, size=3 * PART).declared_size == 3 * PART
+
+
+def test_the_media_url_of_a_file_whose_parts_are_not_all_there_is_unknown(core: Core) -> None:
+    upload = begin(core, core.open_account())
+    send(core, upload, 1, FIRST)
+
+    with pytest.raises(AssetNotFound):
+        core.assets.by_media_key(upload.media_key)
+
+    assert state_of(core, upload) is UploadState.PENDING

@@ -12,6 +12,7 @@ from penstock.domain.errors import (
     AssetNotFound,
     FileNotStored,
     InputError,
+    UploadIncomplete,
     UploadNotCompletable,
     UploadNotFound,
 )
@@ -89,7 +90,7 @@ class Assets:
             raise AssetNotFound(media_key)
         try:
             asset = self._uploads.admit(upload)
-        except (AssetNotFound, FileNotStored, UploadNotCompletable, InputError):
+        except (AssetNotFound, FileNotStored, UploadIncomplete, UploadNotCompletable, InputError):
             raise AssetNotFound(media_key) from None
         if not is_readable(asset, at=self._clock.now()):
             raise AssetNotFound(media_key)
