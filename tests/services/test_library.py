@@ -10,6 +10,7 @@ import pytest
 from penstock.domain.errors import AssetNotFound, FolderNotFound, InvalidCursor, InvalidField
 from penstock.domain.ids import AssetId, FolderId
 from penstock.domain.library import AssetFilter, Change
+from penstock.services.paging import encode_cursor, encode_name_cursor
 from tests.support.core import at_once
 
 if TYPE_CHECKING:
@@ -204,3 +205,25 @@ def test_an_asset_whose_folder_went_meanwhile_is_at_the_top(core: Core, acme: Ac
     core.folders.delete(acme, folder.id)
 
     assert core.uploads.complete_upload(acme, upload.id).folder_id is None
+
+
+@pytest.mark.parametrize("field", ["content_type", "name", "query"])
+def test_no_filter_holds_the_character_that_postgresql_cannot_hold(core_on_each_database: Core, field: str) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+
+    with pytest.raises(InvalidField):
+        _found(core, acme, **{field: "a\0b"})
+
+
+def test_no_prefix_and_no_cursor_holds_it_either(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    position = (core.clock.now(), "\0")
+
+    with pytest.raises(InvalidField):
+        core.library.tags(acme, prefix="a\0", cursor=None, limit=1)
+    with pytest.raises(InvalidCursor):
+        core.library.tags(acme, prefix="", cursor=encode_name_cursor("a\0", mark="tags"), limit=1)
+    with pytest.raises(InvalidCursor):
+        core.uploads.page(acme, cursor=encode_cursor(position), limit=1)

@@ -26,6 +26,8 @@ MAX_QUERY = 200
 MAX_QUERY_WORDS = 8
 MAX_TAG_FILTERS = 8
 NAME = "n"
+NUL = "\0"
+"""What no text holds in PostgreSQL, not even one that is only looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,11 @@ def check_filter(wanted: AssetFilter, *, fields: Mapping[str, str] | None = None
         raise InvalidField((named.get("min_size", "min_size"),), "must not be larger than the largest size asked for")
     if len(wanted.tags) > MAX_TAG_FILTERS:
         raise InvalidField((named.get("tags", "tag"),), f"at most {MAX_TAG_FILTERS} tags at once")
-    for name, text in (("query", wanted.query), ("name", wanted.name)):
+    for name, text in (("query", wanted.query), ("name", wanted.name), ("content_type", wanted.content_type)):
         if text is not None and len(text) > MAX_QUERY:
             raise InvalidField((named.get(name, name),), f"at most {MAX_QUERY} characters")
+        if text is not None and NUL in text:
+            raise InvalidField((named.get(name, name),), "must not hold the character NUL")
 
 
 def _query_clauses(query: str | None) -> list[Clause]:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.domain.assets import Asset, is_expired, is_readable, restored
-from penstock.domain.errors import AssetNotFound, FolderNotFound, InputError, NotFound, PenstockError
+from penstock.domain.errors import AssetNotFound, FolderNotFound, InputError, InvalidField, NotFound, PenstockError
 from penstock.domain.filenames import clean_filename
-from penstock.domain.library import Change, check_filter, clauses_of, fingerprint
+from penstock.domain.library import NUL, Change, check_filter, clauses_of, fingerprint
 from penstock.domain.tags import checked_number, clean_tags
 from penstock.services.folders import in_its_folder
 from penstock.services.paging import (
@@ -72,6 +72,8 @@ class Library:
     def tags(self, account_id: AccountId, *, prefix: str, cursor: str | None, limit: int) -> Page[str]:
         """The tags in use that begin so, by name. Raises `InvalidCursor`, `InvalidField`."""
         check_limit(limit)
+        if NUL in prefix:
+            raise InvalidField(("prefix",), "must not hold the character NUL")
         beginning = " ".join(prefix.lower().split())
         past = decode_name_cursor(cursor, mark="tags")
         with self._database.read() as tx:

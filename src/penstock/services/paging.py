@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from penstock.domain.errors import InvalidCursor, InvalidField
+from penstock.domain.library import NUL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -86,4 +87,7 @@ def _packed(text: str) -> str:
 
 def _unpacked(cursor: str) -> str:
     """Raises `ValueError`."""
-    return base64.urlsafe_b64decode(cursor.encode() + b"==").decode()
+    text = base64.urlsafe_b64decode(cursor.encode() + b"==").decode()
+    if NUL in text:
+        raise ValueError
+    return text
