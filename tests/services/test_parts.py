@@ -386,3 +386,13 @@ def test_the_media_url_of_a_file_whose_parts_are_not_all_there_is_unknown(core: 
         core.assets.by_media_key(upload.media_key)
 
     assert state_of(core, upload) is UploadState.PENDING
+
+
+@pytest.mark.parametrize("number", [-5, 2, 20_000])
+@pytest.mark.parametrize("etag", ['"', '""'])
+def test_a_part_that_did_not_arrive_is_not_taken_for_one_with_an_empty_etag(core: Core, number: int, etag: str) -> None:
+    upload = begin(core, core.open_account(), size=None)
+    send(core, upload, 1, REST)
+
+    with pytest.raises(UploadIncomplete, match=f"part {number} did not arrive with that ETag"):
+        core.uploads.complete_upload(upload.account_id, upload.id, parts={number: etag})

@@ -58,7 +58,9 @@ def chosen_parts(
     """
     if named is not None:
         wrong = [
-            number for number, etag in named.items() if arrived.get(number, (0, ""))[1].strip('"') != etag.strip('"')
+            number
+            for number, etag in named.items()
+            if number not in arrived or arrived[number][1].strip('"') != etag.strip('"')
         ]
         if wrong:
             raise UploadIncomplete(upload.id, f"{_parts(wrong)} did not arrive with that ETag")
