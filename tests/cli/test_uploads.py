@@ -96,6 +96,29 @@ def test_a_failed_upload_says_why_and_how_to_go_on(server: ScriptedServer, file:
     assert refused.stderr == f"penstock: no (SignatureDoesNotMatch, HTTP 403)\n{how_to_go_on(file)}"
 
 
+def test_a_file_that_is_refused_for_good_is_not_to_be_gone_on_with(server: ScriptedServer, file: Path) -> None:
+    refusal = {"code": "file_type_mismatch", "detail": "the bytes are no film", "request_id": "r"}
+    server.answer("POST", "/v1/uploads/upload_1/complete", reply(refusal, 422))
+
+    refused = run_penstock("upload", str(file), "--resume", "upload_1", environment=environment(server))
+
+    assert refused.returncode == 1
+    assert "what has arrived is kept" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].endswith("--content-type application/octet-stream lets the bytes decide")
+
+
+def test_of_several_files_it_is_said_which_failed_and_what_was_not_sent(server: ScriptedServer, file: Path) -> None:
+    other = file.with_name("other.bin")
+    other.write_bytes(b"more")
+    refusal = {"code": "quota_exceeded", "detail": "too much", "request_id": "r"}
+    server.answer("POST", "/v1/uploads", reply(refusal, 403))
+
+    refused = run_penstock("upload", str(file), str(other), environment=environment(server))
+
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == f"penstock: that was {file}; not sent: {other}"
+
+
 def test_after_a_crash_the_newest_upload_of_that_name_and_size_goes_on(server: ScriptedServer, file: Path) -> None:
     fits = {"method": "multipart", "filename": file.name, "size_bytes": 8}
     listed = [

@@ -103,6 +103,9 @@ class Sweeping:
 @contextmanager
 def sweeping(settings: Settings) -> Iterator[Sweeping]:
     """The sweeps, beside a running server or not; the object store must run. Raises `PenstockError`s."""
+    if not settings.database_url and not (settings.data / "penstock.db").exists():
+        msg = f"there is no installation in {settings.data.absolute()}; --data names its directory"
+        raise DatabaseUnavailable(msg)
     migrate(settings)
     core = open_core(settings, Log("sweep", None))
     try:

@@ -15,11 +15,18 @@ import typer
 from penstock.cli.sessions import KeyOption, UrlOption, progress_bar, session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from penstock.client import Penstock, Upload
 
 _LATEST = "latest"
+_OVER = frozenset(
+    {
+        *("file_hash_mismatch", "file_size_mismatch", "file_too_large", "file_too_small", "file_type_mismatch"),
+        *("quota_exceeded", "upload_not_completable"),
+    }
+)
+"""What ends an upload for good: nothing of it is kept."""
 _LOOK_BACK = 2000
 """So many uploads are looked at, newest first: what is not completed within a day is over anyway."""
 
@@ -32,7 +39,7 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
         str | None, typer.Option(metavar="TYPE", help="The media type. [default: by the first bytes and the name]")
     ] = None,
     expires_in: Annotated[
-        int | None, typer.Option(min=1, metavar="SECONDS", help="How long to keep it. [default: until deleted]")
+        int | None, typer.Option(min=60, metavar="SECONDS", help="How long to keep it. [default: until deleted]")
     ] = None,
     resume: Annotated[
         str | None,
@@ -57,8 +64,8 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
 
     if resume is not None and len(files) > 1:
         raise typer.BadParameter("one upload is resumed with one file", param_hint="--resume")
-    for file in files:
-        with _told_how_to_go_on(file) as on_begin, session(url, api_key) as client:
+    for number, file in enumerate(files, start=1):
+        with _named(file, files[number:]), _told_how_to_go_on(file) as on_begin, session(url, api_key) as client:
             if resume == _LATEST:
                 resume = _latest(client, file)
             with progress_bar(file.name) as advance:
@@ -79,6 +86,18 @@ def upload(  # noqa: PLR0913, PLR0917 - a command's options
                 print(asset.url)
 
 
+@contextmanager
+def _named(file: Path, later: Sequence[Path]) -> Iterator[None]:
+    """Of several files, say which one failed and what was not sent because of it."""
+    try:
+        yield
+    except SystemExit:
+        if later:
+            rest = shlex.join(str(path) for path in later)
+            print(f"penstock: that was {file}; not sent: {rest}", file=sys.stderr)
+        raise
+
+
 def _latest(client: Penstock, file: Path) -> str | None:
     """The id of the newest upload of a file of this name and size that waits for parts; they are compared later."""
     wanted = ("pending", "multipart", file.name, file.stat().st_size)
@@ -97,8 +116,11 @@ def _told_how_to_go_on(file: Path) -> Iterator[Callable[[Upload], None]]:
         yield begun.append
         if begun and begun[-1].state == "ready":
             print(f"{file.name}: the account has these bytes already; nothing was sent", file=sys.stderr)
-    except SystemExit:
-        if begun and begun[0].method == "multipart":
+    except SystemExit as ended:
+        code = getattr(ended.__context__, "code", "")
+        if code == "file_type_mismatch":
+            print("penstock: --content-type application/octet-stream lets the bytes decide", file=sys.stderr)
+        if begun and begun[0].method == "multipart" and code not in _OVER:
             command = shlex.join(["penstock", "upload", str(file), "--resume", begun[0].id])
             print(f"penstock: what has arrived is kept; go on with: {command}", file=sys.stderr)
         raise

@@ -66,6 +66,13 @@ def test_what_cannot_be_meant_is_refused(alice: Native) -> None:
     problem(alice.get("/assets?folder_id=nonsense"), 404, "folder_not_found")
 
 
+@pytest.mark.parametrize("query", ["tags=beach", "foo=bar", "deleted=true&Q=x"])
+def test_a_misspelt_filter_is_refused_instead_of_showing_everything(alice: Native, query: str) -> None:
+    said = problem(alice.get(f"/assets?{query}"), 422, "invalid_field")
+
+    assert said["errors"][0]["code"] == "unknown"
+
+
 def test_a_cursor_of_another_listing_is_refused(alice: Native, photo: bytes) -> None:
     for _ in range(2):
         alice.upload(photo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from inspect import signature
 from typing import Annotated, Literal
 
 from fastapi import Depends, FastAPI, Query, Request
@@ -67,6 +68,9 @@ def asset_filter(  # noqa: PLR0913 - the parameters of a query
     )
 
 
+_PARAMETERS = frozenset(signature(asset_filter).parameters) | {"limit", "cursor"}
+
+
 def add_library(app: FastAPI, services: Services, base_url: str) -> None:
     @app.get("/assets", response_model=library.AssetPage, tags=["assets"])
     def list_assets(
@@ -79,7 +83,9 @@ def add_library(app: FastAPI, services: Services, base_url: str) -> None:
 
         Each page looks at so many assets at most, so it may hold fewer than `limit` and still have a `next_cursor`.
         """
-        page = services.library.page(file_reader(request), wanted, cursor=cursor, limit=limit)
+        account_id = file_reader(request)
+        _require_known_parameters(request)
+        page = services.library.page(account_id, wanted, cursor=cursor, limit=limit)
         data = [assets.asset_out(asset, base_url=base_url) for asset in page.items]
         return json_answer(library.AssetPage(data=data, next_cursor=page.next_cursor))
 
@@ -151,3 +157,10 @@ def _aware(time: datetime | None, field: str) -> datetime | None:
     if time is not None and time.tzinfo is None:
         raise InvalidField((field,), "must name its offset from UTC, such as Z")
     return time
+
+
+def _require_known_parameters(request: Request) -> None:
+    """A misspelt filter would show everything, and what is shown may be deleted next. Raises `InvalidField`."""
+    for name in request.query_params:
+        if name not in _PARAMETERS:
+            raise InvalidField((name,), "is no parameter of this request", rule="unknown")

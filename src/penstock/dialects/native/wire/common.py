@@ -64,10 +64,12 @@ def tombstone_out(tombstone: Tombstone) -> TombstoneOut:
 
 
 def event_out(event: Event) -> dict[str, object]:
-    """An event as streamed; ids inside are prefixed like everywhere."""
+    """An event as streamed; ids and times inside are written like everywhere."""
     data = dict(event.data)
     if "asset_id" in data:
         data["asset_id"] = format_prefixed("asset", str(data["asset_id"]))
+    if "retry_at" in data:
+        data["retry_at"] = timestamp(datetime.fromisoformat(str(data["retry_at"])))
     return {"number": event.number, "kind": event.kind.value, "data": data, "created_at": timestamp(event.created_at)}
 
 
