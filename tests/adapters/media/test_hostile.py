@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +15,11 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from penstock.adapters.media import ChildInspector
     from tests.adapters.media.conftest import Look
 
+FILMS = Path(__file__).parents[2] / "fixtures" / "media"
 BROKEN = "the file is damaged or incomplete"
 
 
@@ -148,6 +149,27 @@ def test_a_picture_that_ends_too_soon_has_a_size_and_a_reason(look: Look, form: 
     seen = look(whole[: len(whole) * 2 // 3], f"image/{form.lower()}")
 
     assert (seen.thumbnail, seen.problem) == (None, BROKEN)
+
+
+@pytest.mark.parametrize("cut", [0.0, 0.002, 0.013, 0.05, 0.25, 0.4])
+@pytest.mark.parametrize("name", ["film.mp4", "film-faststart.mp4", "film-fragmented.mp4", "film.webm"])
+def test_a_film_that_ends_before_its_first_picture_has_a_reason(look: Look, name: str, cut: float) -> None:
+    pytest.importorskip("av")
+    whole = (FILMS / name).read_bytes()
+
+    seen = look(whole[: int(len(whole) * cut)], f"video/{name[-4:].lstrip('.')}")
+
+    assert (seen.thumbnail, seen.problem) == (None, BROKEN)
+
+
+@pytest.mark.parametrize("name", ["film-faststart.mp4", "film-fragmented.mp4", "film.webm"])
+def test_a_film_that_ends_after_its_first_picture_has_a_poster(look: Look, name: str) -> None:
+    pytest.importorskip("av")
+    whole = (FILMS / name).read_bytes()
+
+    seen = look(whole[: len(whole) * 4 // 5], f"video/{name[-4:].lstrip('.')}")
+
+    assert (seen.thumbnail is not None, seen.problem) == (True, None)
 
 
 class TestPlaylists:

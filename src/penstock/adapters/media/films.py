@@ -130,6 +130,8 @@ def _facts(film: Any, found: Found) -> None:  # noqa: ANN401 - PyAV's container
         if value and name not in found.facts:
             found.add(**{name: value})
 
+    if not (film.streams.video or film.streams.audio or film.streams.subtitles):
+        raise UnreadableError(BROKEN)  # FFmpeg opens a file that ends within its index
     if film.duration is not None and film.duration > 0:
         add("duration", film.duration / av.time_base)
     for stream in film.streams.video[:1]:
