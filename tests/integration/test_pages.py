@@ -41,11 +41,11 @@ def test_the_native_api_is_used_as_its_page_says(server: Server, api_key: str, t
     assert '"object":"asset"' in said
 
 
-def test_assets_are_organised_as_the_page_says(server: Server, api_key: str, tmp_path: Path) -> None:
+def test_assets_are_organised_as_the_page_says(server: Server, tmp_path: Path) -> None:
     pages.save_files("howto/organise-assets.md", tmp_path)
 
     script = "\n".join(pages.commands("howto/organise-assets.md"))
-    said = pages.run(script, tmp_path, _environment(server, api_key))
+    said = pages.run(script, tmp_path, _environment(server, server.create_key()))
 
     assert '"name":"Drafts"' in said
     assert said.count('"filename":"coffee.png"') == 5
