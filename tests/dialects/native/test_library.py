@@ -95,7 +95,7 @@ def test_a_change_is_seen_at_once_and_leaves_the_rest(alice: Native, photo: byte
 
 
 def test_a_wrong_change_changes_nothing(alice: Native, photo: bytes) -> None:
-    asset = alice.upload(photo)
+    asset = alice.settled(alice.upload(photo))
     path = f"/assets/{asset['id']}"
 
     problem(alice.call("PATCH", path, {"tags": ["ok", "x" * 101]}), 422, "invalid_field")

@@ -100,7 +100,7 @@ def test_completing_gives_the_asset(alice: Native, photo: bytes) -> None:
 
 @pytest.mark.parametrize("body", [None, "{}"])
 def test_completing_again_gives_the_same_asset(alice: Native, photo: bytes, body: str | None) -> None:
-    asset = alice.upload(photo)
+    asset = alice.settled(alice.upload(photo))
 
     assert alice.post(f"/uploads/{asset['upload_id']}/complete", body).must(200) == asset
 
