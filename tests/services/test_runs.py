@@ -19,19 +19,24 @@ from penstock.domain.errors import (
     InvalidFields,
     ModelNotFound,
     ReferenceInvalid,
+    RunNotFinished,
     RunNotFound,
 )
 from penstock.domain.events import EventKind
 from penstock.domain.idempotency import IdempotentRequest
-from penstock.domain.ids import RunId
-from penstock.domain.runs import Run, RunState
+from penstock.domain.ids import AssetId, RunId
+from penstock.domain.runs import Run, RunState, output_assets
+from penstock.ports.runners import OutputFile
 from penstock.services.runs import NewRun, end_money_and_leases
 from tests.support.core import EVERYTHING, HOUR, PNG, at_once
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId
+    from penstock.ports.runners import JsonLike, RunContext
     from tests.support.core import Core
 
 INLINE = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
@@ -322,7 +327,7 @@ def test_a_foreign_run_reads_like_an_unknown_one(core: Core) -> None:
     acme, zenith = core.open_account("acme"), core.open_account("zenith")
     run = core.submit(acme)
 
-    for act in (core.runs.get, core.runs.cancel, core.runs.logs):
+    for act in (core.runs.get, core.runs.cancel, core.runs.logs, core.runs.delete, core.runs.delete_payloads):
         with pytest.raises(RunNotFound) as foreign:
             act(zenith, run.id)
         with pytest.raises(RunNotFound) as unknown:
@@ -330,6 +335,81 @@ def test_a_foreign_run_reads_like_an_unknown_one(core: Core) -> None:
         assert foreign.value.message.replace(run.id, "…") == unknown.value.message.replace(uuid_text(7), "…")
 
     assert core.runs.get(acme, run.id).state is RunState.QUEUED
+
+
+# --- removal
+
+
+def test_the_payloads_of_an_ended_run_are_removed_for_good_and_the_run_stays(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    run, made = _with_a_picture(core, acme)
+
+    cleared, gone = core.runs.delete_payloads(acme, run.id)
+
+    assert core.runs.get(acme, run.id) == cleared
+    assert (cleared.inputs, cleared.values, cleared.files, cleared.output, cleared.error) == ({}, {}, {}, None, None)
+    assert (cleared.state, cleared.payloads_deleted_at, gone) == (RunState.SUCCEEDED, core.clock.now(), [made])
+    with pytest.raises(AssetNotFound):
+        core.assets.get(acme, made)
+    with pytest.raises(AssetNotFound):
+        core.library.restore(acme, made)
+    core.clock.advance(HOUR)
+    assert core.runs.delete_payloads(acme, run.id) == (cleared, [])
+
+
+def test_the_payloads_of_a_run_that_goes_on_stay(core: Core) -> None:
+    acme = core.open_account()
+    run = core.submit(acme)
+
+    with pytest.raises(RunNotFinished):
+        core.runs.delete_payloads(acme, run.id)
+
+    assert core.runs.get(acme, run.id) == run
+
+
+def test_a_removed_run_is_found_no_more_nor_what_it_made(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    run, made = _with_a_picture(core, acme)
+
+    assert core.runs.delete(acme, run.id) == run
+
+    for act in (core.runs.get, core.runs.cancel, core.runs.logs, core.runs.delete, core.runs.delete_payloads):
+        with pytest.raises(RunNotFound):
+            act(acme, run.id)
+    assert core.runs.page(acme, cursor=None, limit=10).items == []
+    with pytest.raises(AssetNotFound):
+        core.assets.get(acme, made)
+
+
+def test_a_queued_run_that_is_removed_ends_and_its_money_comes_back(core: Core) -> None:
+    acme = core.open_account(credits_usd="1")
+    asset = core.upload(acme)
+    run = core.submit(acme, image=spelled(asset))
+
+    assert core.runs.delete(acme, run.id).state is RunState.QUEUED
+
+    assert core.balance(acme) == Decimal(1)
+    assert leased(core, run) == []
+    assert core.worker.drain() == 1
+    assert core.events(acme, run.id) == ["run.queued", "run.cancelled"]
+
+
+def _with_a_picture(core: Core, account_id: AccountId) -> tuple[Run, AssetId]:
+    """A run that succeeded, and the file that it made."""
+
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        path = context.workdir / "made.png"
+        path.write_bytes(PNG)
+        return {"image": OutputFile(path=path, name="made.png", content_type="image/png")}
+
+    core.models.behaviours["model"] = model
+    run = core.submit(account_id, text="a dam")
+    core.worker.drain()
+    ended = core.runs.get(account_id, run.id)
+    (made,) = output_assets(ended.output)
+    return ended, AssetId(made)
 
 
 # --- looking

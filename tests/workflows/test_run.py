@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from penstock.domain.errors import AssetNotFound, ObjectStoreUnavailable, RunnerFailed
+from penstock.domain.errors import AssetNotFound, ObjectStoreUnavailable, RunnerFailed, RunNotFound
 from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.runs import RunFault, RunState, output_assets
@@ -227,7 +227,7 @@ def test_a_model_without_a_runner_fails_the_run(core: Core) -> None:
     core.worker.drain()
 
     assert_failed_with_the_money_back(core, acme, run, "no runner named nobody")
-    assert core.runs.get(acme, run.id).fault is RunFault.SERVER
+    assert core.runs.get(acme, run.id).fault is RunFault.UNAVAILABLE
 
 
 @pytest.mark.parametrize("output", [{"n": float("nan")}, [float("inf")], {1, 2}, b"bytes", {"path": object()}])
@@ -387,7 +387,7 @@ def test_a_model_that_is_stopped_by_its_time_limit_has_failed(sqlite_url: str, t
         core.worker.drain()
 
         assert_failed_with_the_money_back(core, acme, run, "the run took longer than")
-        assert core.runs.get(acme, run.id).fault is RunFault.SERVER
+        assert core.runs.get(acme, run.id).fault is RunFault.TIMEOUT
 
 
 # --- stops
@@ -679,6 +679,60 @@ def test_progress_is_told_within_bounds_and_the_last_of_it_before_the_end(core: 
         ]
     assert told[-1] == 1.0
     assert core.events(acme, run.id)[-2:] == ["run.progress", "run.succeeded"]
+    assert core.runs.get(acme, run.id).progress == 1.0
+
+
+def test_how_far_a_run_is_can_be_read_while_it_goes_on(core: Core) -> None:
+    read: list[float | None] = []
+
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        read.append(core.runs.get(acme, run.id).progress)
+        context.progress(0.25)
+        read.append(core.runs.get(acme, run.id).progress)
+        return None
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    run = core.submit(acme)
+
+    core.worker.drain()
+
+    assert read == [None, 0.25]
+
+
+# --- removal
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_a_run_that_is_removed_while_it_goes_on_leaves_nothing_that_it_made(
+    core_on_each_database: Core, *, heeds: bool
+) -> None:
+    core = core_on_each_database
+
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        core.runs.delete(acme, run.id)
+        if heeds and context.cancelled():
+            raise RunCancelledError
+        path = context.workdir / "made.png"
+        path.write_bytes(PNG)
+        return {"image": OutputFile(path=path, name="made.png", content_type="image/png")}
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    asset = core.upload(acme)
+    run = core.submit(acme, image=spelled(asset))
+
+    core.worker.drain()
+
+    with pytest.raises(RunNotFound):
+        core.runs.get(acme, run.id)
+    with core.database.read() as tx:
+        left = tx.runs.get(acme, run.id)
+    assert (left.inputs, left.values, left.files, left.output) == ({}, {}, {}, None)
+    assert core.keys("assets/") == [asset.object_key]
+    assert kinds(core, acme) == ["credit", "hold", "refund" if heeds else "settle"]
+    assert leased(core, run) == []
+    assert not core.has_jobs()
 
 
 def test_the_output_of_a_run_is_an_asset_like_any_other(core: Core) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from penstock.domain.errors import InvalidField, RunNotFinished
+from penstock.domain.errors import InvalidField, RunNotFinished, RunNotFound
 from penstock.domain.ids import AssetId
 from penstock.domain.lifecycles import advance
 
@@ -51,10 +51,12 @@ class RunEvent(StrEnum):
 
 
 class RunFault(StrEnum):
-    """Why a run failed: its model could not (or would not) do it, or the server could not carry it out."""
+    """Why a run failed: by its model, or by the server; for want of a runner, or of time."""
 
     MODEL = "model"
     SERVER = "server"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
 
 
 RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {
@@ -74,7 +76,9 @@ class Run:
     """One run.
 
     `files` maps the canonical name of each file field to the asset that its value was resolved to. `model` is the slug
-    the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD.
+    the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD. `progress` is what
+    the running attempt said last, 0.0 to 1.0. A run that has not ended by `deadline_at` fails. Its owner may remove
+    what went in and came out (`payloads_deleted_at`: the row stays) or all of it (`deleted_at`: nobody finds it).
     """
 
     id: RunId
@@ -97,11 +101,15 @@ class Run:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    progress: float | None = None
+    deadline_at: datetime | None = None
+    deleted_at: datetime | None = None
+    payloads_deleted_at: datetime | None = None
 
 
 def started(run: Run, *, now: datetime) -> Run:
     """The run when an attempt begins; the first start counts. Raises `IllegalTransition`."""
-    return replace(run, state=_next(run, RunEvent.START), started_at=run.started_at or now)
+    return replace(run, state=_next(run, RunEvent.START), started_at=run.started_at or now, progress=None)
 
 
 def succeeded(run: Run, *, output: object, cost: Decimal, now: datetime) -> Run:
@@ -126,6 +134,29 @@ def cancel_wanted(run: Run, *, now: datetime) -> Run:
     if run.state is RunState.RUNNING:
         return replace(run, cancel_requested=True)
     return run
+
+
+def without_payloads(run: Run, *, now: datetime) -> Run:
+    """The run after its inputs, outputs and error text were removed; the first time counts.
+
+    Raises `RunNotFinished`.
+    """
+    require_finished(run)
+    if run.payloads_deleted_at is not None:
+        return run
+    return replace(run, inputs={}, values={}, files={}, output=None, error=None, payloads_deleted_at=now)
+
+
+def deleted(run: Run, *, now: datetime) -> Run:
+    """The run that its owner removed; of one that has not ended the payloads go when it does."""
+    removed = without_payloads(run, now=now) if is_finished(run) else run
+    return replace(removed, deleted_at=run.deleted_at or now)
+
+
+def require_there(run: Run) -> None:
+    """Raises `RunNotFound` when its owner removed it."""
+    if run.deleted_at is not None:
+        raise RunNotFound(run.id)
 
 
 def is_finished(run: Run) -> bool:

@@ -223,15 +223,26 @@ class RunRepository(Protocol):
         ...
 
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
-        """Raises `RunNotFound`."""
+        """Raises `RunNotFound`. A run that its owner removed is found until it is swept: it may still go on."""
         ...
 
     def replace(self, run: Run, *, was: RunState) -> bool:
-        """Write the run if its row's state is still `was`; False (and nothing written) otherwise."""
+        """Write the run if its row's state is still `was`; False (and nothing written) otherwise.
+
+        Its inputs, its progress and when it was removed are left as they are.
+        """
+        ...
+
+    def clear(self, run: Run) -> None:
+        """Write what `domain.runs.without_payloads` and `deleted` change."""
+        ...
+
+    def note_progress(self, run_id: RunId, fraction: float) -> None:
+        """Write how far a run is, 0.0 to 1.0."""
         ...
 
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
-        """Newest first."""
+        """Newest first, without those that their owner removed."""
         ...
 
     def queued_before(self, run: Run) -> int:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import ledger
 from penstock.domain import runs as rules
+from penstock.domain.assets import deleted as asset_deleted
 from penstock.domain.assets import is_readable
 from penstock.domain.catalog import check_input
 from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
 from penstock.domain.idempotency import require_same
-from penstock.domain.ids import JobId, RunId
+from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.references import is_data_uri, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
@@ -22,7 +25,7 @@ from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from penstock.domain.assets import Asset
     from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
@@ -121,7 +124,7 @@ class Runs:
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
         """Raises `RunNotFound`."""
         with self._database.read() as tx:
-            return tx.runs.get(account_id, run_id)
+            return _there(tx, account_id, run_id)
 
     def page(self, account_id: AccountId, *, cursor: str | None, limit: int) -> Page[Run]:
         """Newest first. Raises `InvalidCursor`, `InvalidField`."""
@@ -135,18 +138,31 @@ class Runs:
 
         Raises `RunNotFound`.
         """
+        with self._database.write() as tx:
+            return _cancel(tx, _there(tx, account_id, run_id), now=self._clock.now())
+
+    def delete_payloads(self, account_id: AccountId, run_id: RunId) -> tuple[Run, Sequence[AssetId]]:
+        """Remove what went into an ended run and what came out, for good; the run itself stays. May be repeated.
+
+        Gives the run, and the files it had made that were still there. Raises `RunNotFound`, `RunNotFinished`.
+        """
         now = self._clock.now()
-        while True:
-            with self._database.write() as tx:
-                run = tx.runs.get(account_id, run_id)
-                wanted = rules.cancel_wanted(run, now=now)
-                if wanted == run:
-                    return run
-                if tx.runs.replace(wanted, was=run.state):
-                    if wanted.state is RunState.CANCELLED:
-                        end_money_and_leases(tx, wanted, now=now)
-                        tx.events.add(account_id, run_id, EventKind.RUN_CANCELLED, {}, now=now)
-                    return wanted
+        with self._database.write() as tx:
+            run = _there(tx, account_id, run_id)
+            cleared = rules.without_payloads(run, now=now)
+            return cleared, _clear(tx, run, cleared, now=now)
+
+    def delete(self, account_id: AccountId, run_id: RunId) -> Run:
+        """Remove a run with what went in and came out; one that has not ended is cancelled. Nobody finds it then.
+
+        Gives the run as it was. Raises `RunNotFound`.
+        """
+        now = self._clock.now()
+        with self._database.write() as tx:
+            run = _there(tx, account_id, run_id)
+            ending = _cancel(tx, run, now=now)
+            _clear(tx, ending, rules.deleted(ending, now=now), now=now)
+        return run
 
     def place_in_queue(self, run: Run) -> int:
         """How many queued runs are before this one; 0 for a run that waits no more."""
@@ -158,7 +174,7 @@ class Runs:
     def logs(self, account_id: AccountId, run_id: RunId) -> Sequence[Event]:
         """The run's log lines so far (`data`: message, level, source)."""
         with self._database.read() as tx:
-            tx.runs.get(account_id, run_id)
+            _there(tx, account_id, run_id)
             lines: list[Event] = []
             batch = tx.events.after(account_id, run_id, 0, limit=_EVENT_BATCH)
             while batch:  # progress stands between the lines, and there may be much of it
@@ -220,6 +236,42 @@ class Runs:
             if keeps and current.expires_at is not None and current.account_id == run.account_id:
                 tx.assets.replace(replace(current, expires_at=None))
         tx.assets.lease(run.id, [asset.id for asset in wanted])
+
+
+def _there(tx: Transaction, account_id: AccountId, run_id: RunId) -> Run:
+    run = tx.runs.get(account_id, run_id)
+    rules.require_there(run)
+    return run
+
+
+def _cancel(tx: Transaction, run: Run, *, now: datetime) -> Run:
+    """The run after the wish to cancel it. The transaction holds its row: nobody changes its state meanwhile."""
+    wanted = rules.cancel_wanted(run, now=now)
+    if wanted == run:
+        return run
+    tx.runs.replace(wanted, was=run.state)
+    if wanted.state is RunState.CANCELLED:
+        end_money_and_leases(tx, wanted, now=now)
+        tx.events.add(run.account_id, run.id, EventKind.RUN_CANCELLED, {}, now=now)
+    return wanted
+
+
+def _clear(tx: Transaction, run: Run, cleared: Run, *, now: datetime) -> list[AssetId]:
+    """Write what was removed of a run, and throw away for good the files that it made; those that were still there."""
+    if cleared == run:
+        return []
+    tx.runs.clear(cleared)
+    if not rules.is_finished(run):
+        return []
+    gone: list[AssetId] = []
+    for asset_id in map(AssetId, rules.output_assets(run.output)):
+        with contextlib.suppress(AssetNotFound):
+            asset = tx.asset_sweeps.known(run.account_id, asset_id)
+            thrown_away = asset_deleted(asset, now=now, trash=timedelta(0))
+            if asset.purged_at is None and thrown_away != asset:
+                tx.assets.replace(thrown_away)
+                gone.append(asset_id)
+    return gone
 
 
 def _job_payload(run: Run, asked: NewRun) -> dict[str, object]:

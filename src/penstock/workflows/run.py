@@ -139,8 +139,13 @@ class RunFlow:
 
     def _attempt(self, job: Job, run: Run, workdir: Path) -> None:
         context = _Context(self, job, run, workdir, deadline=time.monotonic() + self._limits.timeout.total_seconds())
+        runner = self._runners.get(run.runner)
+        if runner is None:
+            message = f"no runner named {run.runner} is configured for this model"
+            self._end_failed(job, run, context, message, RunFault.UNAVAILABLE)
+            return
         try:
-            output = self._runner(run).run(run.runner_model, self._inputs(run, context), context)
+            output = runner.run(run.runner_model, self._inputs(run, context), context)
             context.close()
             stored, made = self._store_output(job, run, output)
         except RunCancelledError:
@@ -157,16 +162,10 @@ class RunFlow:
         ended = rules.succeeded(run, output=stored, cost=run.held, now=self._clock.now())
         self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=_mortal(made, job, ended))
 
-    def _runner(self, run: Run) -> Runner:
-        runner = self._runners.get(run.runner)
-        if runner is None:
-            raise RunImpossibleError(f"no runner named {run.runner} is configured for this model")
-        return runner
-
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
         if context.timed_out():
             message = f"the run took longer than {self._limits.timeout.total_seconds():.0f} s"
-            self._end_failed(job, run, context, message, RunFault.SERVER)
+            self._end_failed(job, run, context, message, RunFault.TIMEOUT)
         elif self._interrupt.is_set() and not self.cancel_wanted(run):
             raise AttemptInterruptedError
         else:
@@ -250,8 +249,11 @@ class RunFlow:
         committing = False
         try:
             with self._database.write() as tx:
+                removed_at = tx.runs.get(ended.account_id, ended.id).deleted_at
                 written = self._write_end(tx, ended, kind, data, was=RunState.RUNNING)
-                if written:
+                if written and removed_at is not None:
+                    tx.runs.clear(replace(rules.without_payloads(ended, now=removed_at), deleted_at=removed_at))
+                elif written:
                     for asset in made or ():
                         tx.assets.add(asset)
                         begin_intake(tx, asset, entropy=self._entropy)
@@ -261,8 +263,9 @@ class RunFlow:
             if not committing:  # a commit that failed may have happened (P6)
                 self._discard(keys)
             raise
-        if not written:
+        if not written or removed_at is not None:
             self._discard(keys)
+        if not written:
             return
         seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
         self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
@@ -289,6 +292,9 @@ class RunFlow:
             if tx.runs.get(run.account_id, run.id).state is RunState.RUNNING:
                 tx.fenced.checkpoint(job, _STARTED, {})  # a late attempt does not speak for its successor (F25)
                 tx.events.add(run.account_id, run.id, kind, data, now=self._clock.now())
+                fraction = data.get("fraction")
+                if kind is EventKind.RUN_PROGRESS and isinstance(fraction, float):
+                    tx.runs.note_progress(run.id, fraction)
 
     def interrupted(self) -> bool:
         """Whether the server ends and attempts shall not go on."""

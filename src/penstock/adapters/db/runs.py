@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from penstock.ports.database import Position
 
 _ROWS = Rows(Run, runs)
-_FIXED = ("id", "account_id", "created_at", "inputs")
-"""What never changes, so that replacing a row leaves the indexes on it (and the largest text in it) alone."""
+_FIXED = ("id", "account_id", "created_at", "inputs", "progress", "deleted_at", "payloads_deleted_at")
+"""What replacing a row leaves alone: what never changes, or by a statement of its own (while an attempt goes on)."""
 
 _ADD = insert(runs)
 _GET = _ROWS.select().where(runs.c.id == bindparam("id"), runs.c.account_id == bindparam("account_id"))
@@ -30,7 +30,18 @@ _GET_TO_CHANGE = to_change(_GET)
 _REPLACE = update(runs).where(
     runs.c.id == bindparam("its_id"), runs.c.account_id == bindparam("its_account"), runs.c.state == bindparam("was")
 )
-_LISTING = Listing(_ROWS.select(), runs)
+_CLEARED = ("inputs", "values", "files", "output", "error", "payloads_deleted_at", "deleted_at")
+_CLEAR = (
+    update(runs)
+    .where(runs.c.id == bindparam("its_id"), runs.c.account_id == bindparam("its_account"))
+    .values({name: bindparam(name) for name in _CLEARED})
+)
+_NOTE_PROGRESS = (
+    update(runs)
+    .where(runs.c.id == bindparam("its_id"))
+    .values(progress=bindparam("fraction", type_=runs.c.progress.type))
+)
+_LISTING = Listing(_ROWS.select().where(runs.c.deleted_at.is_(None)), runs)
 _POSITION = tuple_(bindparam("at", type_=runs.c.created_at.type), bindparam("id", type_=runs.c.id.type))
 # The state stands in the text, as in the partial index that this count walks.
 _QUEUED_BEFORE = (
@@ -66,6 +77,15 @@ class SqlRuns:
             del values[name]
         values.update(its_id=run.id, its_account=run.account_id, was=was)
         return self._connection.execute(_REPLACE, values).rowcount == 1
+
+    def clear(self, run: Run) -> None:
+        """Write what was removed of a run."""
+        values = {name: getattr(run, name) for name in _CLEARED}
+        self._connection.execute(_CLEAR, {**values, "its_id": run.id, "its_account": run.account_id})
+
+    def note_progress(self, run_id: RunId, fraction: float) -> None:
+        """How far a running run is."""
+        self._connection.execute(_NOTE_PROGRESS, {"its_id": run_id, "fraction": fraction})
 
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
         """Newest first."""

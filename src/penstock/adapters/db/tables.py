@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -263,6 +264,10 @@ runs = Table(
     Column("started_at", Instant),
     Column("finished_at", Instant),
     Column("fault", Choice(RunFault)),
+    Column("progress", Float),
+    Column("deadline_at", Instant),
+    Column("deleted_at", Instant),
+    Column("payloads_deleted_at", Instant),
     Index(None, "account_id", "created_at", "id"),
 )
 Index(

@@ -157,7 +157,10 @@ _TOLD: Mapping[tuple[RunState, RunFault | None], _Told] = {
     (RunState.RUNNING, None): _Told(word="IN_PROGRESS"),
     (RunState.SUCCEEDED, None): _Told(word="COMPLETED", billing="charged"),
     (RunState.FAILED, RunFault.MODEL): _Told(word="COMPLETED", result=422, billing="failed"),
-    (RunState.FAILED, RunFault.SERVER): _Told(word="FAILED", status=400, result=400, billing="failed"),
+    **{
+        (RunState.FAILED, fault): _Told(word="FAILED", status=400, result=400, billing="failed")
+        for fault in (RunFault.SERVER, RunFault.UNAVAILABLE, RunFault.TIMEOUT)
+    },
     (RunState.FAILED, None): _Told(word="FAILED", status=400, result=400, billing="failed"),
     (RunState.CANCELLED, None): _Told(word="CANCELLED", status=400, result=400, billing="failed"),
 }
