@@ -27,7 +27,8 @@ from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.ids import AssetId, RunId
 from penstock.domain.runs import Run, RunState, output_assets
 from penstock.ports.runners import OutputFile
-from penstock.services.runs import NewRun, end_money_and_leases
+from penstock.services.run_ends import end_money_and_leases
+from penstock.services.runs import NewRun
 from tests.support.core import EVERYTHING, HOUR, PNG, at_once
 from tests.support.records import uuid_text
 

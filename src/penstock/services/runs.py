@@ -22,6 +22,7 @@ from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
+from penstock.services.run_ends import end_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -249,10 +250,10 @@ def _cancel(tx: Transaction, run: Run, *, now: datetime) -> Run:
     wanted = rules.cancel_wanted(run, now=now)
     if wanted == run:
         return run
-    tx.runs.replace(wanted, was=run.state)
     if wanted.state is RunState.CANCELLED:
-        end_money_and_leases(tx, wanted, now=now)
-        tx.events.add(run.account_id, run.id, EventKind.RUN_CANCELLED, {}, now=now)
+        end_run(tx, wanted, EventKind.RUN_CANCELLED, {}, was=run.state)
+    else:
+        tx.runs.replace(wanted, was=run.state)
     return wanted
 
 
@@ -301,18 +302,3 @@ def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:
 def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:
     """The name under which the caller gave a field: its own or a synonym."""
     return next(name for name in (field_.name, *field_.synonyms) if inputs.get(name) is not None)
-
-
-def end_money_and_leases(tx: Transaction, run: Run, *, now: datetime) -> None:
-    """Settle (succeeded) or refund (otherwise) the run's hold, once, and end its leases."""
-    tx.assets.release(run.id)
-    if run.held <= 0 or tx.ledger.ended(run.id):
-        return
-    last = tx.ledger.last(run.account_id, lock=True)
-    if last is None:
-        msg = f"run {run.id} holds money of an account without entries"
-        raise AssertionError(msg)
-    if run.state is RunState.SUCCEEDED:
-        tx.ledger.add(ledger.settle(last, held=run.held, cost=run.cost or ledger.ZERO, run_id=run.id, now=now))
-    else:
-        tx.ledger.add(ledger.refund(last, held=run.held, run_id=run.id, now=now))

@@ -32,14 +32,14 @@ from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
 from penstock.services.identity import new_media_key
 from penstock.services.intake import begin_intake
-from penstock.services.runs import end_money_and_leases
+from penstock.services.run_ends import end_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock, Entropy
-    from penstock.ports.database import Database, Transaction
+    from penstock.ports.database import Database
     from penstock.ports.objects import ObjectStore
     from penstock.ports.runners import JsonLike, Runner
     from penstock.services.assets import Assets
@@ -115,7 +115,7 @@ class RunFlow:
                     now=self._clock.now(),
                     fault=RunFault.SERVER,
                 )
-                self._write_end(tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state)
+                end_run(tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state)
             tx.fenced.bury(job, error=reason)
 
     def _start(self, job: Job) -> Run | None:
@@ -250,10 +250,8 @@ class RunFlow:
         try:
             with self._database.write() as tx:
                 removed_at = tx.runs.get(ended.account_id, ended.id).deleted_at
-                written = self._write_end(tx, ended, kind, data, was=RunState.RUNNING)
-                if written and removed_at is not None:
-                    tx.runs.clear(replace(rules.without_payloads(ended, now=removed_at), deleted_at=removed_at))
-                elif written:
+                written = end_run(tx, ended, kind, data, was=RunState.RUNNING)
+                if written and removed_at is None:
                     for asset in made or ():
                         tx.assets.add(asset)
                         begin_intake(tx, asset, entropy=self._entropy)
@@ -269,17 +267,6 @@ class RunFlow:
             return
         seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
         self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
-
-    def _write_end(
-        self, tx: Transaction, ended: Run, kind: EventKind, data: Mapping[str, object], *, was: RunState
-    ) -> bool:
-        """The run's end, its money, its leases and its event; False when the run is no longer `was`."""
-        now = ended.finished_at or self._clock.now()
-        if not tx.runs.replace(ended, was=was):
-            return False
-        end_money_and_leases(tx, ended, now=now)
-        tx.events.add(ended.account_id, ended.id, kind, data, now=now)
-        return True
 
     def _discard(self, keys: Iterable[str]) -> None:
         """Remove the outputs of an attempt that comes to nothing; their keys are its own."""
