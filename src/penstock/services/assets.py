@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from penstock.domain.errors import (
     UploadNotFound,
 )
 from penstock.domain.filenames import content_disposition
+from penstock.domain.ids import UploadId
 from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
     from penstock.services.uploads import Uploads
 
 _URL_TTL = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where bytes can be read by whoever has it, and until when."""
+
+    url: str
+    expires_at: datetime
 
 
 class Assets:
@@ -51,6 +60,19 @@ class Assets:
         with self._database.read() as tx:
             asset = tx.assets.get(account_id, asset_id)
             return self._readable(tx, asset)
+
+    def first_use(self, account_id: AccountId, asset_id: AssetId) -> Asset:
+        """As `get`; an upload's asset has the upload's id, so that one not yet completed is admitted on the spot.
+
+        Raises `AssetNotFound`, also while there are no bytes, and what admission raises.
+        """
+        try:
+            return self.get(account_id, asset_id)
+        except AssetNotFound:
+            try:
+                return self._uploads.complete_upload(account_id, UploadId(asset_id))
+            except (UploadNotFound, FileNotStored):
+                raise AssetNotFound(asset_id) from None
 
     def show(self, account_id: AccountId, asset_id: AssetId) -> Asset:
         """A readable asset of this account. Raises `AssetGone` while it is remembered, else `AssetNotFound`."""
@@ -133,7 +155,11 @@ class Assets:
             raise AssetGone(media_key, tombstone_of(gone)) from None
 
     def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
-        """A presigned URL for reading an asset's bytes, on the store's public address.
+        """A presigned URL for reading an asset's bytes, on the store's public address."""
+        return self.address(asset, method=method).url
+
+    def address(self, asset: Asset, *, method: str = "GET") -> Address:
+        """A presigned URL for reading an asset's bytes, on the store's public address, and its end.
 
         What is not plain media is an attachment without its type (S10); stores that are not ours rely on that.
         """
@@ -141,14 +167,16 @@ class Assets:
         # Where what the bytes show was not recorded, the kind is their word.
         borne_out = asset.found_type is not None or asset.kind is kind_of(asset.content_type)
         inline = borne_out and is_shown_inline(asset.content_type, asset.found_type)
-        return self._presigner.get(
+        life = _url_life(asset, now)
+        url = self._presigner.get(
             asset.object_key,
-            expires_in=_url_life(asset, now),
+            expires_in=life,
             now=now,
             content_type=asset.content_type if inline else OCTET_STREAM,
             disposition=content_disposition(asset.name, inline=inline),
             method=method,
         )
+        return Address(url=url, expires_at=now.replace(microsecond=0) + life)
 
     def delete(self, account_id: AccountId, asset_id: AssetId, *, permanent: bool = False) -> None:
         """Make an asset unreadable at once: into the trash or, `permanent`, past it.

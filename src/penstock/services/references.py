@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
 from penstock.domain.errors import (
     AssetNotFound,
-    FileNotStored,
     FileTooLarge,
     FileTypeRefused,
     QuotaExceeded,
@@ -18,7 +17,7 @@ from penstock.domain.errors import (
     UploadNotFound,
 )
 from penstock.domain.filenames import url_slug
-from penstock.domain.ids import AssetId, MediaKey, UploadId
+from penstock.domain.ids import AssetId, MediaKey
 from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.references import (
     AssetReference,
@@ -110,7 +109,7 @@ class References:
     def _asset(self, account_id: AccountId, reference: Reference, accepts: tuple[str, ...]) -> Asset:
         match reference:
             case AssetReference(asset_id=asset_id):
-                return self._by_id(account_id, asset_id)
+                return self._assets.first_use(account_id, asset_id)
             case UploadReference(upload_id=upload_id):
                 return self._uploads.complete_upload(account_id, upload_id)
             case MediaReference(media_key=media_key):
@@ -121,16 +120,6 @@ class References:
                 raise ReferenceInvalid(
                     (), "is a URL of another server; import it, or upload the file, and name it by its id or URL"
                 )
-
-    def _by_id(self, account_id: AccountId, asset_id: AssetId) -> Asset:
-        """An upload's asset has the upload's id, so an id given before completion admits the bytes on first use."""
-        try:
-            return self._assets.get(account_id, asset_id)
-        except AssetNotFound:
-            try:
-                return self._uploads.complete_upload(account_id, UploadId(asset_id))
-            except (UploadNotFound, FileNotStored):
-                raise AssetNotFound(asset_id) from None
 
     def _keep_inline(self, account_id: AccountId, inline: InlineData, accepts: tuple[str, ...]) -> Asset:
         """A data URI becomes an ephemeral asset of the caller's; one that does not fit leaves nothing behind."""

@@ -17,7 +17,7 @@ from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, RunId
-from penstock.domain.references import is_data_uri, shortened
+from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
@@ -49,7 +49,8 @@ class NewRun:
     """What a caller asks.
 
     `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how long
-    the files that the run makes live after its end; None: until deleted.
+    the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field may hold a
+    URL, ours or anybody's. `named`: references in other places of the input, each of which must name a file as well.
     """
 
     dialect: str
@@ -58,6 +59,8 @@ class NewRun:
     metadata: Mapping[str, object] = field(default_factory=dict)
     keeps_inputs: bool = False
     output_lifetime: timedelta | None = None
+    takes_urls: bool = True
+    named: tuple[str, ...] = ()
 
 
 class Runs:
@@ -87,6 +90,8 @@ class Runs:
         model = self._catalog.find(asked.model)
         metadata = rules.check_metadata(asked.metadata)
         checked = _fitting_input(model, asked.inputs)
+        if not asked.takes_urls:
+            _refuse_urls(checked, asked.inputs)
         inputs = _kept_input(asked.inputs)
         files: dict[str, Asset] = {}
         queued: Run | None = None
@@ -94,6 +99,8 @@ class Runs:
             for name, (field_, text) in checked.files.items():
                 path = ("input", _given_name(field_, asked.inputs))
                 files[name] = self._references.resolve(account_id, text, path=path, accepts=field_.accepts)
+            for text in set(asked.named).difference(text for _, text in checked.files.values()):
+                self._references.resolve(account_id, text, path=("input",))
             run = Run(
                 id=RunId(new_id(self._entropy)),
                 account_id=account_id,
@@ -289,6 +296,13 @@ def _fitting_input(model: Model, inputs: Mapping[str, object]) -> CheckedInput:
         raise error.below("input") from None
     except InvalidFields as error:
         raise InvalidFields(tuple(field.below("input") for field in error.fields)) from None
+
+
+def _refuse_urls(checked: CheckedInput, inputs: Mapping[str, object]) -> None:
+    for field_, text in checked.files.values():
+        if parse_foreign_url(text) is not None:
+            path = ("input", _given_name(field_, inputs))
+            raise InvalidField(path, "is a URL; upload the file and name it by its id", rule="url")
 
 
 def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:

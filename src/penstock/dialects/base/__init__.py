@@ -48,12 +48,19 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a dialect can do beyond the common story; conformance tests skip by these, never by name."""
+    """What a dialect can do beyond the common story; conformance tests skip by these, never by name.
+
+    `takes_urls`: a file field of a run may hold a URL. `lasting_urls`: a file has a URL that names it as long as it
+    lives. `upload_lifetimes`: whoever uploads a file may say how long it lives.
+    """
 
     confirms: bool
     run_input_keeps_file: bool = False
     cancels_runs: bool = True
     tells_gone_files: bool = False
+    takes_urls: bool = True
+    lasting_urls: bool = True
+    upload_lifetimes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,14 @@ def contradicts(declared: str, found: str | None) -> bool:
     return not says_nothing(declared) and not agree(declared, found)
 
 
+def contradicts_name(declared: str, filename: str) -> bool:
+    """Whether a file name has an extension that only other types have; an unknown one, or none, says nothing."""
+    _, dot, extension = filename.rpartition(".")
+    known = [one.name for one in MEDIA_TYPES.values() if dot and extension.lower() in one.extensions]
+    fits = any(agree(declared, name) or agree(name, declared) for name in known)
+    return bool(known) and not says_nothing(declared) and not fits
+
+
 def type_that_counts(declared: str, found: str | None) -> str:
     """The declared type where the bytes bear it out, or cannot; else what they show.
 

@@ -1,0 +1,30 @@
+"""ModelRoute: files by a presigned PUT without a confirmation, and executions that take them by their id."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from penstock.dialects.base import Capabilities, Dialect
+from penstock.dialects.modelroute import routes
+from penstock.dialects.modelroute.wire import REQUEST_ID_HEADER, reference_parser
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+
+# 104,857,600 bytes and one hour are the guide's. That a declared size does not bind is inferred from its own script,
+# which declares 2048576 bytes of whatever the photograph has; so is that the bytes may be of another type.
+POLICY = UploadPolicy(
+    max_bytes=104_857_600,
+    url_ttl=timedelta(hours=1),
+    size_policy=SizePolicy.ADVISORY,
+    type_policy=TypePolicy.RECORD,
+)
+CAPABILITIES = Capabilities(confirms=False, takes_urls=False, lasting_urls=False, upload_lifetimes=False)
+DIALECT = Dialect(
+    name="modelroute",
+    mount="/modelroute",
+    request_id_header=REQUEST_ID_HEADER,
+    upload_policy=POLICY,
+    capabilities=CAPABILITIES,
+    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    reference_parser=reference_parser,
+)

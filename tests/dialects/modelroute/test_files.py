@@ -1,0 +1,304 @@
+"""Files: ask for a URL, PUT the bytes, read them back."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.dialects.modelroute.client import DECLARED, PNG, ModelRoute, envelope, put, wrong_fields
+from tests.support.exchange import exchange
+
+if TYPE_CHECKING:
+    from tests.support.house import House
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+LIMIT = 104_857_600
+
+
+@pytest.mark.statement("MO-01")
+def test_an_upload_request_answers_id_url_and_expiry(acme: ModelRoute) -> None:
+    answer = acme.call("POST", "/v1/files/upload", DECLARED)
+
+    said = answer.must(200)
+    assert answer.headers["content-type"] == "application/json"
+    assert set(said) == {"file_id", "upload_url", "expires_at"}
+
+
+@pytest.mark.statement("MO-02")
+def test_a_file_id_is_a_lower_case_uuid_of_its_own(acme: ModelRoute) -> None:
+    ids = [acme.begin()["file_id"] for _ in range(3)]
+
+    assert all(re.fullmatch(f"file_{UUID}", file_id) for file_id in ids)
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.statement("MO-03")
+def test_the_url_expires_when_the_answer_says(acme: ModelRoute) -> None:
+    begun = acme.begin()
+
+    query = parse_qs(urlsplit(begun["upload_url"]).query)
+    assert begun["expires_at"] == "2026-11-21T13:00:00Z"
+    assert (query["X-Amz-Date"], query["X-Amz-Expires"]) == (["20261121T120000Z"], ["3600"])
+
+
+@pytest.mark.statement("MO-04", "MO-21")
+@pytest.mark.parametrize(
+    ("field", "value", "code"),
+    [
+        ("filename", None, "INVALID_TYPE"),
+        ("filename", "", "OUT_OF_RANGE"),
+        ("filename", "  ", "OUT_OF_RANGE"),
+        ("filename", "x" * 256, "OUT_OF_RANGE"),
+        ("filename", 7, "INVALID_TYPE"),
+        ("content_type", "", "OUT_OF_RANGE"),
+        ("content_type", "png", "INVALID_VALUE"),
+        ("content_type", "image/", "INVALID_VALUE"),
+        ("content_type", "text/html", "INVALID_VALUE"),
+        ("content_type", "application/octet-stream", "INVALID_VALUE"),
+        ("content_type", "image/png\r\nX: y", "INVALID_VALUE"),
+        ("content_type", ["image/png"], "INVALID_TYPE"),
+        ("size_bytes", None, "INVALID_TYPE"),
+        ("size_bytes", 0, "OUT_OF_RANGE"),
+        ("size_bytes", -1, "OUT_OF_RANGE"),
+        ("size_bytes", "12", "INVALID_TYPE"),
+        ("size_bytes", 1.5, "INVALID_TYPE"),
+        ("size_bytes", True, "INVALID_TYPE"),
+    ],
+)
+def test_a_wrong_declaration_names_its_field(acme: ModelRoute, field: str, value: object, code: str) -> None:
+    answer = acme.call("POST", "/v1/files/upload", {**DECLARED, field: value})
+
+    assert wrong_fields(answer) == {field: code}
+
+
+@pytest.mark.statement("MO-04", "MO-21")
+def test_every_missing_field_is_named(acme: ModelRoute) -> None:
+    answer = acme.call("POST", "/v1/files/upload", {})
+
+    assert wrong_fields(answer) == dict.fromkeys(DECLARED, "REQUIRED")
+    assert answer.json()["error"]["details"][0]["message"] == "filename is required"
+
+
+@pytest.mark.statement("MO-05")
+def test_the_largest_size_is_taken_and_one_more_is_not(acme: ModelRoute) -> None:
+    acme.begin(size_bytes=LIMIT)
+
+    answer = acme.call("POST", "/v1/files/upload", {**DECLARED, "size_bytes": LIMIT + 1})
+
+    assert wrong_fields(answer) == {"size_bytes": "OUT_OF_RANGE"}
+
+
+@pytest.mark.statement("MO-06")
+@pytest.mark.parametrize("content_type", ["audio/mp3", "video/mp4", "image/png"])
+def test_the_guides_types_are_taken(acme: ModelRoute, content_type: str) -> None:
+    begun = acme.begin(filename="recording", content_type=content_type)
+
+    assert put(begun["upload_url"], b"some bytes", content_type).status == 200
+
+
+@pytest.mark.statement("MO-07")
+@pytest.mark.parametrize("body", [b"filename=photo.png", b"[1]", b'"photo.png"', b"null", b"", b"{", b"\xff\xfe"])
+def test_a_body_that_is_no_json_object_is_refused(acme: ModelRoute, body: bytes) -> None:
+    assert set(wrong_fields(acme.call("POST", "/v1/files/upload", body))) == {"body"}
+
+
+@pytest.mark.statement("MO-08")
+def test_the_put_needs_the_type_and_no_key(acme: ModelRoute) -> None:
+    begun = acme.begin()
+
+    assert put(begun["upload_url"], PNG, "image/png").status == 200
+
+
+@pytest.mark.statement("MO-09")
+@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png; a=b", None])
+def test_a_put_under_another_type_stores_nothing(acme: ModelRoute, content_type: str | None) -> None:
+    begun = acme.begin()
+
+    assert put(begun["upload_url"], PNG, content_type).status == 403
+
+    envelope(acme.call("GET", f"/v1/files/{begun['file_id']}/url"), 404, "FILE_NOT_FOUND")
+    envelope(acme.try_execute({"image": begun["file_id"]}), 400, "FILE_NOT_FOUND")
+
+
+@pytest.mark.statement("MO-10")
+def test_a_tampered_url_is_forbidden(acme: ModelRoute) -> None:
+    url = acme.begin()["upload_url"]
+
+    assert put(url[:-4] + ("0000" if url[-4:] != "0000" else "1111"), PNG, "image/png").status == 403
+    assert put(url.replace("X-Amz-Expires=3600", "X-Amz-Expires=7200"), PNG, "image/png").status == 403
+
+
+@pytest.mark.statement("MO-10", "MO-34")
+def test_the_url_takes_the_file_until_it_expires_and_what_came_in_time_stays(acme: ModelRoute, house: House) -> None:
+    late, timely = acme.begin(), acme.begin()
+    house.clock.advance(timedelta(minutes=59, seconds=58))
+    assert put(timely["upload_url"], PNG, "image/png").status == 200
+
+    house.clock.advance(timedelta(seconds=4))
+
+    assert put(late["upload_url"], PNG, "image/png").status == 403
+    envelope(acme.try_execute({"image": late["file_id"]}), 400, "FILE_NOT_FOUND")
+    acme.execute({"image": timely["file_id"]})
+    house.clock.advance(timedelta(days=400))
+    house.sweep()
+    acme.execute({"image": timely["file_id"]})
+
+
+@pytest.mark.statement("MO-34", part="first used long after the URL's end")
+def test_a_file_that_came_in_time_may_be_used_first_long_after(acme: ModelRoute, house: House) -> None:
+    file_id = acme.upload()
+    house.clock.advance(timedelta(hours=5))
+    house.sweep()
+
+    acme.execute({"image": file_id})
+
+
+@pytest.mark.statement("MO-11")
+@pytest.mark.parametrize("declared", [1, len(PNG) - 1, len(PNG) + 1, 2_048_576])
+def test_the_real_size_counts_not_the_declared_one(acme: ModelRoute, declared: int) -> None:
+    begun = acme.begin(size_bytes=declared)
+
+    assert put(begun["upload_url"], PNG, "image/png").status == 200
+
+    assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["size_bytes"] == len(PNG)
+
+
+@pytest.mark.statement("MO-31")
+def test_more_than_the_limit_never_becomes_a_file(acme: ModelRoute) -> None:
+    begun = acme.begin()
+    headers = {"Content-Type": "image/png", "Content-Length": str(LIMIT + 1), "Expect": "100-continue"}
+
+    refused = exchange("PUT", begun["upload_url"], b"", headers=headers)
+
+    assert 400 <= refused.status < 500
+    envelope(acme.try_execute({"image": begun["file_id"]}), 400, "FILE_NOT_FOUND")
+
+
+@pytest.mark.statement("MO-30")
+@pytest.mark.parametrize(
+    ("filename", "content_type"),
+    [("photo.png", "video/mp4"), ("photo.PNG", "image/jpeg"), ("song.mp3", "image/png"), ("notes.txt", "image/png")],
+)
+def test_a_name_that_contradicts_its_type_is_refused(acme: ModelRoute, filename: str, content_type: str) -> None:
+    answer = acme.call("POST", "/v1/files/upload", {**DECLARED, "filename": filename, "content_type": content_type})
+
+    assert wrong_fields(answer) == {"content_type": "INVALID_VALUE"}
+
+
+@pytest.mark.statement("MO-30")
+@pytest.mark.parametrize(
+    ("filename", "content_type"),
+    [
+        ("photo", "video/mp4"),
+        ("photo.unheard", "image/png"),
+        ("song.mp3", "audio/mp3"),
+        ("song.mp3", "audio/mpeg"),
+        ("photo.jpg", "image/jpg"),
+        ("photo.jpeg", "image/jpeg"),
+        ("clip.webm", "audio/webm"),
+        ("clip.mp4", "audio/mp4"),
+    ],
+)
+def test_a_name_that_says_nothing_else_passes(acme: ModelRoute, filename: str, content_type: str) -> None:
+    acme.begin(filename=filename, content_type=content_type)
+
+
+@pytest.mark.statement("MO-25")
+def test_a_file_is_read_at_its_url_for_an_hour(acme: ModelRoute, house: House) -> None:
+    file_id = acme.upload()
+
+    said = acme.call("GET", f"/v1/files/{file_id}/url").must(200)
+
+    assert set(said) == {"url", "expires_at", "content_type", "size_bytes"}
+    assert (said["content_type"], said["size_bytes"]) == ("image/png", len(PNG))
+    assert said["expires_at"] == "2026-11-21T13:00:00Z"
+    assert exchange("GET", said["url"]).body == PNG
+    house.clock.advance(timedelta(hours=1, seconds=1))
+    assert exchange("GET", said["url"]).status == 403
+
+
+@pytest.mark.statement("MO-25")
+def test_a_download_leads_to_the_bytes(acme: ModelRoute) -> None:
+    file_id = acme.upload()
+
+    answer = acme.call("GET", f"/v1/files/{file_id}/download")
+
+    assert (answer.status, answer.headers["cache-control"]) == (307, "no-store")
+    served = exchange("GET", answer.headers["location"])
+    assert (served.status, served.headers["content-type"], served.body) == (200, "image/png", PNG)
+    assert answer.json()["url"] == answer.headers["location"]
+
+
+@pytest.mark.parametrize("what", ["url", "download"])
+@pytest.mark.parametrize("file_id", ["file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11", "file_x", "nothing", "%00"])
+def test_an_unknown_file_is_not_found(acme: ModelRoute, file_id: str, what: str) -> None:
+    envelope(acme.call("GET", f"/v1/files/{file_id}/{what}"), 404, "FILE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("what", ["url", "download"])
+def test_a_file_without_bytes_and_anothers_look_like_an_unknown_one(
+    acme: ModelRoute, rival: ModelRoute, what: str
+) -> None:
+    unknown = acme.call("GET", f"/v1/files/file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11/{what}").json()["error"]
+    for file_id in (acme.begin()["file_id"], rival.upload()):
+        said = envelope(acme.call("GET", f"/v1/files/{file_id}/{what}"), 404, "FILE_NOT_FOUND")
+        assert said | {"request_id": ""} == unknown | {"request_id": ""}
+
+
+def test_bytes_sent_after_first_use_change_nothing(acme: ModelRoute) -> None:
+    begun = acme.begin()
+    put(begun["upload_url"], PNG, "image/png")
+    acme.execute({"image": begun["file_id"]})
+
+    put(begun["upload_url"], PNG + b"more", "image/png")
+
+    assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["size_bytes"] == len(PNG)
+
+
+def test_a_second_put_before_the_first_use_replaces_the_bytes(acme: ModelRoute) -> None:
+    begun = acme.begin()
+    put(begun["upload_url"], b"first", "image/png")
+
+    put(begun["upload_url"], PNG, "image/png")
+
+    assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["size_bytes"] == len(PNG)
+
+
+@pytest.mark.statement("MO-22")
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer sk_unknown", "Key {key}", "{key}", "Basic {key}"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/files/upload"),
+        ("GET", "/v1/files/file_x/url"),
+        ("GET", "/v1/files/file_x/download"),
+        ("POST", "/v1/executions"),
+        ("GET", "/v1/executions/exec_x"),
+        ("GET", "/v1/executions/exec_x/result"),
+        ("POST", "/v1/executions/exec_x/cancel"),
+    ],
+)
+def test_without_a_known_key_there_is_nothing(acme: ModelRoute, authorization: str, method: str, path: str) -> None:
+    answer = acme.call(method, path, b"not json", Authorization=authorization.format(key=acme.key))
+
+    envelope(answer, 401, "UNAUTHORIZED")
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_key_without_the_right_is_forbidden(acme: ModelRoute, house: House) -> None:
+    reader = ModelRoute(base=acme.base, key=house.accounts.create_key("acme", ("runs:read",))[1])
+
+    envelope(reader.call("POST", "/v1/files/upload", DECLARED), 403, "FORBIDDEN")
+    envelope(reader.try_execute({}), 403, "FORBIDDEN")
+
+
+def test_unknown_routes_and_methods_have_the_envelope(acme: ModelRoute) -> None:
+    envelope(acme.call("GET", "/v1/nothing"), 404, "NOT_FOUND")
+    envelope(acme.call("GET", "/v1/files"), 404, "NOT_FOUND")
+    answer = acme.call("DELETE", "/v1/files/upload")
+    envelope(answer, 405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == "POST"
