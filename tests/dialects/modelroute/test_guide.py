@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -70,3 +71,60 @@ def test_the_guides_script_runs(server: Server, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Execution exec_")
     assert done.stdout.rstrip().endswith(": PENDING")
+
+
+STEP_1 = """
+curl -sS -X POST "$BASE/v1/files/upload" \\
+-H "Authorization: Bearer $KEY" \\
+-H "Content-Type: application/json" \\
+-d '{
+"filename": "input-photo.png",
+"content_type": "image/png",
+"size_bytes": 2048576
+}'
+"""
+STEP_2 = """
+curl -sS -X PUT "$UPLOAD_URL" \\
+-H "Content-Type: image/png" \\
+--data-binary @input-photo.png
+"""
+STEP_3 = """
+curl -sS -X POST "$BASE/v1/executions" \\
+-H "Authorization: Bearer $KEY" \\
+-H "Content-Type: application/json" \\
+-d '{
+"model": "flux-1.1-pro",
+"input": {
+"prompt": "Transform this photo into an oil painting",
+"image": "FILE_ID"
+}
+}'
+"""
+
+
+@pytest.mark.statement("MO-32")
+def test_the_guides_three_calls_work(server: Server, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    shutil.copy(ROOT / "examples" / "chelsea.png", tmp_path / "input-photo.png")
+    variables = {"BASE": f"{server.url}/modelroute", "KEY": server.create_key()}
+
+    def shell(script: str, **more: str) -> str:
+        environment = clean_environment(**variables, **more)
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return done.stdout
+
+    begun = json.loads(shell(STEP_1))
+    assert shell(STEP_2, UPLOAD_URL=begun["upload_url"]) == ""
+    said = json.loads(shell(STEP_3.replace("FILE_ID", begun["file_id"])))
+
+    assert said["id"].startswith("exec_")
+    assert said["status"] == "PENDING"
