@@ -10,6 +10,7 @@ from tests.support.exchange import exchange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from tests.support.exchange import Answer
 
@@ -35,6 +36,11 @@ class ModelRoute:
         if content is not None:
             sent.setdefault("Content-Type", "application/json")
         return exchange(method, self.base + path, content, headers=sent)
+
+    def native(self, method: str, path: str) -> Answer:
+        """One request to the native API, for what this one does not tell."""
+        root = self.base.removesuffix("/modelroute")
+        return exchange(method, f"{root}/v1{path}", headers={"Authorization": f"Bearer {self.key}"})
 
     def begin(self, **declared: object) -> Any:  # noqa: ANN401 - JSON
         """Step 1, with the guide's declaration where the test has no other."""
@@ -62,6 +68,11 @@ class ModelRoute:
 def put(url: str, content: bytes, content_type: str | None) -> Answer:
     """Send bytes to a presigned URL, without a key."""
     return exchange("PUT", url, content, headers={} if content_type is None else {"Content-Type": content_type})
+
+
+def stamp(time: datetime) -> str:
+    """A time as the product writes it."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def envelope(answer: Answer, status: int, code: str, *, retryable: bool = False) -> Any:  # noqa: ANN401 - JSON

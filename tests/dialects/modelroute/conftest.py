@@ -1,22 +1,61 @@
-"""Two keys of two accounts on a house of the test's own."""
+"""One house for each module, and two keys of new accounts for each test; what a test queues is over after it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.dialects.modelroute.client import ModelRoute
+from tests.support.house import open_house
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from penstock.ports.runners import JsonLike, RunContext
     from tests.support.house import House
+
+IMAGE = {"name": "image", "type": "file", "synonyms": ["source_image"], "accepts": ["image"]}
+CATALOG: list[dict[str, Any]] = [
+    {
+        "slug": "acme/model",
+        "price": "40.04",
+        "input": [IMAGE, {"name": "prompt", "type": "string"}],
+        "extra_inputs": "ignore",
+    },
+]
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def _home(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> Iterator[House]:
+    directory = tmp_path_factory.mktemp("home")
+    shutil.copyfile(_sqlite_template, directory / "penstock.db")
+    with open_house(directory / "house", f"sqlite:///{directory / 'penstock.db'}", CATALOG) as opened:
+        yield opened
+
+
+@pytest.fixture
+def house(_home: House) -> Iterator[House]:
+    """The module's house. Its clock has moved; a model does nothing until the test says what."""
+    _home.models["acme/model"] = _nothing
+    yield _home
+    _home.models["acme/model"] = _nothing
+    _home.work()
 
 
 @pytest.fixture
 def acme(house: House) -> ModelRoute:
-    return ModelRoute(base=f"{house.url}/modelroute", key=house.create_key("acme"))
+    return ModelRoute(base=f"{house.url}/modelroute", key=house.create_key(f"acme-{next(_NUMBERS)}"))
 
 
 @pytest.fixture
 def rival(house: House) -> ModelRoute:
-    return ModelRoute(base=f"{house.url}/modelroute", key=house.create_key("rival"))
+    return ModelRoute(base=f"{house.url}/modelroute", key=house.create_key(f"rival-{next(_NUMBERS)}"))
+
+
+def _nothing(_inputs: Mapping[str, JsonLike], _context: RunContext) -> JsonLike:
+    return {}

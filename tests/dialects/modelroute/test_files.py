@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.dialects.modelroute.client import DECLARED, PNG, ModelRoute, envelope, put, wrong_fields
+from tests.dialects.modelroute.client import DECLARED, PNG, ModelRoute, envelope, put, stamp, wrong_fields
 from tests.support.exchange import exchange
 
 if TYPE_CHECKING:
@@ -37,18 +37,19 @@ def test_a_file_id_is_a_lower_case_uuid_of_its_own(acme: ModelRoute) -> None:
 
 
 @pytest.mark.statement("MO-03")
-def test_the_url_expires_when_the_answer_says(acme: ModelRoute) -> None:
+def test_the_url_expires_when_the_answer_says(acme: ModelRoute, house: House) -> None:
+    now = house.clock.now()
+
     begun = acme.begin()
 
     query = parse_qs(urlsplit(begun["upload_url"]).query)
-    assert begun["expires_at"] == "2026-11-21T13:00:00Z"
-    assert (query["X-Amz-Date"], query["X-Amz-Expires"]) == (["20261121T120000Z"], ["3600"])
+    assert begun["expires_at"] == stamp(now + timedelta(hours=1))
+    assert (query["X-Amz-Date"], query["X-Amz-Expires"]) == ([f"{now:%Y%m%dT%H%M%SZ}"], ["3600"])
 
 
 @pytest.mark.statement("MO-04", "MO-21")
-@pytest.mark.parametrize(
-    ("field", "value", "code"),
-    [
+def test_a_wrong_declaration_names_its_field(acme: ModelRoute) -> None:
+    cases: list[tuple[str, object, str]] = [
         ("filename", None, "INVALID_TYPE"),
         ("filename", "", "OUT_OF_RANGE"),
         ("filename", "  ", "OUT_OF_RANGE"),
@@ -67,12 +68,11 @@ def test_the_url_expires_when_the_answer_says(acme: ModelRoute) -> None:
         ("size_bytes", "12", "INVALID_TYPE"),
         ("size_bytes", 1.5, "INVALID_TYPE"),
         ("size_bytes", True, "INVALID_TYPE"),
-    ],
-)
-def test_a_wrong_declaration_names_its_field(acme: ModelRoute, field: str, value: object, code: str) -> None:
-    answer = acme.call("POST", "/v1/files/upload", {**DECLARED, field: value})
+    ]
 
-    assert wrong_fields(answer) == {field: code}
+    for field, value, code in cases:
+        answer = acme.call("POST", "/v1/files/upload", {**DECLARED, field: value})
+        assert (value, wrong_fields(answer)) == (value, {field: code})
 
 
 @pytest.mark.statement("MO-04", "MO-21")
@@ -93,17 +93,16 @@ def test_the_largest_size_is_taken_and_one_more_is_not(acme: ModelRoute) -> None
 
 
 @pytest.mark.statement("MO-06")
-@pytest.mark.parametrize("content_type", ["audio/mp3", "video/mp4", "image/png"])
-def test_the_guides_types_are_taken(acme: ModelRoute, content_type: str) -> None:
-    begun = acme.begin(filename="recording", content_type=content_type)
-
-    assert put(begun["upload_url"], b"some bytes", content_type).status == 200
+def test_the_guides_types_are_taken(acme: ModelRoute) -> None:
+    for content_type in ("audio/mp3", "video/mp4", "image/png"):
+        begun = acme.begin(filename="recording", content_type=content_type)
+        assert put(begun["upload_url"], b"some bytes", content_type).status == 200
 
 
 @pytest.mark.statement("MO-07")
-@pytest.mark.parametrize("body", [b"filename=photo.png", b"[1]", b'"photo.png"', b"null", b"", b"{", b"\xff\xfe"])
-def test_a_body_that_is_no_json_object_is_refused(acme: ModelRoute, body: bytes) -> None:
-    assert set(wrong_fields(acme.call("POST", "/v1/files/upload", body))) == {"body"}
+def test_a_body_that_is_no_json_object_is_refused(acme: ModelRoute) -> None:
+    for body in (b"filename=photo.png", b"[1]", b'"photo.png"', b"null", b"", b"{", b"\xff\xfe"):
+        assert set(wrong_fields(acme.call("POST", "/v1/files/upload", body))) == {"body"}
 
 
 @pytest.mark.statement("MO-08")
@@ -114,11 +113,11 @@ def test_the_put_needs_the_type_and_no_key(acme: ModelRoute) -> None:
 
 
 @pytest.mark.statement("MO-09")
-@pytest.mark.parametrize("content_type", ["image/jpeg", "image/png; a=b", None])
-def test_a_put_under_another_type_stores_nothing(acme: ModelRoute, content_type: str | None) -> None:
+def test_a_put_under_another_type_stores_nothing(acme: ModelRoute) -> None:
     begun = acme.begin()
 
-    assert put(begun["upload_url"], PNG, content_type).status == 403
+    for content_type in ("image/jpeg", "image/png; a=b", None):
+        assert put(begun["upload_url"], PNG, content_type).status == 403
 
     envelope(acme.call("GET", f"/v1/files/{begun['file_id']}/url"), 404, "FILE_NOT_FOUND")
     envelope(acme.try_execute({"image": begun["file_id"]}), 400, "FILE_NOT_FOUND")
@@ -158,13 +157,11 @@ def test_a_file_that_came_in_time_may_be_used_first_long_after(acme: ModelRoute,
 
 
 @pytest.mark.statement("MO-11")
-@pytest.mark.parametrize("declared", [1, len(PNG) - 1, len(PNG) + 1, 2_048_576])
-def test_the_real_size_counts_not_the_declared_one(acme: ModelRoute, declared: int) -> None:
-    begun = acme.begin(size_bytes=declared)
-
-    assert put(begun["upload_url"], PNG, "image/png").status == 200
-
-    assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["size_bytes"] == len(PNG)
+def test_the_real_size_counts_not_the_declared_one(acme: ModelRoute) -> None:
+    for declared in (1, len(PNG) - 1, len(PNG) + 1, 2_048_576):
+        begun = acme.begin(size_bytes=declared)
+        assert put(begun["upload_url"], PNG, "image/png").status == 200
+        assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["size_bytes"] == len(PNG)
 
 
 @pytest.mark.statement("MO-31")
@@ -179,20 +176,20 @@ def test_more_than_the_limit_never_becomes_a_file(acme: ModelRoute) -> None:
 
 
 @pytest.mark.statement("MO-30")
-@pytest.mark.parametrize(
-    ("filename", "content_type"),
-    [("photo.png", "video/mp4"), ("photo.PNG", "image/jpeg"), ("song.mp3", "image/png"), ("notes.txt", "image/png")],
-)
-def test_a_name_that_contradicts_its_type_is_refused(acme: ModelRoute, filename: str, content_type: str) -> None:
-    answer = acme.call("POST", "/v1/files/upload", {**DECLARED, "filename": filename, "content_type": content_type})
-
-    assert wrong_fields(answer) == {"content_type": "INVALID_VALUE"}
+def test_a_name_that_contradicts_its_type_is_refused(acme: ModelRoute) -> None:
+    for filename, content_type in (
+        ("photo.png", "video/mp4"),
+        ("photo.PNG", "image/jpeg"),
+        ("song.mp3", "image/png"),
+        ("notes.txt", "image/png"),
+    ):
+        declared = {**DECLARED, "filename": filename, "content_type": content_type}
+        assert wrong_fields(acme.call("POST", "/v1/files/upload", declared)) == {"content_type": "INVALID_VALUE"}
 
 
 @pytest.mark.statement("MO-30")
-@pytest.mark.parametrize(
-    ("filename", "content_type"),
-    [
+def test_a_name_that_says_nothing_else_passes(acme: ModelRoute) -> None:
+    for filename, content_type in (
         ("photo", "video/mp4"),
         ("photo.unheard", "image/png"),
         ("song.mp3", "audio/mp3"),
@@ -201,21 +198,20 @@ def test_a_name_that_contradicts_its_type_is_refused(acme: ModelRoute, filename:
         ("photo.jpeg", "image/jpeg"),
         ("clip.webm", "audio/webm"),
         ("clip.mp4", "audio/mp4"),
-    ],
-)
-def test_a_name_that_says_nothing_else_passes(acme: ModelRoute, filename: str, content_type: str) -> None:
-    acme.begin(filename=filename, content_type=content_type)
+    ):
+        acme.begin(filename=filename, content_type=content_type)
 
 
 @pytest.mark.statement("MO-25")
 def test_a_file_is_read_at_its_url_for_an_hour(acme: ModelRoute, house: House) -> None:
     file_id = acme.upload()
+    now = house.clock.now()
 
     said = acme.call("GET", f"/v1/files/{file_id}/url").must(200)
 
     assert set(said) == {"url", "expires_at", "content_type", "size_bytes"}
     assert (said["content_type"], said["size_bytes"]) == ("image/png", len(PNG))
-    assert said["expires_at"] == "2026-11-21T13:00:00Z"
+    assert said["expires_at"] == stamp(now + timedelta(hours=1))
     assert exchange("GET", said["url"]).body == PNG
     house.clock.advance(timedelta(hours=1, seconds=1))
     assert exchange("GET", said["url"]).status == 403
@@ -234,9 +230,9 @@ def test_a_download_leads_to_the_bytes(acme: ModelRoute) -> None:
 
 
 @pytest.mark.parametrize("what", ["url", "download"])
-@pytest.mark.parametrize("file_id", ["file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11", "file_x", "nothing", "%00"])
-def test_an_unknown_file_is_not_found(acme: ModelRoute, file_id: str, what: str) -> None:
-    envelope(acme.call("GET", f"/v1/files/{file_id}/{what}"), 404, "FILE_NOT_FOUND")
+def test_an_unknown_file_is_not_found(acme: ModelRoute, what: str) -> None:
+    for file_id in ("file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11", "file_x", "nothing", "%00"):
+        envelope(acme.call("GET", f"/v1/files/{file_id}/{what}"), 404, "FILE_NOT_FOUND")
 
 
 @pytest.mark.parametrize("what", ["url", "download"])
@@ -269,10 +265,8 @@ def test_a_second_put_before_the_first_use_replaces_the_bytes(acme: ModelRoute) 
 
 
 @pytest.mark.statement("MO-22")
-@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer sk_unknown", "Key {key}", "{key}", "Basic {key}"])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
+def test_without_a_known_key_there_is_nothing(acme: ModelRoute) -> None:
+    for method, path in (
         ("POST", "/v1/files/upload"),
         ("GET", "/v1/files/file_x/url"),
         ("GET", "/v1/files/file_x/download"),
@@ -280,17 +274,15 @@ def test_a_second_put_before_the_first_use_replaces_the_bytes(acme: ModelRoute) 
         ("GET", "/v1/executions/exec_x"),
         ("GET", "/v1/executions/exec_x/result"),
         ("POST", "/v1/executions/exec_x/cancel"),
-    ],
-)
-def test_without_a_known_key_there_is_nothing(acme: ModelRoute, authorization: str, method: str, path: str) -> None:
-    answer = acme.call(method, path, b"not json", Authorization=authorization.format(key=acme.key))
-
-    envelope(answer, 401, "UNAUTHORIZED")
-    assert answer.headers["www-authenticate"] == "Bearer"
+    ):
+        for authorization in ("", "Bearer", "Bearer sk_unknown", f"Key {acme.key}", acme.key, f"Basic {acme.key}"):
+            answer = acme.call(method, path, b"not json", Authorization=authorization)
+            envelope(answer, 401, "UNAUTHORIZED")
+            assert answer.headers["www-authenticate"] == "Bearer"
 
 
 def test_a_key_without_the_right_is_forbidden(acme: ModelRoute, house: House) -> None:
-    reader = ModelRoute(base=acme.base, key=house.accounts.create_key("acme", ("runs:read",))[1])
+    reader = ModelRoute(base=acme.base, key=house.create_key("reader", scopes=("runs:read",)))
 
     envelope(reader.call("POST", "/v1/files/upload", DECLARED), 403, "FORBIDDEN")
     envelope(reader.try_execute({}), 403, "FORBIDDEN")
