@@ -152,6 +152,8 @@ _STATUS: Mapping[RunState, str] = {
 _FAILURES: Mapping[RunFault | None, str] = {
     RunFault.MODEL: "GENERATION_FAILED",
     RunFault.SERVER: "INTERNAL_ERROR",
+    RunFault.UNAVAILABLE: "MODEL_UNAVAILABLE",
+    RunFault.TIMEOUT: "GENERATION_TIMEOUT",
     None: "INTERNAL_ERROR",
 }
 
