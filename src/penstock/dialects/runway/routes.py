@@ -13,6 +13,7 @@ from penstock.dialects.runway.errors import render_error
 from penstock.domain import errors as e
 from penstock.domain.accounts import Scope
 from penstock.domain.ids import AssetId
+from penstock.domain.ledger import ZERO
 from penstock.domain.runs import RunState, output_assets
 from penstock.domain.uploads import UploadMethod
 from penstock.services.runs import NewRun
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from penstock.dialects.base import Services
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId
-    from penstock.domain.runs import Run
+    from penstock.domain.ledger import ZERO
+from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
 _NAME = "runway"
@@ -49,6 +51,8 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         """A slot: the form that brings the bytes, and the URI that stands for them."""
         who = principal(request)
         who.require(Scope.FILES_WRITE)
+        if not services.accounts.ledger_page(who.account_id, below=None, limit=1).items:  # never bought any (RW-10)
+            raise e.InsufficientCredits(needed=ZERO, balance=ZERO)
         declared = NewUpload(
             dialect=_NAME,
             filename=body.filename,
