@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from penstock.dialects.base import Services
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId
-    from penstock.domain.ledger import ZERO
-from penstock.domain.runs import Run
+    from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
 _NAME = "runway"
