@@ -101,7 +101,10 @@ UPLOAD_TABLE: Mapping[tuple[UploadState, UploadEvent], UploadState] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadPolicy:
-    """What a dialect allows. Sizes in bytes. `url_ttl` is for a client to bring the bytes, `fetch_ttl` for us to."""
+    """What a dialect allows. Sizes in bytes. `url_ttl` is for a client to bring the bytes, `fetch_ttl` for us to.
+
+    `free_form_fields` are fields of a form, beside those that are signed, that a client may fill in as it likes.
+    """
 
     max_bytes: int
     min_bytes: int = 0
@@ -111,6 +114,7 @@ class UploadPolicy:
     type_policy: TypePolicy = TypePolicy.RECORD
     max_multipart_bytes: int | None = None
     multipart_ttl: timedelta = timedelta(hours=24)
+    free_form_fields: tuple[str, ...] = ()
 
     def life_of(self, method: UploadMethod) -> timedelta:
         """How long an upload may take this way."""

@@ -215,6 +215,10 @@ class Presigner(Protocol):
         max_size: int,
         expires_in: timedelta,
         now: datetime,
+        free: tuple[str, ...] = (),
     ) -> SignedForm:
-        """A form for one POST to one key: key, bucket, type, and size range in bytes are in its policy (S25)."""
+        """A form for one POST to one key: key, bucket, type, and size range in bytes are in its policy (S25).
+
+        `free` names further fields, which come empty and may be posted with any value.
+        """
         ...

@@ -179,8 +179,8 @@ class Uploads:
             found = tx.uploads.page(account_id, below=decode_cursor(cursor), limit=limit + 1)
         return page_of(found, limit, lambda upload: (upload.created_at, upload.id))
 
-    def signed_form(self, upload: Upload) -> SignedForm:
-        """The form that brings the bytes, valid until `upload.expires_at` (S25)."""
+    def signed_form(self, upload: Upload, *, free: tuple[str, ...] = ()) -> SignedForm:
+        """The form that brings the bytes, valid until `upload.expires_at` (S25); `free` fields take any value."""
         exact = upload.size_policy is rules.SizePolicy.EXACT and upload.declared_size is not None
         size = upload.declared_size or 0
         return self._presigner.form(
@@ -190,6 +190,7 @@ class Uploads:
             max_size=size if exact else upload.max_size,
             expires_in=upload.expires_at - upload.created_at.replace(microsecond=0),
             now=upload.created_at,
+            free=free,
         )
 
     def complete_upload(

@@ -80,14 +80,20 @@ class S3Presigner:
         max_size: int,
         expires_in: timedelta,
         now: datetime,
+        free: tuple[str, ...] = (),
     ) -> SignedForm:
-        """A form for one POST to one key, its type and its size range in the policy (S25)."""
+        """A form for one POST to one key, its type and its size range in the policy (S25).
+
+        A policy cannot make a field optional: stores refuse a condition whose field is not posted. So the `free` ones
+        are among the fields, empty, and whoever has nothing to say posts them so.
+        """
         form = Form(
             bucket=self._bucket,
             key=key,
             min_bytes=min_size,
             max_bytes=max_size,
             fields=(("Content-Type", content_type), ("success_action_status", "204")),
+            free=tuple((name, "") for name in free),
         )
         fields = sign_form(self._signer, form, now=now, expires_in=expires_in)
-        return SignedForm(url=f"{self._origin}/{self._bucket}", fields=fields)
+        return SignedForm(url=f"{self._origin}/{self._bucket}", fields=fields | dict.fromkeys(free, ""))
