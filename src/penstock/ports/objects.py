@@ -206,7 +206,7 @@ class Presigner(Protocol):
         """A URL for one PUT of one part. No header is signed: clients send what they like beside a part (S24)."""
         ...
 
-    def form(
+    def form(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,

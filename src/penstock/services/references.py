@@ -84,6 +84,13 @@ class References:
             raise ReferenceInvalid((), "is not a reference to a file: give an id, a URL of this server or a data URI")
         return found
 
+    def is_ours(self, text: str) -> bool:
+        """Whether a text is in a form that this server gives out; broken ones count."""
+        try:
+            return any(parse(text) is not None for parse in self._parsers)
+        except (ReferenceInvalid, AssetNotFound):
+            return True
+
     def resolve(
         self, account_id: AccountId, text: str, *, path: tuple[str | int, ...], accepts: tuple[str, ...] = ()
     ) -> Asset:

@@ -129,6 +129,10 @@ class Runs:
             self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
         return queued
 
+    def is_ours(self, text: str) -> bool:
+        """Whether a text names something of this server, there or not: a product's rules for others do not hold."""
+        return self._references.is_ours(text)
+
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
         """Raises `RunNotFound`."""
         with self._database.read() as tx:

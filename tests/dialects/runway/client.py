@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.support.exchange import exchange
+from tests.support.forms import post_form
 
 if TYPE_CHECKING:
     from tests.support.exchange import Answer
@@ -42,7 +43,7 @@ class Runway:
     def upload(self, content: bytes = PICTURE, filename: str = "image.png") -> str:
         """The URI of a file whose bytes are in place."""
         slot = self.slot(filename)
-        post_form(slot, content).must(204)
+        send(slot, content).must(204)
         return str(slot["runwayUri"])
 
     def generate(self, reference: object, **changes: object) -> Answer:
@@ -52,18 +53,9 @@ class Runway:
         return self.call("POST", "/v1/image_to_video", kept)
 
 
-def post_form(slot: Any, content: bytes, *, metadata: str | None = None, **changes: str) -> Answer:  # noqa: ANN401 - JSON
-    """What the official clients send: the fields, perhaps `metadata`, the file last, no key."""
-    boundary = "a-boundary"
-    fields = {**slot["fields"], **changes} | ({} if metadata is None else {"metadata": metadata})
-    head = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    )
-    head += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n'
-    head += "Content-Type: application/octet-stream\r\n\r\n"
-    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
-    return exchange("POST", slot["uploadUrl"], body, headers={"Content-Type": f"multipart/form-data; boundary={boundary}"})
+def send(slot: Any, content: bytes = PICTURE, **changes: str) -> Answer:  # noqa: ANN401 - JSON
+    """The form of a slot, with other values for some of its fields."""
+    return post_form(slot["uploadUrl"], {**slot["fields"], **changes}, content)
 
 
 def issue_paths(answer: Answer) -> list[list[str | int]]:

@@ -11,8 +11,9 @@ import pytest
 
 from penstock.domain.errors import RunnerFailed
 from penstock.ports.runners import OutputFile
-from tests.dialects.runway.client import PICTURE, issue_paths, post_form
+from tests.dialects.runway.client import PICTURE, issue_paths, send
 from tests.support.exchange import fetch
+from tests.support.forms import post_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,13 +100,20 @@ def test_an_uploaded_picture_is_taken_again_and_again(acme: Runway) -> None:
 
 @pytest.mark.statement("RW-13")
 def test_a_metadata_field_before_the_file_is_accepted(acme: Runway) -> None:
-    assert post_form(acme.slot(), PICTURE, metadata="{}").status == 204
+    once, twice = acme.slot(), acme.slot()
+
+    sent_once = send(once, metadata='{"job": "7"}')
+    sent_twice = post_form(twice["uploadUrl"], [*twice["fields"].items(), ("metadata", "{}")], PICTURE)
+
+    assert [sent_once.status, sent_twice.status] == [204, 204]
+    for slot in (once, twice):
+        acme.generate(slot["runwayUri"]).must(200)
 
 
 @pytest.mark.statement("RW-14")
 def test_a_file_of_511_bytes_is_refused_and_one_of_512_taken(acme: Runway) -> None:
-    assert post_form(acme.slot(), PICTURE[:511]).status == 400
-    assert post_form(acme.slot(), PICTURE[:512]).status == 204
+    assert send(acme.slot(), PICTURE[:511]).status == 400
+    assert send(acme.slot(), PICTURE[:512]).status == 204
 
 
 @pytest.mark.statement("RW-24", "RW-25", "RW-26", "RW-27")
@@ -200,8 +208,14 @@ def test_500_characters_of_two_units_pass_and_a_bad_position_does_not(acme: Runw
 @pytest.mark.statement("RW-51")
 @pytest.mark.parametrize(
     "url",
-    ["http://example.com/a.png", "ftp://example.com/a.png", "https://192.0.2.1/a.png", "https://[2001:db8::1]/a.png",
-     "https://example.com/" + "a" * 2048, "/home/me/a.png"],
+    [
+        "http://example.com/a.png",
+        "ftp://example.com/a.png",
+        "https://192.0.2.1/a.png",
+        "https://[2001:db8::1]/a.png",
+        "https://example.com/" + "a" * 2048,
+        "/home/me/a.png",
+    ],
 )
 def test_a_url_outside_the_rules_is_an_issue_at_its_field(acme: Runway, url: str) -> None:
     assert issue_paths(acme.generate(url)) == [["promptImage"]]

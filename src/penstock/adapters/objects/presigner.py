@@ -71,7 +71,7 @@ class S3Presigner:
         request = Request(method="PUT", origin=self._origin, path=self._path + key, query=query)
         return self._signer.presign(request, now=now, expires_in=expires_in)
 
-    def form(
+    def form(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,

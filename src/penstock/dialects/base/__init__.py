@@ -51,7 +51,8 @@ class Capabilities:
     """What a dialect can do beyond the common story; conformance tests skip by these, never by name.
 
     `takes_urls`: a file field of a run may hold a URL. `lasting_urls`: a file has a URL that names it as long as it
-    lives. `upload_lifetimes`: whoever uploads a file may say how long it lives.
+    lives. `file_urls`: an uploaded file has a URL, for a while at least. `upload_lifetimes`: whoever uploads a file may
+    say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is.
     """
 
     confirms: bool
@@ -60,7 +61,9 @@ class Capabilities:
     tells_gone_files: bool = False
     takes_urls: bool = True
     lasting_urls: bool = True
+    file_urls: bool = True
     upload_lifetimes: bool = True
+    declares_sizes: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

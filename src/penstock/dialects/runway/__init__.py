@@ -17,8 +17,11 @@ POLICY = UploadPolicy(
     url_ttl=timedelta(hours=1),
     size_policy=SizePolicy.ADVISORY,
     type_policy=TypePolicy.RECORD,
+    free_form_fields=("metadata",),
 )
-CAPABILITIES = Capabilities(confirms=False)
+CAPABILITIES = Capabilities(
+    confirms=False, lasting_urls=False, upload_lifetimes=False, file_urls=False, declares_sizes=False
+)
 DIALECT = Dialect(
     name="runway",
     mount="/runway",

@@ -10,10 +10,8 @@ from fastapi.responses import Response
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
 from penstock.domain import errors as e
 
-from penstock.domain.errors import PenstockError
-
 if TYPE_CHECKING:
-    from penstock.domain.errors import InvalidField
+    from penstock.domain.errors import InvalidField, PenstockError
 
 
 def _documented(code: str, status: int) -> WireError:

@@ -14,7 +14,8 @@ from penstock.domain import errors as e
 from penstock.domain.accounts import Scope
 from penstock.domain.ids import AssetId
 from penstock.domain.ledger import ZERO
-from penstock.domain.runs import RunState, output_assets
+from penstock.domain.references import is_data_uri
+from penstock.domain.runs import output_assets
 from penstock.domain.uploads import UploadMethod
 from penstock.services.runs import NewRun
 from penstock.services.uploads import NewUpload
@@ -61,7 +62,7 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
             method=UploadMethod.FORM,
         )
         upload = services.uploads.begin_upload(who.account_id, declared, policy)
-        form = services.uploads.signed_form(upload)
+        form = services.uploads.signed_form(upload, free=policy.free_form_fields)
         uri = wire.format_reference(upload.id)
         return JSONResponse({"uploadUrl": form.url, "fields": form.fields, "runwayUri": uri})
 
@@ -74,7 +75,7 @@ def _add_tasks(app: FastAPI, services: Services) -> None:
         who = principal(request)
         who.require(Scope.RUNS_WRITE)
         path, text = body.image
-        wire.check_reference(text, path=path, medium="image")
+        _check_reference(services, text, path=path, medium="image")
         asked = NewRun(
             dialect=_NAME, model=body.model, inputs=body.model_input(), output_lifetime=wire.REFERENCE_LIFETIME
         )
@@ -94,9 +95,7 @@ def _add_tasks(app: FastAPI, services: Services) -> None:
         """Cancel a task that has not ended, or delete one that has, with its output."""
         who = principal(request)
         who.require(Scope.RUNS_WRITE)
-        run = services.runs.cancel(who.account_id, _task(services, who.account_id, task_id).id)
-        for file in _files(services, run):
-            services.assets.delete(who.account_id, file.id)
+        services.runs.delete(who.account_id, _task(services, who.account_id, task_id).id)
         return Response(status_code=204)
 
 
@@ -128,13 +127,18 @@ def _submit(services: Services, account_id: AccountId, asked: NewRun, path: tupl
         raise e.ReferenceInvalid(path, f"Unsupported asset type. {error.message}") from None
 
 
+def _check_reference(services: Services, text: str, *, path: tuple[str | int, ...], medium: str) -> None:
+    """Hold what is not of this server against the rules for data URIs and URLs. Raises `ReferenceInvalid`."""
+    if is_data_uri(text):
+        wire.check_data_uri(text, path=path, medium=medium)
+    elif not services.runs.is_ours(text):
+        wire.check_url(text, path=path)
+
+
 def _task(services: Services, account_id: AccountId, task_id: str) -> Run:
-    """The run of a task that was neither cancelled nor deleted. Raises `RunNotFound`."""
+    """The run of a task; one that was cancelled or deleted here is not found. Raises `RunNotFound`."""
     run = services.runs.get(account_id, wire.parse_task_id(task_id))
-    if run.dialect != _NAME or run.cancel_requested or run.state is RunState.CANCELLED:
-        raise e.RunNotFound(task_id)
-    # A deleted task is one whose output was deleted.
-    if output_assets(run.output) and not _files(services, run):
+    if run.dialect != _NAME:
         raise e.RunNotFound(task_id)
     return run
 

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from penstock.domain.errors import InvalidField, ReferenceInvalid, RunNotFound
 from penstock.domain.ids import RunId, UploadId, format_short, parse_short
-from penstock.domain.references import UploadReference, is_data_uri
+from penstock.domain.references import UploadReference
 from penstock.domain.runs import Run, RunFault, RunState
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class NewSlot(BaseModel):
     @classmethod
     def _with_an_extension(cls, value: str) -> str:
         if _extension(value) not in _TYPES:
-            raise PydanticCustomError("extension", "must end in the extension of a supported image, video or audio type")
+            raise PydanticCustomError("extension", "must end in the extension of an image, video or audio type")
         return value
 
     @property
@@ -128,11 +128,16 @@ def check_version(given: str | None) -> None:
         raise InvalidField((VERSION_HEADER,), f"must be {VERSION}")
 
 
-def check_reference(text: str, *, path: tuple[str | int, ...], medium: str) -> None:
-    """Hold a reference against the rules for URLs and data URIs (RW-51, RW-52). Raises `ReferenceInvalid`."""
-    if text.startswith(_SCHEME):
-        return
-    problem = _data_uri_problem(text, medium) if is_data_uri(text) else _url_problem(text)
+def check_data_uri(text: str, *, path: tuple[str | int, ...], medium: str) -> None:
+    """Raises `ReferenceInvalid` for a data URI that is too long, of another medium, or not base64 (RW-52)."""
+    problem = _data_uri_problem(text, medium)
+    if problem is not None:
+        raise ReferenceInvalid(path, problem)
+
+
+def check_url(text: str, *, path: tuple[str | int, ...]) -> None:
+    """Raises `ReferenceInvalid` for a URL that is not https, has no domain or is too long (RW-51)."""
+    problem = _url_problem(text)
     if problem is not None:
         raise ReferenceInvalid(path, problem)
 
@@ -177,7 +182,7 @@ def task_out(run: Run, *, output: Sequence[str]) -> dict[str, Any]:
         case RunState.QUEUED:
             return {**shown, "estimatedCost": estimated}
         case RunState.RUNNING:
-            return {**shown, "progress": 0.0, "estimatedCost": estimated}
+            return {**shown, "progress": run.progress or 0.0, "estimatedCost": estimated}
         case RunState.SUCCEEDED:
             return {**shown, "output": list(output), "cost": cost}
         case RunState.FAILED:
