@@ -28,7 +28,7 @@ def owner(house: House) -> Native:
 def test_a_promoted_asset_outlives_its_end_under_the_same_url(house: House, owner: Native, photo: bytes) -> None:
     asset = owner.upload(photo, expires_in=60)
 
-    kept = owner.settled(owner.post(f"/assets/{asset['id']}/promote").must(200))
+    kept = owner.post(f"/assets/{asset['id']}/promote").must(200)
     again = owner.post(f"/assets/{asset['id']}/promote").must(200)
 
     assert (kept["expires_at"], kept["url"], kept["id"]) == (None, asset["url"], asset["id"])
@@ -61,7 +61,7 @@ def test_a_life_without_an_end_is_asked_for_by_null(owner: Native, photo: bytes)
 
 @pytest.mark.parametrize("body", [{}, {"expires_in": 59}, {"expires_in": "60"}, {"expires_in": 60, "more": 1}, None])
 def test_a_life_that_cannot_be_is_refused(owner: Native, photo: bytes, body: dict[str, object] | None) -> None:
-    asset = owner.settled(owner.upload(photo, expires_in=600))
+    asset = owner.upload(photo, expires_in=600)
 
     answer = owner.call("PUT", f"/assets/{asset['id']}/lifetime", body)
 
