@@ -18,14 +18,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import typer
 
+from penstock.adapters.system import SystemClock
 from penstock.cli.program import program
 from penstock.dialects.native import DIALECT
 from penstock.dialects.native.errors import ERRORS
 from penstock.domain.accounts import Scope
 from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.media_types import Kind, MediaType, types_of
+from penstock.domain.rates import RateLimits
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
+from penstock.services.rates import Rates
 from penstock.settings import Settings
 from penstock.sigv4.errors import SignatureError
 from penstock.store import faults
@@ -296,6 +299,7 @@ class _NoServices:
     """What it takes to describe the routes without serving them."""
 
     log = Log("docs", None)
+    rates = Rates(RateLimits(), clock=SystemClock())
 
 
 def operations(document: Schema) -> Iterator[tuple[str, str, Schema]]:

@@ -147,6 +147,30 @@ class Settings(BaseSettings):
         ge=0,
         description="Uploads that an account may have open at a time, where it has no limit of its own; 0: any number.",
     )
+    rate_limit_per_key: int = Field(
+        default=60_000, ge=0, description="Requests to the API that one key may make in a minute; 0: any number."
+    )
+    rate_limit_per_address: int = Field(
+        default=120_000,
+        ge=0,
+        description="Requests to the API that may come from one address (of IPv6: one /64) in a minute; 0: any number.",
+    )
+    rate_limit_uploads: int = Field(
+        default=0,
+        ge=0,
+        description="Uploads that one key may begin in a minute; 0: as many as it may make requests.",
+    )
+    rate_limit_failures: int = Field(
+        default=120,
+        ge=0,
+        description="Requests with a wrong key, or none where one is needed, that may come from one address in a "
+        "minute before keys that are new to this process are refused from there; 0: any number.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Comma-separated addresses and networks of proxies whose `X-Forwarded-For` says where a request "
+        "comes from; empty: it comes from whoever connects.",
+    )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
     import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
@@ -198,6 +222,17 @@ class Settings(BaseSettings):
                 if not _PLACE.fullmatch(entry):
                     message = f"{entry!r} is neither a network (10.0.0.0/8) nor a host with a port (host:8080)"
                     raise ValueError(message) from None
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for entry in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(entry)
+            except ValueError:
+                message = f"{entry!r} is neither an address nor a network (10.0.0.0/8)"
+                raise ValueError(message) from None
         return value
 
     @field_validator("database_url")

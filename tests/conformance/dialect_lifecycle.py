@@ -24,6 +24,7 @@ class RefusedError(Exception):
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"{answer.status} {answer.body[:500]!r}")
         self.status = answer.status
+        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

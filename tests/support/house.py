@@ -28,6 +28,7 @@ from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
 from penstock.domain.catalog import parse_catalog
 from penstock.domain.egress import parse_rules
+from penstock.domain.rates import RateLimits
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.feed import Feed
@@ -39,6 +40,7 @@ from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
+from penstock.services.rates import Rates
 from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.runs import RUN_JOB, Runs
@@ -75,6 +77,7 @@ _TIMEOUT = timedelta(seconds=60)
 _MOST_STREAMS = 3
 _DAYS = timedelta(days=7)
 _TICK = timedelta(microseconds=1)
+_RATES = RateLimits(per_key=60_000, per_address=120_000, failures=10_000)
 _NOON = datetime(2026, 11, 21, 12, 0, 0, 900_000, tzinfo=UTC)
 
 
@@ -134,7 +137,9 @@ class _Models:
 
 
 @contextmanager
-def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str, Any]]) -> Iterator[House]:
+def open_house(
+    directory: Path, database_url: str, catalog: Sequence[Mapping[str, Any]], *, rates: RateLimits = _RATES
+) -> Iterator[House]:
     """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test."""
     clock, entropy, models = StandingClock(), SystemEntropy(), dict[str, "Behaviour"]()
     with ExitStack() as stack:
@@ -178,6 +183,7 @@ def open_house(directory: Path, database_url: str, catalog: Sequence[Mapping[str
             folders=Folders(database, clock=clock, entropy=entropy),
             runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
             large_bodies=LargeBodies(),
+            rates=Rates(rates, clock=clock),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),
             catalog=models_of_the_test,
             log=_SILENT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, class_lifetimes, egress_rules, open_core
+from penstock.app.parts import Core, class_lifetimes, egress_rules, open_core, rate_limits
 from penstock.domain.errors import PenstockError
 from penstock.telemetry import Log
 
@@ -52,7 +52,8 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
         backlog=_API_BACKLOG,
         timeout_graceful_shutdown=_API_DRAIN_SECONDS,
     )
@@ -82,6 +83,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.base import Services
     from penstock.dialects.base.bodies import LargeBodies
     from penstock.dialects.base.mounts import Mounts
+    from penstock.dialects.base.rates import X_RATE_LIMIT
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
     from penstock.services.folders import Folders
@@ -90,6 +92,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
     from penstock.services.quotas import Quotas
+    from penstock.services.rates import Rates
     from penstock.services.references import References
     from penstock.services.runs import Runs
 
@@ -117,6 +120,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
         runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
         large_bodies=LargeBodies(),
+        rates=Rates(rate_limits(settings), clock=core.clock),
         streams=Streams(feed, most_per_account=settings.streams_per_account),
         catalog=core.catalog,
         log=core.log,
@@ -125,7 +129,8 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         {dialect.mount: dialect.build(services, bases[dialect.name]) for dialect in DIALECTS},
         otherwise=_operator_app(Health(core.database, core.objects)),
     )
-    return _with_cors(mounts, settings, exposed=[dialect.request_id_header for dialect in DIALECTS])
+    told = [X_RATE_LIMIT.limit, X_RATE_LIMIT.remaining, X_RATE_LIMIT.reset, "Retry-After"]
+    return _with_cors(mounts, settings, exposed=[*{dialect.request_id_header: 1 for dialect in DIALECTS}, *told])
 
 
 def _operator_app(health: Health) -> ASGIApp:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from penstock.adapters.system import SystemClock, SystemEntropy
 from penstock.domain.errors import InvalidField
 from penstock.domain.quotas import Limits
+from penstock.domain.rates import RateLimits
 from penstock.store.config import load_or_create_credentials
 
 if TYPE_CHECKING:
@@ -118,6 +119,16 @@ def default_limits(settings: Settings) -> Limits:
         bytes=settings.quota_bytes or None,
         files=settings.quota_files or None,
         open_uploads=settings.quota_open_uploads or None,
+    )
+
+
+def rate_limits(settings: Settings) -> RateLimits:
+    """How often a key and an address may ask this process."""
+    return RateLimits(
+        per_key=settings.rate_limit_per_key,
+        per_address=settings.rate_limit_per_address,
+        uploads=settings.rate_limit_uploads,
+        failures=settings.rate_limit_failures,
     )
 
 

@@ -165,6 +165,10 @@ class Accounts:
         checked_at, known = self._recent.get(secret_digest(secret), (0.0, None))
         return known if known is not None and time.monotonic() - checked_at < _RECALL_SECONDS else None
 
+    def was_known(self, secret: str | None) -> bool:
+        """Whether this secret was somebody's when this process last looked, however long ago; no I/O."""
+        return bool(secret) and secret_digest(secret or "") in self._recent
+
     def _remember(self, digest: str, known: Principal) -> None:
         if len(self._recent) >= _RECALL_LIMIT:
             self._recent.clear()

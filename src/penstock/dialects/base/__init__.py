@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
     from penstock.services.quotas import Quotas
+    from penstock.services.rates import Rates
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
@@ -42,6 +43,7 @@ class Services:
     runs: Runs
     streams: Streams
     large_bodies: LargeBodies
+    rates: Rates
     catalog: Catalog
     log: Log
 

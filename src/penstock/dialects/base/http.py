@@ -22,6 +22,7 @@ from starlette.routing import Match
 
 from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.base.errors import from_validation
+from penstock.dialects.base.rates import RateScope, address_of
 from penstock.dialects.base.strict_json import parse_strict
 from penstock.domain.errors import (
     BodyTooLarge,
@@ -30,7 +31,9 @@ from penstock.domain.errors import (
     MethodRefused,
     PenstockError,
     RouteNotFound,
+    Unauthenticated,
 )
+from penstock.services.rates import require_fitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
     from penstock.dialects.base import Services
     from penstock.dialects.base.bodies import LargeBodies
+    from penstock.dialects.base.rates import RateHeaders
+    from penstock.domain.rates import Verdict
     from penstock.services.accounts import Principal
     from penstock.telemetry import Log
 
@@ -50,7 +55,7 @@ _METHOD_NOT_ALLOWED = 405
 class Edge:
     """What differs between dialects at the edge: where the key stands, how an error looks, how large bodies may be.
 
-    `max_large_body` is for the routes that take a model's input (`takes_input`).
+    `max_large_body` is for the routes that take a model's input (`takes_input`). `rate_headers` stand in every answer.
     """
 
     services: Services
@@ -58,6 +63,7 @@ class Edge:
     render_error: Callable[[PenstockError, str], Response]
     max_body: int = MAX_BODY
     max_large_body: int = MAX_LARGE_BODY
+    rate_headers: RateHeaders | None = None
 
 
 def request_id(request: Request) -> str:
@@ -83,10 +89,17 @@ def takes_input(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return endpoint
 
 
+def begins_upload(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler that begins an upload, which may have a rate of its own."""
+    endpoint.__penstock_begins_upload__ = True  # type: ignore[attr-defined]  # a mark on a function
+    return endpoint
+
+
 def open_app(edge: Edge, **settings: Any) -> FastAPI:  # noqa: ANN401 - FastAPI's own settings, passed on
     """A FastAPI app whose routes authenticate first, read strict JSON, and render every error through the edge."""
     app = FastAPI(docs_url=None, redoc_url=None, redirect_slashes=False, **settings)
     app.router.route_class = _route_class(edge)
+    app.add_middleware(RateScope, edge=edge)
 
     def rendered(request: Request, error: Exception) -> Response:
         return edge.render_error(_as_ours(error, lambda: _methods_at(app, request)), request_id(request))
@@ -160,15 +173,16 @@ def _route_class(edge: Edge) -> type[APIRoute]:
             is_public = getattr(self.endpoint, "__penstock_public__", False)
             wants_body = self.body_field is not None
             takes_input = getattr(self.endpoint, "__penstock_takes_input__", False)
+            uploads = getattr(self.endpoint, "__penstock_begins_upload__", False)
             limit = edge.max_large_body if takes_input else edge.max_body
 
             async def strict(request: Request) -> Response:
                 if not is_public:
-                    secret = edge.read_secret(request)
-                    known = edge.services.accounts.recall(secret)
-                    request.scope["state"]["principal"] = known or await run_in_threadpool(
-                        edge.services.accounts.authenticate, secret
-                    )
+                    who = await _authenticated(edge, request)
+                    request.scope["state"]["principal"] = who
+                    _count(request, edge.services.rates.of_key(who.key.id))
+                    if uploads:
+                        _count(request, edge.services.rates.of_uploads(who.key.id))
                 if not wants_body:
                     return await handle(request)
                 strict_request = _StrictRequest(request.scope, request.receive)
@@ -179,6 +193,32 @@ def _route_class(edge: Edge) -> type[APIRoute]:
             return strict
 
     return StrictRoute
+
+
+async def _authenticated(edge: Edge, request: Request) -> Principal:
+    """Who is asking. Raises `Unauthenticated`; `RateLimited` for a key not seen lately, after too many that were none.
+
+    So an address that tries keys costs nothing more, and its neighbours with good ones notice nothing (S27).
+    """
+    accounts, rates = edge.services.accounts, edge.services.rates
+    secret = edge.read_secret(request)
+    known = accounts.recall(secret)
+    if known is not None:
+        return known
+    if not accounts.was_known(secret):
+        rates.check_failures(address_of(request.scope))
+    try:
+        return await run_in_threadpool(accounts.authenticate, secret)
+    except Unauthenticated:
+        rates.failed(address_of(request.scope))
+        raise
+
+
+def _count(request: Request, verdict: Verdict | None) -> None:
+    """Let a verdict be told, and obeyed. Raises `RateLimited`."""
+    if verdict is not None:
+        request.scope["state"]["rate"] = verdict
+        require_fitting(verdict)
 
 
 class _StrictRequest(Request):

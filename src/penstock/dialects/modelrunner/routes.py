@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Header, Request
 from fastapi.responses import RedirectResponse, Response
 
-from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, public, takes_input
+from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, public, takes_input
 from penstock.dialects.modelrunner import wire
 from penstock.dialects.modelrunner.errors import render_error
 from penstock.domain.accounts import Scope
@@ -56,6 +56,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, capabiliti
 
 def _add_storage(app: FastAPI, services: Services, base_url: str, policy: UploadPolicy) -> None:
     @app.post("/storage/upload/initiate")
+    @begins_upload
     def initiate(request: Request, body: wire.Initiate, lifecycle: Lifecycle = None) -> Response:
         """Begin a single-part upload: the bytes go to `upload_url`, and are at `file_url` from then on."""
         who = principal(request)

@@ -6,6 +6,7 @@ from starlette.types import ASGIApp
 
 from penstock.dialects.base import Services
 from penstock.dialects.base.http import Edge, RequestScope, open_app
+from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.native.errors import render_error
 from penstock.dialects.native.routes.account import add_account
 from penstock.dialects.native.routes.assets import add_assets
@@ -27,7 +28,7 @@ REQUEST_ID_HEADER = "X-Request-Id"
 
 def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp:
     """The native API as an ASGI app to be mounted at `base_url`."""
-    edge = Edge(services=services, read_secret=bearer_secret, render_error=render_error)
+    edge = Edge(services=services, read_secret=bearer_secret, render_error=render_error, rate_headers=X_RATE_LIMIT)
     app = open_app(
         edge,
         title="Penstock",

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
-from penstock.dialects.base.http import principal
+from penstock.dialects.base.http import begins_upload, principal
 from penstock.dialects.native.routes.common import IdempotencyKey, folder_id_of, json_answer
 from penstock.dialects.native.wire import imports, uploads
 from penstock.dialects.native.wire.lifetimes import chosen
@@ -18,6 +18,7 @@ from penstock.services.imports import NewImport
 
 def add_imports(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
     @app.post("/imports", status_code=201, response_model=uploads.UploadOut, tags=["uploads"])
+    @begins_upload
     def create_import(request: Request, body: imports.CreateImport, idempotency_key: IdempotencyKey = None) -> Response:
         """Have a file fetched from a URL. The upload answered here becomes an asset by itself; its events tell how."""
         who = principal(request)

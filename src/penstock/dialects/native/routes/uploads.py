@@ -9,7 +9,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from penstock.dialects.base import Services
-from penstock.dialects.base.http import principal
+from penstock.dialects.base.http import begins_upload, principal
 from penstock.dialects.native.routes.common import (
     EVENT_STREAM,
     After,
@@ -49,6 +49,7 @@ def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
         return uploads.upload_out(upload, url=put.url, headers=put.headers)
 
     @app.post("/uploads", status_code=201, response_model=uploads.UploadOut, tags=["uploads"])
+    @begins_upload
     def create_upload(request: Request, body: uploads.CreateUpload, idempotency_key: IdempotencyKey = None) -> Response:
         """Begin an upload. By default: PUT the bytes to `upload_url` with `headers`, then complete it.
 
