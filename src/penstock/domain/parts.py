@@ -36,9 +36,9 @@ def part_size_for(size: int | None, *, wanted: int | None) -> int:
     return -(-size // (MOST_PARTS * _MIB)) * _MIB
 
 
-def part_count(size: int | None, part_size: int) -> int | None:
-    """How many parts a file of `size` bytes has, at least one; None where the size is unknown."""
-    return None if size is None else max(1, -(-size // part_size))
+def part_count(size: int | None, part_size: int | None) -> int | None:
+    """How many parts a file of `size` bytes has, at least one; None where its size or theirs is unknown."""
+    return None if size is None or part_size is None else max(1, -(-size // part_size))
 
 
 def check_part_numbers(numbers: Sequence[int], *, count: int | None) -> None:
@@ -68,13 +68,23 @@ def chosen_parts(
     missing = sorted(set(range(1, (numbers or [0])[-1] + 1)) - set(numbers))
     if missing:
         raise UploadIncomplete(upload.id, f"{_parts(missing)} did not arrive")
-    short = [number for number in numbers[:-1] if arrived[number][0] != upload.part_size]
-    if short:
-        raise UploadIncomplete(upload.id, f"{_parts(short)} must have {upload.part_size} bytes")
+    _require_sizes(upload, {number: arrived[number][0] for number in numbers[:-1]})
     total = sum(arrived[number][0] for number in numbers)
     if upload.size_policy is SizePolicy.EXACT and upload.declared_size not in (None, total):
         raise UploadIncomplete(upload.id, f"the parts have {total} bytes, the file {upload.declared_size}")
     return numbers
+
+
+def _require_sizes(upload: Upload, sizes: Mapping[int, int]) -> None:
+    """What the parts before the last must have. Raises `UploadIncomplete`."""
+    if upload.part_size is not None:
+        wrong = [number for number, size in sizes.items() if size != upload.part_size]
+        demand = f"{upload.part_size} bytes"
+    else:
+        wrong = [number for number, size in sizes.items() if size < LEAST_PART_BYTES]
+        demand = f"at least {LEAST_PART_BYTES} bytes, for it is not the last"
+    if wrong:
+        raise UploadIncomplete(upload.id, f"{_parts(wrong)} must have {demand}")
 
 
 def _parts(numbers: Sequence[int]) -> str:

@@ -78,6 +78,16 @@ class SizePolicy(StrEnum):
     ADVISORY = "advisory"
 
 
+class PartPolicy(StrEnum):
+    """How large the parts of a file may be: all but the last as large as we say, or as its owner likes from 5 MiB on.
+
+    Of a file whose parts have any size it is its owner who says when it is whole.
+    """
+
+    EVEN = "even"
+    ANY = "any"
+
+
 class TypePolicy(StrEnum):
     """What a declared type that contradicts the bytes means: a refusal, or a fact.
 
@@ -112,6 +122,7 @@ class UploadPolicy:
     fetch_ttl: timedelta = timedelta(hours=24)
     size_policy: SizePolicy = SizePolicy.EXACT
     type_policy: TypePolicy = TypePolicy.RECORD
+    part_policy: PartPolicy = PartPolicy.EVEN
     max_multipart_bytes: int | None = None
     multipart_ttl: timedelta = timedelta(hours=24)
     free_form_fields: tuple[str, ...] = ()
@@ -135,7 +146,7 @@ class Upload:
     """One upload. `lifetime` is how long its asset shall live after admission (None: until deleted).
 
     `sha256` (hex) is what the bytes must have. `folder_id` and `tags` are for the asset. Parts have `part_size` bytes
-    and belong to the store's multipart upload `store_upload_id`, which completes on `final_key`. `reserved` bytes of
+    (None: any size, under `PartPolicy.ANY`) and belong to the store's multipart upload `store_upload_id`, which completes on `final_key`. `reserved` bytes of
     the account's quota are set aside for it until it is over.
     """
 

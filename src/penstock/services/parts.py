@@ -56,7 +56,7 @@ class Parts:
         Raises `UploadNotFound`, `WrongUploadMethod`, `UploadNotCompletable`, `InvalidField`.
         """
         upload = self._open(account_id, upload_id)
-        check_part_numbers(numbers, count=part_count(upload.declared_size, upload.part_size or 1))
+        check_part_numbers(numbers, count=part_count(upload.declared_size, upload.part_size))
         upload = self._begun(upload)
         now = self._clock.now().replace(microsecond=0)
         life = min(_URL_TTL, upload.expires_at - now)
@@ -92,16 +92,18 @@ class Parts:
         """Make one object of the parts, and return its key; the same one however often it is asked for.
 
         `named` are the ETags by number that make the file, None all that arrived. Not `asked` by the owner, a file of
-        unknown size is not taken for complete. Raises `FileNotStored`, `UploadIncomplete`, `FileTooLarge`.
+        unknown size, or of parts of any size, is not taken for complete. Raises `FileNotStored`, `UploadIncomplete`, `FileTooLarge`.
         """
         if upload.store_upload_id is None or upload.final_key is None:
-            raise FileNotStored(upload.id)
+            raise _nothing_arrived(upload, named)
         multiparts, key = self._objects.multiparts, upload.final_key
         try:
             there = {part.number: part for part in multiparts.parts(key, upload.store_upload_id)}
         except MultipartGoneError:
             return self._made_before(upload, key)
-        if not there or not (asked or upload.declared_size is not None):
+        if not there:
+            raise _nothing_arrived(upload, named)
+        if not (asked or _shows_when_whole(upload)):
             raise FileNotStored(upload.id)
         numbers = chosen_parts(upload, {number: (part.size, part.etag) for number, part in there.items()}, named)
         total = sum(there[number].size for number in numbers)
@@ -158,17 +160,28 @@ class Parts:
         return key
 
 
-def largest_size(part_size: int, *, limit: int) -> int:
+def largest_size(part_size: int | None, *, limit: int) -> int:
     """The largest file, in bytes, that so large parts can make within a limit."""
-    return min(limit, part_size * MOST_PARTS)
+    return limit if part_size is None else min(limit, part_size * MOST_PARTS)
 
 
 def are_whole(objects: ObjectStore, upload: Upload) -> bool:
     """Whether the parts that arrived make the file without its owner's word. Changes nothing."""
-    if upload.store_upload_id is None or upload.final_key is None or upload.declared_size is None:
+    if upload.store_upload_id is None or upload.final_key is None or not _shows_when_whole(upload):
         return False
     try:
         found = objects.multiparts.parts(upload.final_key, upload.store_upload_id)
         return bool(chosen_parts(upload, {part.number: (part.size, part.etag) for part in found}, None))
     except (MultipartGoneError, UploadIncomplete):
         return False
+
+
+def _shows_when_whole(upload: Upload) -> bool:
+    """Whether it can be told from the parts that all have arrived."""
+    return upload.declared_size is not None and upload.part_size is not None
+
+
+def _nothing_arrived(upload: Upload, named: Mapping[int, str] | None) -> FileNotStored | UploadIncomplete:
+    if named:
+        return UploadIncomplete(upload.id, "none of the parts arrived")
+    return FileNotStored(upload.id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from penstock.domain import uploads as rules
 from penstock.domain.errors import (
@@ -23,7 +23,7 @@ from penstock.domain.ids import MediaKey, UploadId
 from penstock.domain.parts import part_size_for
 from penstock.domain.sharing import share
 from penstock.domain.tags import clean_tags
-from penstock.domain.uploads import Upload, UploadMethod, UploadState
+from penstock.domain.uploads import PartPolicy, Upload, UploadMethod, UploadState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.admission import Admissions
 from penstock.services.identity import new_final_key, new_id, new_media_key
@@ -116,7 +116,8 @@ class Uploads:
         in_parts = method is UploadMethod.MULTIPART
         if declared.part_size is not None and not in_parts:
             raise InvalidField(("part_size",), "is for the method multipart alone")
-        part_size = part_size_for(declared.size, wanted=declared.part_size) if in_parts else None
+        even = in_parts and policy.part_policy is PartPolicy.EVEN
+        part_size = part_size_for(declared.size, wanted=declared.part_size) if even else None
         limit = policy.limit_of(method)
         now = self._clock.now()
         name = clean_filename(declared.filename)
@@ -133,7 +134,7 @@ class Uploads:
             size_policy=policy.size_policy,
             type_policy=policy.type_policy,
             min_size=policy.min_bytes,
-            max_size=limit if part_size is None else largest_size(part_size, limit=limit),
+            max_size=largest_size(part_size, limit=limit),
             staging_key=f"staging/{upload_id}",
             media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
             asset_id=None,
@@ -194,18 +195,36 @@ class Uploads:
         )
 
     def complete_upload(
-        self, account_id: AccountId, upload_id: UploadId, *, parts: Mapping[int, str] | None = None
+        self,
+        account_id: AccountId,
+        upload_id: UploadId,
+        *,
+        parts: Mapping[int, str] | None = None,
+        lifetime: timedelta | Literal["as declared"] | None = "as declared",
     ) -> Asset:
         """The asset that the upload makes; the same one however often it is asked for.
 
-        `parts` are ETags by number, for the method `multipart`; None takes all that arrived. Raises `UploadNotFound`,
-        `FileNotStored` (no bytes yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are
+        `parts` are ETags by number, for the method `multipart`; None takes all that arrived. A `lifetime` takes the
+        place of the declared one, as long as the upload is pending. Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are
         refused, `AssetNotFound` when the asset is gone again.
         """
         upload = self.get(account_id, upload_id)
         if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:
             raise FileNotStored(upload.id)  # whoever fetches the bytes admits them
+        if lifetime != "as declared":
+            upload = self._with_lifetime(upload, lifetime)
         return self._admissions.admit(upload, lives_from=self._clock.now(), parts=parts)
+
+    def _with_lifetime(self, upload: Upload, lifetime: timedelta | None) -> Upload:
+        """Kept before anything is made of the bytes, so that whoever ends what this call began knows it, too."""
+        if upload.lifetime == lifetime:
+            return upload
+        with self._database.write() as tx:
+            current = tx.uploads.get(upload.account_id, upload.id)
+            if current.state is UploadState.PENDING:
+                current = replace(current, lifetime=lifetime)
+                tx.uploads.replace(current, was=UploadState.PENDING)
+        return current
 
     def abort_upload(self, account_id: AccountId, upload_id: UploadId) -> Upload:
         """Give a pending upload up; idempotent. Raises `UploadNotFound`, `IllegalTransition`."""

@@ -8,17 +8,21 @@ from functools import partial
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.modelrunner import routes
 from penstock.dialects.modelrunner.wire import REQUEST_ID_HEADER, reference_parser
-from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+from penstock.domain.uploads import PartPolicy, SizePolicy, TypePolicy, UploadPolicy
 
 _GIB = 2**30
 
 # The guide says "up to ~5 GB" and gives the URL no lifetime: 5 GiB (MR-45) and one hour are inferred, and so is that a
-# given `size`, which is "for validation", binds (MR-44). Any type is accepted.
+# given `size`, which is "for validation", binds (MR-44). Any type is accepted. Parts are as large as the client likes
+# from 5 MiB on; that a file in parts has at most 5 TiB, and seven days to come, is inferred.
 POLICY = UploadPolicy(
     max_bytes=5 * _GIB,
     url_ttl=timedelta(hours=1),
     size_policy=SizePolicy.EXACT,
     type_policy=TypePolicy.RECORD,
+    part_policy=PartPolicy.ANY,
+    max_multipart_bytes=5 * 2**40,
+    multipart_ttl=timedelta(days=7),
 )
 # Cancelling is inferred: the product has the route and says that it does not cancel yet.
 CAPABILITIES = Capabilities(confirms=False, run_input_keeps_file=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Header, Request
+from fastapi import Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, public, takes_input
@@ -13,7 +13,9 @@ from penstock.dialects.modelrunner.errors import render_error
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import AssetId, parse_media_key
+from penstock.domain.parts import MOST_PARTS
 from penstock.domain.runs import output_assets, require_finished
+from penstock.domain.uploads import UploadMethod
 from penstock.services.runs import NewRun
 from penstock.services.uploads import NewUpload
 
@@ -26,14 +28,17 @@ if TYPE_CHECKING:
     from starlette.types import Scope as ASGIScope
 
     from penstock.dialects.base import Capabilities, Services
-    from penstock.domain.ids import AccountId
+    from penstock.domain.ids import AccountId, UploadId
     from penstock.domain.runs import Run
-    from penstock.domain.uploads import UploadPolicy
+    from penstock.domain.uploads import Upload, UploadPolicy
 
 _NAME = "modelrunner"
 
 Lifecycle = Annotated[str | None, Header(alias=wire.LIFECYCLE_HEADER)]
 StoreIO = Annotated[str | None, Header(alias=wire.STORE_IO_HEADER)]
+UploadKey = Annotated[str, Query(alias="uploadKey", min_length=1)]
+UploadIdText = Annotated[str, Query(alias="uploadId", min_length=1)]
+PartNumber = Annotated[int, Query(alias="partNumber", ge=1, le=MOST_PARTS)]
 
 
 def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
@@ -55,23 +60,53 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, capabiliti
 
 
 def _add_storage(app: FastAPI, services: Services, base_url: str, policy: UploadPolicy) -> None:
-    @app.post("/storage/upload/initiate")
-    @begins_upload
-    def initiate(request: Request, body: wire.Initiate, lifecycle: Lifecycle = None) -> Response:
-        """Begin a single-part upload: the bytes go to `upload_url`, and are at `file_url` from then on."""
-        who = principal(request)
-        who.require(Scope.FILES_WRITE)
-        wire.check_size(body.size, limit=policy.max_bytes)
+    def begin(account_id: AccountId, body: wire.Initiate, lifecycle: str | None, method: UploadMethod) -> Upload:
+        wire.check_size(body.size, limit=policy.limit_of(method))
         declared = NewUpload(
             dialect=_NAME,
             filename=body.file_name,
             content_type=body.content_type,
             size=body.size,
             lifetime=wire.parse_lifecycle(lifecycle),
+            method=method,
         )
-        upload = services.uploads.begin_upload(who.account_id, declared, policy)
+        return services.uploads.begin_upload(account_id, declared, policy)
+
+    def named(account_id: AccountId, upload_id: str, upload_key: str) -> UploadId:
+        found = services.uploads.get(account_id, wire.parse_upload_id(upload_id))
+        return wire.require_pair(found, upload_key).id
+
+    @app.post("/storage/upload/initiate")
+    @begins_upload
+    def initiate(request: Request, body: wire.Initiate, lifecycle: Lifecycle = None) -> Response:
+        """Begin a single-part upload: the bytes go to `upload_url`, and are at `file_url` from then on."""
+        upload = begin(_file_writer(request), body, lifecycle, UploadMethod.PUT)
         file_url = wire.media_url(upload.media_key, base_url=base_url)
         return _json(wire.InitiateOut(upload_url=services.uploads.signed_put(upload).url, file_url=file_url))
+
+    @app.post("/storage/upload/initiate-multipart")
+    @begins_upload
+    def initiate_multipart(request: Request, body: wire.Initiate, lifecycle: Lifecycle = None) -> Response:
+        """Begin an upload in parts: a URL for each, then `complete`."""
+        upload = begin(_file_writer(request), body, lifecycle, UploadMethod.MULTIPART)
+        return _json(wire.initiated(upload, base_url=base_url))
+
+    @app.get("/storage/upload/multipart-url")
+    def multipart_url(request: Request, upload_key: UploadKey, upload_id: UploadIdText, number: PartNumber) -> Response:
+        """Where to PUT one part, as often as it is asked for."""
+        account_id = _file_writer(request)
+        signed = services.uploads.parts.sign(account_id, named(account_id, upload_id, upload_key), [number])
+        return _json(wire.PartUrlOut(presigned_url=signed.urls[number]))
+
+    @app.post("/storage/upload/complete")
+    @takes_input
+    def complete(request: Request, body: wire.Complete, lifecycle: Lifecycle = None) -> Response:
+        """Make one file of the parts; a repeat answers the same. The list of parts may be long."""
+        account_id = _file_writer(request)
+        lifetime = wire.lifetime_at_completion(lifecycle)
+        upload_id = named(account_id, body.upload_id, body.upload_key)
+        asset = services.uploads.complete_upload(account_id, upload_id, parts=body.named(), lifetime=lifetime)
+        return _json(wire.CompleteOut(file_url=wire.media_url(asset.media_key, base_url=base_url)))
 
     @app.api_route("/media/{key}", methods=["GET", "HEAD"])
     @public
@@ -162,6 +197,12 @@ def _key(request: Request) -> str | None:
     """`Authorization: Key <key>`; a key may hold a colon (`<id>:<secret>`), nothing but Key will do (MR-23)."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "key" else None
+
+
+def _file_writer(request: Request) -> AccountId:
+    who = principal(request)
+    who.require(Scope.FILES_WRITE)
+    return who.account_id
 
 
 def _reader(request: Request) -> AccountId:

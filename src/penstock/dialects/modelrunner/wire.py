@@ -9,17 +9,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from penstock.dialects.base.strict_json import parse_strict
-from penstock.domain.errors import InvalidField, MalformedBody, RunNotFound
-from penstock.domain.ids import AssetId, MediaKey, RunId, format_short, parse_media_key, parse_short
+from penstock.domain.errors import InvalidField, MalformedBody, RunNotFound, UploadNotFound
+from penstock.domain.ids import AssetId, MediaKey, RunId, UploadId, format_short, parse_media_key, parse_short
+from penstock.domain.parts import MOST_PARTS
 from penstock.domain.references import MediaReference
 from penstock.domain.runs import Run, RunFault, RunState, with_assets
+from penstock.domain.uploads import UploadMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from penstock.domain.assets import Asset
     from penstock.domain.events import Event
     from penstock.domain.references import Reference
+    from penstock.domain.uploads import Upload
 
 REQUEST_ID_HEADER = "x-modelrunner-request-id"
 LIFECYCLE_HEADER = "X-Modelrunner-Object-Lifecycle-Preference"
@@ -36,13 +40,18 @@ RESERVED_OWNERS = frozenset({"files", "media", "proxy", "requests", "storage", "
 
 _MAX_NAME = 1000
 _MAX_TYPE = 255
+_MAX_ETAG = 100
 _LIFETIME_SECONDS = range(60, 157_680_000 + 1)  # guides/data-retention: one minute to five years
 _STORE_IO = frozenset({"0", "1", "true", "false", "TRUE", "FALSE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{21}\Z")  # openapi: exactly 21 characters
 
 
+class _Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, strict=True)
+
+
 class Initiate(BaseModel):
-    """`POST /storage/upload/initiate`. Members that are not listed are ignored (MR-02)."""
+    """`POST /storage/upload/initiate` and `initiate-multipart`. Members that are not listed are ignored (MR-02)."""
 
     model_config = ConfigDict(strict=True)
 
@@ -55,6 +64,57 @@ class InitiateOut(BaseModel):
     """Where to PUT the bytes, and the address that they will have."""
 
     upload_url: str
+    file_url: str
+
+
+class InitiateMultipartOut(_Camel):
+    """What names an upload in parts, and the address that its file will have. Only the uploads in parts are camelCase.
+
+    The guide shows that `uploadKey` is the last segment of `fileUrl`.
+    """
+
+    file_url: str
+    upload_id: str
+    upload_key: str
+
+
+class PartUrlOut(_Camel):
+    """Where to PUT one part."""
+
+    presigned_url: str
+
+
+class NamedPart(_Camel):
+    """A part and the ETag that its PUT answered: bare from the guide and from JS, in quotes from Python (MR-16, 17)."""
+
+    part_number: int = Field(ge=1, le=MOST_PARTS)
+    etag: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_ETAG)]
+
+
+class Complete(_Camel):
+    """`POST /storage/upload/complete`."""
+
+    upload_id: str
+    upload_key: str
+    parts: Annotated[list[NamedPart], Field(min_length=1, max_length=MOST_PARTS)]
+
+    @field_validator("parts")
+    @classmethod
+    def _ascending(cls, parts: list[NamedPart]) -> list[NamedPart]:
+        """As S3 wants them (CompleteMultipartUpload, InvalidPartOrder); that we do, too, is inferred."""
+        numbers = [part.part_number for part in parts]
+        if any(later <= earlier for earlier, later in pairwise(numbers)):
+            raise PydanticCustomError("order", "part numbers must ascend")
+        return parts
+
+    def named(self) -> dict[int, str]:
+        """ETags by part number."""
+        return {part.part_number: part.etag for part in self.parts}
+
+
+class CompleteOut(_Camel):
+    """The address that `initiate-multipart` promised (MR-20)."""
+
     file_url: str
 
 
@@ -258,6 +318,30 @@ def require_endpoint(run: Run, endpoint: str) -> Run:
     return run
 
 
+def initiated(upload: Upload, *, base_url: str) -> InitiateMultipartOut:
+    """An upload in parts as it is named to its owner."""
+    return InitiateMultipartOut(
+        file_url=media_url(upload.media_key, base_url=base_url),
+        upload_id=format_short(upload.id),
+        upload_key=upload.media_key,
+    )
+
+
+def parse_upload_id(text: str) -> UploadId:
+    """The upload of an `uploadId`. Raises `UploadNotFound`."""
+    found = parse_short(text)
+    if found is None:
+        raise UploadNotFound(text)
+    return UploadId(found)
+
+
+def require_pair(upload: Upload, upload_key: str) -> Upload:
+    """The upload, when it is one in parts and `uploadKey` is its key. Raises `UploadNotFound`."""
+    if upload.method is not UploadMethod.MULTIPART or upload.media_key != upload_key:
+        raise UploadNotFound(upload_key)
+    return upload
+
+
 def check_size(size: int | None, *, limit: int) -> None:
     """Raises `InvalidField` for a declared size (bytes) above the limit (MR-45, inferred)."""
     if size is not None and size > limit:
@@ -282,6 +366,11 @@ def parse_lifecycle(header: str | None) -> timedelta | None:
     if type(seconds) is not int or seconds not in _LIFETIME_SECONDS:  # a boolean is an int, too
         _refuse_lifecycle("expiration_duration_seconds must be null or an integer from 60 to 157680000")
     return timedelta(seconds=seconds)
+
+
+def lifetime_at_completion(header: str | None) -> timedelta | Literal["as declared"] | None:
+    """The header at completion counts; without one, that of `initiate-multipart` (inferred). Raises `InvalidField`."""
+    return "as declared" if header is None else parse_lifecycle(header)
 
 
 def check_store_io(header: str | None) -> None:
