@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from penstock.domain.errors import InvalidField, UploadIncomplete
@@ -56,6 +58,16 @@ def test_a_part_that_the_file_has_not_is_refused(numbers: list[int], count: int 
         check_part_numbers(numbers, count=count)
 
     assert caught.value.path == ("part_numbers", len(numbers) - 1)
+
+
+def test_parts_of_any_size_have_five_mebibytes_but_the_last() -> None:
+    upload = replace(upload_of(None), part_size=None)
+    large, least = (6 * MIB, '"a"'), (5 * MIB, '"b"')
+
+    assert chosen_parts(upload, {1: large, 2: least, 3: (1, '"c"')}, None) == [1, 2, 3]
+    assert part_count(20 * MIB, None) is None
+    with pytest.raises(UploadIncomplete, match="part 2 must have at least 5242880 bytes"):
+        chosen_parts(upload, {1: large, 2: (5 * MIB - 1, '"b"'), 3: least}, None)
 
 
 def test_what_arrived_is_the_file_when_nothing_is_missing() -> None:

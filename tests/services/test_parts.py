@@ -20,7 +20,7 @@ from penstock.domain.errors import (
     UploadNotFound,
     WrongUploadMethod,
 )
-from penstock.domain.uploads import TypePolicy, Upload, UploadMethod, UploadState
+from penstock.domain.uploads import PartPolicy, TypePolicy, Upload, UploadMethod, UploadState
 from tests.support.core import HOUR, PNG, POLICY, at_once
 
 if TYPE_CHECKING:
@@ -123,6 +123,43 @@ def test_without_a_part_there_is_no_file(core: Core, *, sign_first: bool) -> Non
     with pytest.raises(FileNotStored):
         core.uploads.complete_upload(upload.account_id, upload.id)
     assert state_of(core, upload) is UploadState.PENDING
+
+
+def test_named_parts_of_which_none_arrived_can_still_be_sent(core: Core) -> None:
+    upload = begin(core, core.open_account())
+
+    with pytest.raises(UploadIncomplete, match="none of the parts arrived"):
+        core.uploads.complete_upload(upload.account_id, upload.id, parts={1: "a"})
+    assert state_of(core, upload) is UploadState.PENDING
+
+
+def test_a_file_of_parts_of_any_size_is_whole_when_its_owner_says_so(core: Core) -> None:
+    free = replace(LARGE, part_policy=PartPolicy.ANY)
+    upload = begin(core, core.open_account(), policy=free, part_size=None, size=len(FIRST) + 1 + len(REST))
+    send(core, upload, 1, FIRST + b"!")
+    send(core, upload, 2, REST)
+
+    with pytest.raises(FileNotStored):
+        core.uploads.admit(core.uploads.get(upload.account_id, upload.id))
+    assert state_of(core, upload) is UploadState.PENDING
+
+    asset = core.uploads.complete_upload(upload.account_id, upload.id)
+    assert b"".join(core.objects.read(asset.object_key)) == FIRST + b"!" + REST
+
+
+@pytest.mark.parametrize(("declared", "chosen"), [(None, HOUR), (HOUR, None), (HOUR, 2 * HOUR), (HOUR, HOUR)])
+def test_the_lifetime_chosen_at_the_completion_counts(
+    core: Core, declared: timedelta | None, chosen: timedelta | None
+) -> None:
+    upload = begin(core, core.open_account(), size=None, lifetime=declared)
+    send(core, upload, 1, REST)
+
+    asset = core.uploads.complete_upload(upload.account_id, upload.id, lifetime=chosen)
+
+    assert asset.expires_at == (None if chosen is None else core.clock.now() + chosen)
+    assert core.uploads.get(upload.account_id, upload.id).lifetime == chosen
+    later = core.uploads.complete_upload(upload.account_id, upload.id, lifetime=timedelta(days=9))
+    assert later.expires_at == asset.expires_at
 
 
 def test_the_client_may_say_which_parts_make_the_file(core: Core) -> None:

@@ -42,6 +42,39 @@ curl -X PUT "$UPLOAD_URL" \\
 """
 
 
+# The guide, "Multipart upload (large files)": its four lines, in the same way.
+INITIATE_MULTIPART = """
+curl -X POST "$BASE/storage/upload/initiate-multipart" \\
+  -H "Authorization: Key $MODELRUNNER_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "file_name": "input.png",
+    "content_type": "image/png",
+    "size": SIZE
+  }'
+"""
+PART_URL = """
+curl "$BASE/storage/upload/multipart-url?uploadKey=$UPLOAD_KEY&uploadId=$UPLOAD_ID&partNumber=$NUMBER" \\
+  -H "Authorization: Key $MODELRUNNER_KEY"
+"""
+PUT_PART = """
+curl -X PUT "$PRESIGNED_URL" --data-binary @part -D headers.txt
+"""
+COMPLETE = """
+curl -X POST "$BASE/storage/upload/complete" \\
+  -H "Authorization: Key $MODELRUNNER_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d "{
+    \\"uploadId\\": \\"$UPLOAD_ID\\",
+    \\"uploadKey\\": \\"$UPLOAD_KEY\\",
+    \\"parts\\": [
+      { \\"partNumber\\": 1, \\"etag\\": \\"$FIRST\\" },
+      { \\"partNumber\\": 2, \\"etag\\": \\"$SECOND\\" }
+    ]
+  }"
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where somebody stands who follows a guide, with a photograph beside them."""
@@ -101,6 +134,29 @@ def test_a_file_for_which_curl_waits_to_be_told_to_go_on_is_stored_too(
     assert (folder / "copy.png").read_bytes() == content
 
 
+@pytest.mark.statement("MR-41", part="multipart")
+@pytest.mark.statement("MR-42")
+def test_the_guides_lines_upload_a_file_in_parts(folder: Path, environment: Mapping[str, str]) -> None:
+    content = (folder / "input.png").read_bytes() * 30
+    parts = [content[: 5 * 2**20], content[5 * 2**20 :]]
+    assert parts[1]
+
+    begun = json.loads(shell(INITIATE_MULTIPART.replace("SIZE", str(len(content))), folder, environment))
+    names = {"UPLOAD_ID": begun["uploadId"], "UPLOAD_KEY": begun["uploadKey"]}
+    etags = []
+    for number, part in enumerate(parts, 1):
+        (folder / "part").write_bytes(part)
+        url = json.loads(shell(PART_URL, folder, environment, NUMBER=str(number), **names))["presignedUrl"]
+        shell(PUT_PART, folder, environment, PRESIGNED_URL=url)
+        etags += re.findall(r'^etag: "(.*)"', (folder / "headers.txt").read_text(), re.IGNORECASE | re.MULTILINE)
+    said = json.loads(shell(COMPLETE, folder, environment, FIRST=etags[0], SECOND=etags[1], **names))
+
+    assert said == {"fileUrl": begun["fileUrl"]}
+    shell('curl -fsSL -D headers.txt -o copy.png "$FILE_URL"', folder, environment, FILE_URL=begun["fileUrl"])
+    assert (folder / "copy.png").read_bytes() == content
+    assert "image/png" in (folder / "headers.txt").read_text()
+
+
 def test_our_pages_lines_upload_a_file_and_run_a_model(folder: Path, environment: Mapping[str, str]) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
@@ -135,4 +191,6 @@ def test_our_pages_python_runs_as_it_stands(folder: Path, environment: Mapping[s
 
 def test_our_page_tells_the_limits_that_hold() -> None:
     assert f"| a file | {POLICY.max_bytes} bytes " in PAGE
+    assert f"| a file in parts | {POLICY.max_multipart_bytes} bytes " in PAGE
+    assert f"| an upload in parts | {POLICY.multipart_ttl.days} days " in PAGE
     assert f"| `upload_url` | {POLICY.url_ttl.total_seconds():.0f} seconds " in PAGE

@@ -10,7 +10,7 @@ import modelrunner_ai
 import pytest
 from modelrunner_ai import client as sdk
 
-from tests.support.exchange import exchange, fetch
+from tests.support.exchange import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,6 +61,37 @@ def test_upload_file_then_submit_and_get(modelrunner: Any, base: str) -> None:  
     assert (result["metadata"], result["input"]) == ({"job": "7"}, {"image_path": url})
     assert handle.status(with_logs=True).metrics["inference_time"] > 0
     assert modelrunner.result(MODEL, handle.request_id) == result
+
+
+@pytest.mark.statement("MR-38", part="more than 90 MiB")
+def test_a_payload_of_more_than_90_mib_goes_in_parts(modelrunner: Any, base: str) -> None:  # noqa: ANN401 - the SDK is untyped
+    content = PHOTOGRAPH.read_bytes() + bytes(sdk.MULTIPART_THRESHOLD)
+
+    url = modelrunner.upload(
+        content, "image/png", "large.png", lifecycle=modelrunner_ai.StorageSettings(expires_in="1h")
+    )
+
+    assert url.startswith(f"{base}/media/")
+    served = fetch(url)
+    assert (served.status, served.headers["content-type"]) == (200, "image/png")
+    assert served.body == content
+
+
+@pytest.mark.statement("MR-38", part="more than 90 MiB")
+def test_a_file_of_more_than_90_mib_is_the_input_of_a_request(
+    modelrunner: Any,  # noqa: ANN401 - the SDK is untyped
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(PHOTOGRAPH.read_bytes() + bytes(6 * 2**20))
+    # The threshold alone is lower, so that the model is not given more than it takes; the parts are the SDK's own.
+    monkeypatch.setattr(sdk, "MULTIPART_THRESHOLD", 2**20)
+    monkeypatch.setattr(sdk, "MULTIPART_CHUNK_SIZE", 5 * 2**20)
+
+    url = modelrunner.upload_file(large)
+
+    assert cutout(modelrunner.submit(MODEL, arguments={"image_path": url}).get()).startswith(b"\x89PNG")
 
 
 @pytest.mark.statement("MR-38", part="single PUT")
@@ -127,11 +158,10 @@ def test_refusals_reach_the_caller_at_once(modelrunner: Any) -> None:  # noqa: A
         assert refused.value.status_code == status, model
 
 
-def test_what_is_not_there_says_so(modelrunner: Any, base: str) -> None:  # noqa: ANN401 - the SDK is untyped
+def test_what_is_not_there_says_so(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
     with pytest.raises(sdk.ModelrunnerClientHTTPError) as secret:
         modelrunner.get_webhook_secret()
     with pytest.raises(sdk.ModelrunnerClientHTTPError) as webhook:
         modelrunner.submit(MODEL, arguments={"image": "x"}, webhook_url="https://example.com/hook")
 
     assert (secret.value.status_code, webhook.value.status_code) == (404, 400)
-    assert exchange("GET", f"{base}/storage/upload/multipart-url").status == 404

@@ -354,11 +354,6 @@ def test_a_key_without_the_right_to_write_files_is_refused(acme: ModelRunner, ho
     envelope(reader.call("POST", "/storage/upload/initiate", body), 403)
 
 
-@pytest.mark.parametrize("path", ["initiate-multipart", "complete"])
-def test_multipart_is_not_there(acme: ModelRunner, path: str) -> None:
-    envelope(acme.call("POST", f"/storage/upload/{path}", {"file_name": "a", "content_type": "video/mp4"}), 404)
-
-
 def test_the_lifecycle_header_of_the_sdks_is_understood(acme: ModelRunner) -> None:
     header = json.dumps({"expiration_duration_seconds": 3600}, separators=(",", ":"))
 
