@@ -146,8 +146,8 @@ class Upload:
     """One upload. `lifetime` is how long its asset shall live after admission (None: until deleted).
 
     `sha256` (hex) is what the bytes must have. `folder_id` and `tags` are for the asset. Parts have `part_size` bytes
-    (None: any size, under `PartPolicy.ANY`) and belong to the store's multipart upload `store_upload_id`, which completes on `final_key`. `reserved` bytes of
-    the account's quota are set aside for it until it is over.
+    (None: any size, under `PartPolicy.ANY`) and belong to the store's multipart upload `store_upload_id`, which
+    completes on `final_key`. `reserved` bytes of the account's quota are set aside for it until it is over.
     """
 
     id: UploadId

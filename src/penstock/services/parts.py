@@ -92,7 +92,8 @@ class Parts:
         """Make one object of the parts, and return its key; the same one however often it is asked for.
 
         `named` are the ETags by number that make the file, None all that arrived. Not `asked` by the owner, a file of
-        unknown size, or of parts of any size, is not taken for complete. Raises `FileNotStored`, `UploadIncomplete`, `FileTooLarge`.
+        unknown size, or of parts of any size, is not taken for complete. Raises `FileNotStored`, `UploadIncomplete`,
+        `FileTooLarge`.
         """
         if upload.store_upload_id is None or upload.final_key is None:
             raise _nothing_arrived(upload, named)

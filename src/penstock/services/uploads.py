@@ -205,8 +205,9 @@ class Uploads:
         """The asset that the upload makes; the same one however often it is asked for.
 
         `parts` are ETags by number, for the method `multipart`; None takes all that arrived. A `lifetime` takes the
-        place of the declared one, as long as the upload is pending. Raises `UploadNotFound`, `FileNotStored` (no bytes yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are
-        refused, `AssetNotFound` when the asset is gone again.
+        place of the declared one, as long as the upload is pending. Raises `UploadNotFound`, `FileNotStored` (no bytes
+        yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are refused, `AssetNotFound`
+        when the asset is gone again.
         """
         upload = self.get(account_id, upload_id)
         if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:

@@ -373,14 +373,12 @@ def test_a_body_that_is_no_json_object_is_refused(acme: ModelRunner, path: str, 
 @pytest.mark.statement("MR-47")
 def test_a_broken_off_upload_is_gone_on_with_from_its_names_and_etags(acme: ModelRunner, house: House) -> None:
     begun = begin(acme)
-    noted = {"uploadKey": begun.upload_key, "uploadId": begun.upload_id, "etags": {1: begun.send(1, FIRST)}}
+    first = (1, begun.send(1, FIRST))
     house.clock.advance(timedelta(days=6))
     house.sweep()
 
-    other = InParts(
-        api=acme, file_url="unknown", upload_id=str(noted["uploadId"]), upload_key=str(noted["uploadKey"])
-    )
-    said = other.complete((1, noted["etags"][1]), (2, other.send(2, REST))).must(200)  # type: ignore[index]  # a note's
+    other = InParts(api=acme, file_url="unknown", upload_id=begun.upload_id, upload_key=begun.upload_key)
+    said = other.complete(first, (2, other.send(2, REST))).must(200)
 
     assert fetch(said["fileUrl"]).body == FIRST + REST
 
