@@ -104,7 +104,7 @@ def shell(script: str, folder: Path, environment: Mapping[str, str], **variables
     return done.stdout
 
 
-@pytest.mark.statement("MR-41", part="single part")
+@pytest.mark.statement("MR-41")
 def test_the_guides_lines_upload_a_file(folder: Path, environment: Mapping[str, str]) -> None:
     size = (folder / "input.png").stat().st_size
 
@@ -116,7 +116,7 @@ def test_the_guides_lines_upload_a_file(folder: Path, environment: Mapping[str, 
     assert size < 2**20
 
 
-@pytest.mark.statement("MR-41", part="single part")
+@pytest.mark.statement("MR-41")
 def test_a_file_for_which_curl_waits_to_be_told_to_go_on_is_stored_too(
     folder: Path, environment: Mapping[str, str]
 ) -> None:
@@ -134,7 +134,7 @@ def test_a_file_for_which_curl_waits_to_be_told_to_go_on_is_stored_too(
     assert (folder / "copy.png").read_bytes() == content
 
 
-@pytest.mark.statement("MR-41", part="multipart")
+@pytest.mark.statement("MR-41")
 @pytest.mark.statement("MR-42")
 def test_the_guides_lines_upload_a_file_in_parts(folder: Path, environment: Mapping[str, str]) -> None:
     content = (folder / "input.png").read_bytes() * 30

@@ -276,7 +276,7 @@ def test_the_type_that_comes_with_a_part_is_nobodys(acme: ModelRunner) -> None:
     assert (served.headers["content-type"], served.body) == ("video/mp4", content)
 
 
-@pytest.mark.statement("MR-43", part="after complete")
+@pytest.mark.statement("MR-43")
 @pytest.mark.parametrize("field", ["image", "image_url", "image_path", "init_image"])
 def test_the_url_is_an_input_straight_after_completion(acme: ModelRunner, house: House, field: str) -> None:
     house.models["acme/model"] = digest
@@ -291,7 +291,7 @@ def test_the_url_is_an_input_straight_after_completion(acme: ModelRunner, house:
     assert result["input"] == {field: upload.file_url}
 
 
-@pytest.mark.statement("MR-44", part="multipart")
+@pytest.mark.statement("MR-44")
 def test_parts_that_do_not_add_up_to_the_size_make_no_file(acme: ModelRunner) -> None:
     upload = begin(acme, size=len(FIRST) + len(REST))
     first = upload.send(1, FIRST)
@@ -303,7 +303,7 @@ def test_parts_that_do_not_add_up_to_the_size_make_no_file(acme: ModelRunner) ->
     upload.complete((1, first), (2, upload.send(2, REST))).must(200)
 
 
-@pytest.mark.statement("MR-45", part="multipart")
+@pytest.mark.statement("MR-45")
 def test_a_file_in_parts_may_be_larger_than_a_single_put(acme: ModelRunner) -> None:
     for size in (5_368_709_120, 5_368_709_121, 5 * 2**40):
         assert begin(acme, size=size).url(10_000).status == 200
@@ -402,7 +402,7 @@ def test_a_list_of_ten_thousand_parts_is_read(acme: ModelRunner) -> None:
     assert envelope(answer, 400)["details"]["code"] == "UPLOAD_INCOMPLETE"
 
 
-@pytest.mark.statement("MR-23", part="multipart")
+@pytest.mark.statement("MR-23")
 @pytest.mark.parametrize("authorization", [None, "Bearer KEY", "Key nothing", "Key "])
 def test_every_step_needs_the_key(acme: ModelRunner, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization.replace("KEY", acme.key)}
@@ -424,7 +424,7 @@ def test_a_key_without_the_right_to_write_files_is_refused(acme: ModelRunner, ho
     envelope(replace(upload, api=reader).complete((1, "9b2c")), 403)
 
 
-@pytest.mark.statement("MR-39", part="multipart")
+@pytest.mark.statement("MR-39")
 def test_a_get_with_a_content_type_and_no_body_is_accepted(acme: ModelRunner) -> None:
     upload = begin(acme)
     query = f"uploadKey={upload.upload_key}&uploadId={upload.upload_id}&partNumber=1"

@@ -48,7 +48,7 @@ def cutout(result: dict[str, Any]) -> bytes:
     return served.body
 
 
-@pytest.mark.statement("MR-38", part="single PUT")
+@pytest.mark.statement("MR-38")
 def test_upload_file_then_submit_and_get(modelrunner: Any, base: str) -> None:  # noqa: ANN401 - the SDK is untyped
     url = modelrunner.upload_file(PHOTOGRAPH)
     handle = modelrunner.submit(MODEL, arguments={"image_path": url}, metadata={"job": "7"}, priority="low", hint="gpu")
@@ -63,7 +63,7 @@ def test_upload_file_then_submit_and_get(modelrunner: Any, base: str) -> None:  
     assert modelrunner.result(MODEL, handle.request_id) == result
 
 
-@pytest.mark.statement("MR-38", part="more than 90 MiB")
+@pytest.mark.statement("MR-38")
 def test_a_payload_of_more_than_90_mib_goes_in_parts(modelrunner: Any, base: str) -> None:  # noqa: ANN401 - the SDK is untyped
     content = PHOTOGRAPH.read_bytes() + bytes(sdk.MULTIPART_THRESHOLD)
 
@@ -77,7 +77,7 @@ def test_a_payload_of_more_than_90_mib_goes_in_parts(modelrunner: Any, base: str
     assert served.body == content
 
 
-@pytest.mark.statement("MR-38", part="more than 90 MiB")
+@pytest.mark.statement("MR-38")
 def test_a_file_of_more_than_90_mib_is_the_input_of_a_request(
     modelrunner: Any,  # noqa: ANN401 - the SDK is untyped
     tmp_path: Path,
@@ -94,14 +94,14 @@ def test_a_file_of_more_than_90_mib_is_the_input_of_a_request(
     assert cutout(modelrunner.submit(MODEL, arguments={"image_path": url}).get()).startswith(b"\x89PNG")
 
 
-@pytest.mark.statement("MR-38", part="single PUT")
+@pytest.mark.statement("MR-38")
 def test_run_uploads_what_it_finds_and_answers_the_result(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
     result = modelrunner.run(MODEL, arguments={"image_path": PHOTOGRAPH})
 
     assert cutout(result).startswith(b"\x89PNG")
 
 
-@pytest.mark.statement("MR-38", part="single PUT")
+@pytest.mark.statement("MR-38")
 def test_subscribe_reports_the_queue_and_answers_the_result(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
     seen: list[object] = []
 

@@ -295,7 +295,7 @@ def test_an_unknown_model_is_404(acme: ModelRunner) -> None:
 
 
 @pytest.mark.statement("MR-34")
-@pytest.mark.statement("MR-40", part="requests")
+@pytest.mark.statement("MR-40")
 def test_a_strangers_request_looks_like_an_unknown_one(acme: ModelRunner, rival: ModelRunner, house: House) -> None:
     house.models["acme/model"] = nothing
     queued = acme.submit()
@@ -366,7 +366,7 @@ def test_a_reserved_first_segment_is_no_models_owner(acme: ModelRunner, owner: s
     assert said["details"] == {"code": "NOT_FOUND"}
 
 
-@pytest.mark.statement("MR-43", part="after the PUT")
+@pytest.mark.statement("MR-43")
 @pytest.mark.parametrize("field", ["image", "image_url", "image_path", "init_image"])
 def test_a_file_url_is_an_input_straight_after_the_put(acme: ModelRunner, house: House, field: str) -> None:
     house.models["acme/model"] = digest

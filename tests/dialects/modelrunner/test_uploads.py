@@ -294,7 +294,7 @@ def test_a_strangers_run_does_not_keep_a_file(acme: ModelRunner, rival: ModelRun
     assert exchange("GET", begun["file_url"]).status == 404
 
 
-@pytest.mark.statement("MR-44", part="single part")
+@pytest.mark.statement("MR-44")
 @pytest.mark.parametrize("size", [0, len(PNG) - 1, len(PNG) + 1, 2**20])
 def test_a_declared_size_binds(acme: ModelRunner, size: int) -> None:
     begun = acme.initiate(size=len(PNG))
@@ -306,7 +306,7 @@ def test_a_declared_size_binds(acme: ModelRunner, size: int) -> None:
     assert put(begun["upload_url"], PNG, "image/png").status == 200
 
 
-@pytest.mark.statement("MR-45", part="single part")
+@pytest.mark.statement("MR-45")
 def test_a_single_part_takes_five_gibibytes_and_not_a_byte_more(acme: ModelRunner) -> None:
     acme.initiate(size=5_368_709_120)
 
