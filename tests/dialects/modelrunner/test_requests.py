@@ -518,7 +518,7 @@ def test_every_refusal_wears_the_envelope(acme: ModelRunner) -> None:
         (acme.call("GET", "/acme/model"), 405),
         (acme.call("DELETE", "/storage/upload/initiate"), 405),
         (acme.call("GET", "/webhooks/default/secret"), 404),
-        (acme.call("GET", "/storage/upload/multipart-url"), 404),
+        (acme.call("GET", "/storage/upload/nothing"), 404),
         (acme.call("GET", "/acme"), 405),
         (acme.call("POST", "/acme/model", b"{"), 400),
         (acme.call("POST", "/acme/model", b'{"text": "' + b"x" * 17 * 2**20 + b'"}'), 413),
