@@ -27,6 +27,7 @@ def owner(house: House) -> Native:
 
 def test_a_promoted_asset_outlives_its_end_under_the_same_url(house: House, owner: Native, photo: bytes) -> None:
     asset = owner.upload(photo, expires_in=60)
+    house.work()
 
     kept = owner.post(f"/assets/{asset['id']}/promote").must(200)
     again = owner.post(f"/assets/{asset['id']}/promote").must(200)
