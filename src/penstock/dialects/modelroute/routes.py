@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, takes_input
+from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
+from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.modelroute import wire
 from penstock.dialects.modelroute.errors import render_error, render_read_error
 from penstock.domain.accounts import Scope
@@ -38,10 +39,10 @@ IdempotencyKey = Annotated[str | None, Header()]
 def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
     """ModelRoute's API as an ASGI app to be mounted at `base_url`."""
     del base_url  # no answer holds an address of the API
-    reads = Edge(services=services, read_secret=_key, render_error=render_read_error)
+    reads = Edge(services=services, read_secret=_key, render_error=render_read_error, rate_headers=X_RATE_LIMIT)
     files = open_app(reads, title="ModelRoute", openapi_url=None)
     _add_files(files, services, policy)
-    runs = Edge(services=services, read_secret=_key, render_error=render_error)
+    runs = Edge(services=services, read_secret=_key, render_error=render_error, rate_headers=X_RATE_LIMIT)
     executions = open_app(runs, title="ModelRoute", openapi_url=None)
     _add_executions(executions, services, capabilities)
 
@@ -60,6 +61,7 @@ def _add_files(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
         return services.assets.first_use(who.account_id, wire.parse_file(file_id))
 
     @app.post(f"{_FILES}/upload")
+    @begins_upload
     def begin_upload(request: Request, body: wire.BeginUpload) -> Response:
         """Begin an upload: the bytes go to `upload_url`; nothing is to be confirmed. That this is 200 is inferred."""
         who = principal(request)

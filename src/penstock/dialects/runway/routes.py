@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from penstock.dialects.base.http import Edge, RequestScope, open_app, principal, takes_input
+from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
 from penstock.dialects.runway import wire
 from penstock.dialects.runway.errors import render_error
 from penstock.domain import errors as e
@@ -47,6 +47,7 @@ def build(services: Services, _base_url: str, *, policy: UploadPolicy) -> ASGIAp
 
 def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
     @app.post("/v1/uploads")
+    @begins_upload
     def create_upload(request: Request, body: wire.NewSlot) -> Response:
         """A slot: the form that brings the bytes, and the URI that stands for them."""
         who = principal(request)
