@@ -17,6 +17,7 @@ from tests.conformance.dialect_lifecycle import Ended, RefusedError, Speaker, br
 from tests.conformance.drivers.modelroute import ModelRouteDriver
 from tests.conformance.drivers.modelrunner import ModelRunnerDriver
 from tests.conformance.drivers.native import NativeDriver
+from tests.conformance.drivers.runflow import RunflowDriver
 from tests.conformance.drivers.runway import RunwayDriver
 from tests.support.exchange import exchange, fetch
 from tests.support.house import open_house
@@ -32,6 +33,7 @@ MAKERS: dict[str, Callable[[str, str], Driver]] = {
     "native": NativeDriver,
     "modelrunner": ModelRunnerDriver,
     "modelroute": ModelRouteDriver,
+    "runflow": RunflowDriver,
     "runway": RunwayDriver,
 }
 SPEAKERS = [Speaker(dialect=dialect, make=MAKERS[dialect.name]) for dialect in DIALECTS]

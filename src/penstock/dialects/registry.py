@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.dialects import modelroute, modelrunner, native, runway
+from penstock.dialects import modelroute, modelrunner, native, runflow, runway
 
 if TYPE_CHECKING:
     from penstock.dialects.base import Dialect
 
-DIALECTS: tuple[Dialect, ...] = (native.DIALECT, modelrunner.DIALECT, modelroute.DIALECT, runway.DIALECT)
+DIALECTS: tuple[Dialect, ...] = (native.DIALECT, modelrunner.DIALECT, modelroute.DIALECT, runway.DIALECT, runflow.DIALECT)

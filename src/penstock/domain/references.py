@@ -40,6 +40,13 @@ class MediaReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignedReference:
+    """An asset by a URL of its bytes that this server signed and that still holds; whoever has it may read it."""
+
+    asset_id: AssetId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InlineData:
     """A data URI, decoded."""
 
@@ -54,7 +61,7 @@ class ForeignUrl:
     url: str
 
 
-Reference = AssetReference | UploadReference | MediaReference | InlineData | ForeignUrl
+Reference = AssetReference | UploadReference | MediaReference | SignedReference | InlineData | ForeignUrl
 
 
 def parse_data_uri(text: str) -> InlineData | None:

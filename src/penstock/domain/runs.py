@@ -8,6 +8,7 @@ queued ──start──▶ running ──succeed──▶ succeeded
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -91,7 +92,7 @@ class Run:
     inputs: Mapping[str, object]
     values: Mapping[str, object]
     files: Mapping[str, AssetId]
-    metadata: Mapping[str, str]
+    metadata: Mapping[str, object]
     output: object | None
     error: str | None
     fault: RunFault | None = None
@@ -170,11 +171,18 @@ def require_finished(run: Run) -> None:
         raise RunNotFinished(run_id=run.id, state=run.state.value)
 
 
-def check_metadata(metadata: Mapping[str, object]) -> dict[str, str]:
-    """A flat map of at most 16 strings (keys 1–64, values up to 512 characters). Raises `InvalidField`."""
+def check_metadata(metadata: Mapping[str, object], *, limit: int | None = None) -> dict[str, object]:
+    """A flat map of at most 16 strings (keys 1–64, values up to 512 characters), or `limit` bytes of any JSON.
+
+    Raises `InvalidField`.
+    """
+    if limit is not None:
+        if len(json.dumps(metadata)) > limit:
+            raise InvalidField(("metadata",), f"must have at most {limit} bytes as JSON", rule="too_long")
+        return dict(metadata)
     if len(metadata) > _MAX_METADATA_KEYS:
         raise InvalidField(("metadata",), f"at most {_MAX_METADATA_KEYS} keys")
-    checked: dict[str, str] = {}
+    checked: dict[str, object] = {}
     for key, value in metadata.items():
         if not 1 <= len(key) <= _MAX_METADATA_KEY:
             raise InvalidField(("metadata", key), f"keys have 1 to {_MAX_METADATA_KEY} characters")
@@ -182,6 +190,11 @@ def check_metadata(metadata: Mapping[str, object]) -> dict[str, str]:
             raise InvalidField(("metadata", key), f"must be a string of at most {_MAX_METADATA_VALUE} characters")
         checked[key] = value
     return checked
+
+
+def flat_metadata(run: Run) -> dict[str, str]:
+    """A run's metadata as strings, for whoever knows no other; what is none is told as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in run.metadata.items()}
 
 
 def output_assets(output: object) -> tuple[str, ...]:

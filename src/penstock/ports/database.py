@@ -139,6 +139,10 @@ class AssetRepository(Protocol):
         """By the public handle, in whatever account. Raises `AssetNotFound`."""
         ...
 
+    def of_anyone(self, asset_id: AssetId) -> Asset:
+        """In whatever account, for whoever shows that they may read it. Raises `AssetNotFound`."""
+        ...
+
     def holding(self, account_id: AccountId, sha256: str, *, now: datetime) -> Asset | None:
         """A readable asset of this account with those bytes. Its bytes stay until the transaction ends."""
         ...

@@ -186,7 +186,7 @@ class Presigner(Protocol):
         """
         ...
 
-    def get(
+    def get(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,
@@ -195,10 +195,18 @@ class Presigner(Protocol):
         content_type: str | None = None,
         disposition: str | None = None,
         method: str = "GET",
+        mark: str | None = None,
     ) -> str:
         """A URL for reading one key by `method`, GET or HEAD; a signature for one is none for the other (S3 API).
 
-        Type and disposition are forced by the signed response overrides.
+        Type and disposition are forced by the signed response overrides. The `mark` is signed along, for `mark_of`.
+        """
+        ...
+
+    def mark_of(self, url: str, *, now: datetime) -> str | None:
+        """The mark of a GET URL that `get` made and that still holds; empty for any other of this bucket.
+
+        None for a URL of another bucket or server.
         """
         ...
 

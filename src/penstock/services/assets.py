@@ -17,14 +17,15 @@ from penstock.domain.errors import (
     UploadNotFound,
 )
 from penstock.domain.filenames import content_disposition
-from penstock.domain.ids import UploadId
+from penstock.domain.ids import AssetId, UploadId
 from penstock.domain.media_types import OCTET_STREAM, is_shown_inline, kind_of
+from penstock.domain.references import SignedReference
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.domain.assets import Asset
-    from penstock.domain.ids import AccountId, AssetId, MediaKey
+    from penstock.domain.ids import AccountId, MediaKey
     from penstock.domain.media_types import Kind
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database, Transaction
@@ -134,17 +135,7 @@ class Assets:
         asset = self._remembered(media_key)
         if not has_picture(asset):
             raise AssetNotFound(media_key)
-        if asset.thumbnail_key is None:
-            return asset.kind
-        now = self._clock.now()
-        return self._presigner.get(
-            asset.thumbnail_key,
-            expires_in=_url_life(asset, now),
-            now=now,
-            content_type=THUMBNAIL_TYPE,
-            disposition="inline",
-            method=method,
-        )
+        return self.signed_thumbnail(asset, method=method) or asset.kind
 
     def _remembered(self, media_key: MediaKey) -> Asset:
         try:
@@ -154,20 +145,47 @@ class Assets:
                 gone = tx.asset_sweeps.known_by_media_key(media_key)
             raise AssetGone(media_key, tombstone_of(gone)) from None
 
-    def signed_get(self, asset: Asset, *, method: str = "GET") -> str:
-        """A presigned URL for reading an asset's bytes, on the store's public address."""
-        return self.address(asset, method=method).url
+    def signed_reference(self, url: str) -> SignedReference | None:
+        """What a URL of `address` names; None for one of another server. Raises `AssetNotFound` past its end."""
+        marked = self._presigner.mark_of(url, now=self._clock.now())
+        if marked == "":
+            raise AssetNotFound(url.partition("?")[0])
+        return SignedReference(asset_id=AssetId(marked)) if marked is not None else None
 
-    def address(self, asset: Asset, *, method: str = "GET") -> Address:
+    def by_signature(self, asset_id: AssetId) -> Asset:
+        """The asset that a `SignedReference` names, whoever asks. Raises `AssetNotFound`."""
+        with self._database.read() as tx:
+            return self._readable(tx, tx.assets.of_anyone(asset_id))
+
+    def signed_get(self, asset: Asset, *, method: str = "GET", life: timedelta = _URL_TTL) -> str:
+        """A presigned URL for reading an asset's bytes, on the store's public address."""
+        return self.address(asset, method=method, life=life).url
+
+    def signed_thumbnail(self, asset: Asset, *, method: str = "GET") -> str | None:
+        """A presigned URL for reading an asset's thumbnail; None while there is none, and of what never has one."""
+        if asset.thumbnail_key is None:
+            return None
+        now = self._clock.now()
+        return self._presigner.get(
+            asset.thumbnail_key,
+            expires_in=_url_life(asset, now, _URL_TTL),
+            now=now,
+            content_type=THUMBNAIL_TYPE,
+            disposition="inline",
+            method=method,
+        )
+
+    def address(self, asset: Asset, *, method: str = "GET", life: timedelta = _URL_TTL) -> Address:
         """A presigned URL for reading an asset's bytes, on the store's public address, and its end.
 
+        It lives for `life`, seven days at most (S3 API), or what is left of the asset's.
         What is not plain media is an attachment without its type (S10); stores that are not ours rely on that.
         """
         now = self._clock.now()
         # Where what the bytes show was not recorded, the kind is their word.
         borne_out = asset.found_type is not None or asset.kind is kind_of(asset.content_type)
         inline = borne_out and is_shown_inline(asset.content_type, asset.found_type)
-        life = _url_life(asset, now)
+        life = _url_life(asset, now, life)
         url = self._presigner.get(
             asset.object_key,
             expires_in=life,
@@ -175,6 +193,7 @@ class Assets:
             content_type=asset.content_type if inline else OCTET_STREAM,
             disposition=content_disposition(asset.name, inline=inline),
             method=method,
+            mark=asset.id,
         )
         return Address(url=url, expires_at=now.replace(microsecond=0) + life)
 
@@ -206,7 +225,7 @@ class Assets:
         return asset
 
 
-def _url_life(asset: Asset, now: datetime) -> timedelta:
+def _url_life(asset: Asset, now: datetime, life: timedelta) -> timedelta:
     """Whole seconds, at least one: a signature cannot live shorter (S3 API)."""
-    left = asset.expires_at - now if asset.expires_at is not None else _URL_TTL
-    return max(timedelta(seconds=1), min(_URL_TTL, timedelta(seconds=int(left.total_seconds()))))
+    left = asset.expires_at - now if asset.expires_at is not None else life
+    return max(timedelta(seconds=1), min(life, timedelta(seconds=int(left.total_seconds()))))

@@ -24,6 +24,7 @@ from penstock.domain.references import (
     ForeignUrl,
     InlineData,
     MediaReference,
+    SignedReference,
     UploadReference,
     parse_data_uri,
     parse_foreign_url,
@@ -74,12 +75,12 @@ class References:
         self._inline_lifetime = inline_lifetime
 
     def parse(self, text: str) -> Reference:
-        """What a string names; our own forms come before foreign URLs. Raises `ReferenceInvalid`."""
+        """What a string names; our own forms come before foreign URLs. Raises `ReferenceInvalid`, `AssetNotFound`."""
         for parse in self._parsers:
             found = parse(text)
             if found is not None:
                 return found
-        found = parse_data_uri(text) or parse_foreign_url(text)
+        found = parse_data_uri(text) or self._assets.signed_reference(text) or parse_foreign_url(text)
         if found is None:
             raise ReferenceInvalid((), "is not a reference to a file: give an id, a URL of this server or a data URI")
         return found
@@ -87,7 +88,7 @@ class References:
     def is_ours(self, text: str) -> bool:
         """Whether a text is in a form that this server gives out; broken ones count."""
         try:
-            return any(parse(text) is not None for parse in self._parsers)
+            return any(parse(text) is not None for parse in (*self._parsers, self._assets.signed_reference))
         except (ReferenceInvalid, AssetNotFound):
             return True
 
@@ -121,6 +122,8 @@ class References:
                 return self._uploads.complete_upload(account_id, upload_id)
             case MediaReference(media_key=media_key):
                 return self._assets.by_media_key(media_key)
+            case SignedReference(asset_id=asset_id):
+                return self._assets.by_signature(asset_id)
             case InlineData():
                 return self._keep_inline(account_id, reference, accepts)
             case ForeignUrl():

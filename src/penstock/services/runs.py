@@ -48,15 +48,17 @@ _MAX_INPUT = 2**18
 class NewRun:
     """What a caller asks.
 
-    `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how long
-    the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field may hold a
-    URL, ours or anybody's. `named`: references in other places of the input, each of which must name a file as well.
+    `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how
+    long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field
+    may hold a URL, ours or anybody's. `metadata_limit`: bytes of JSON that metadata of any shape may take; None:
+    some strings. `named`: references in other places of the input, each of which must name a file as well.
     """
 
     dialect: str
     model: str
     inputs: Mapping[str, object]
     metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata_limit: int | None = None
     keeps_inputs: bool = False
     output_lifetime: timedelta | None = None
     takes_urls: bool = True
@@ -88,7 +90,7 @@ class Runs:
             if known is not None:
                 return known
         model = self._catalog.find(asked.model)
-        metadata = rules.check_metadata(asked.metadata)
+        metadata = rules.check_metadata(asked.metadata, limit=asked.metadata_limit)
         checked = _fitting_input(model, asked.inputs)
         if not asked.takes_urls:
             _refuse_urls(checked, asked.inputs)

@@ -201,19 +201,25 @@ class Uploads:
         *,
         parts: Mapping[int, str] | None = None,
         lifetime: timedelta | Literal["as declared"] | None = "as declared",
+        folder_id: FolderId | None = None,
     ) -> Asset:
         """The asset that the upload makes; the same one however often it is asked for.
 
         `parts` are ETags by number, for the method `multipart`; None takes all that arrived. A `lifetime` takes the
-        place of the declared one, as long as the upload is pending. Raises `UploadNotFound`, `FileNotStored` (no bytes
-        yet), `UploadIncomplete`, `UploadNotCompletable`, an `InputError` when the bytes are refused, `AssetNotFound`
-        when the asset is gone again.
+        place of the declared one, as long as the upload is pending, and `folder_id` of the declared folder. Raises
+        `UploadNotFound`, `FolderNotFound`, `FileNotStored` (no bytes yet), `UploadIncomplete`, `UploadNotCompletable`,
+        an `InputError` when the bytes are refused, `AssetNotFound` when the asset is gone again.
         """
-        upload = self.get(account_id, upload_id)
+        with self._database.read() as tx:
+            upload = tx.uploads.get(account_id, upload_id)
+            if folder_id is not None:
+                tx.folders.get(account_id, folder_id)
         if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:
             raise FileNotStored(upload.id)  # whoever fetches the bytes admits them
         if lifetime != "as declared":
             upload = self._with_lifetime(upload, lifetime)
+        if folder_id is not None:
+            upload = replace(upload, folder_id=folder_id)
         return self._admissions.admit(upload, lives_from=self._clock.now(), parts=parts)
 
     def _with_lifetime(self, upload: Upload, lifetime: timedelta | None) -> Upload:

@@ -34,6 +34,7 @@ _KNOWN_BY_MEDIA_KEY = _ROWS.select().where(assets.c.media_key == bindparam("medi
 _PRESENT = and_(assets.c.deleted_at.is_(None), assets.c.purged_at.is_(None))
 _GET = _KNOWN.where(_PRESENT)
 _GET_TO_CHANGE = to_change(_GET)
+_OF_ANYONE = _ROWS.select().where(assets.c.id == bindparam("id"), _PRESENT)
 _BY_MEDIA_KEY = _KNOWN_BY_MEDIA_KEY.where(_PRESENT)
 _HOLDING = to_change(
     _ROWS.select()
@@ -129,6 +130,13 @@ class SqlAssets:
         asset = _ROWS.one(self._connection, _BY_MEDIA_KEY, {"media_key": media_key})
         if asset is None:
             raise AssetNotFound(media_key)
+        return asset
+
+    def of_anyone(self, asset_id: AssetId) -> Asset:
+        """Raises `AssetNotFound`."""
+        asset = _ROWS.one(self._connection, _OF_ANYONE, {"id": asset_id})
+        if asset is None:
+            raise AssetNotFound(asset_id)
         return asset
 
     def holding(self, account_id: AccountId, sha256: str, *, now: datetime) -> Asset | None:

@@ -6,12 +6,14 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from penstock.ports.objects import SignedForm, SignedRequest
-from penstock.sigv4 import Form, Request, sign_form
+from penstock.sigv4 import Form, Request, SignatureError, Verifier, sign_form
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from penstock.adapters.objects.calls import Bucket
+
+_MARK = "x-penstock-mark"
 
 
 class S3Presigner:
@@ -22,6 +24,10 @@ class S3Presigner:
         self._bucket = bucket.name
         self._path = f"/{bucket.name}/"
         self._signer = bucket.signer
+        credentials = bucket.credentials
+        self._verifier = Verifier(
+            lookup=lambda key: credentials.secret_key if key == credentials.access_key else None, region=bucket.region
+        )
 
     def put(  # noqa: PLR0913 - what a signature binds
         self,
@@ -49,7 +55,7 @@ class S3Presigner:
         url = self._signer.presign(request, now=now, expires_in=expires_in)
         return SignedRequest(method="PUT", url=url, headers=headers)
 
-    def get(
+    def get(  # noqa: PLR0913 - what a signature binds
         self,
         key: str,
         *,
@@ -58,12 +64,28 @@ class S3Presigner:
         content_type: str | None = None,
         disposition: str | None = None,
         method: str = "GET",
+        mark: str | None = None,
     ) -> str:
-        """A URL for reading one key, with the response overrides of S3's GetObject."""
-        overrides = (("response-content-disposition", disposition), ("response-content-type", content_type))
-        query = tuple([(name, value) for name, value in overrides if value is not None])
+        """A URL for reading one key, with the response overrides of S3's GetObject; no store looks at the mark."""
+        named = (
+            ("response-content-disposition", disposition),
+            ("response-content-type", content_type),
+            (_MARK, mark),
+        )
+        query = tuple([(name, value) for name, value in named if value is not None])
         request = Request(method=method, origin=self._origin, path=self._path + key, query=query)
         return self._signer.presign(request, now=now, expires_in=expires_in)
+
+    def mark_of(self, url: str, *, now: datetime) -> str | None:
+        """The mark of a URL that `get` made; empty where there is none that holds; None for any other bucket's URL."""
+        if not url.startswith(self._origin + self._path):
+            return None
+        target, host = url.removeprefix(self._origin), self._origin.partition("://")[2]
+        try:
+            verified = self._verifier.verify("GET", target, [("host", host)], now=now)
+        except (SignatureError, UnicodeError):
+            return ""
+        return next((value for name, value in verified.target.query if name == _MARK), "")
 
     def part(self, key: str, upload_id: str, number: int, *, expires_in: timedelta, now: datetime) -> str:
         """A URL for one PUT of one part. No header is signed: clients send what they like beside a part (S24)."""

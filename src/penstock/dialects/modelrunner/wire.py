@@ -21,7 +21,7 @@ from penstock.domain.errors import InvalidField, MalformedBody, RunNotFound, Upl
 from penstock.domain.ids import AssetId, MediaKey, RunId, UploadId, format_short, parse_media_key, parse_short
 from penstock.domain.parts import MOST_PARTS
 from penstock.domain.references import MediaReference
-from penstock.domain.runs import Run, RunFault, RunState, with_assets
+from penstock.domain.runs import Run, RunFault, RunState, flat_metadata, with_assets
 from penstock.domain.uploads import UploadMethod
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ def result_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, line
         delay_time=_milliseconds(run.created_at, run.started_at),
         logs="\n".join(str(line.data.get("message", "")) for line in lines),
         error=_error(run),
-        metadata=dict(run.metadata),
+        metadata=flat_metadata(run),
         billing_status=told.billing,
     )
     if told.result == _OK:

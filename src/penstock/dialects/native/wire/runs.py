@@ -12,7 +12,7 @@ from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.assets import Asset
 from penstock.domain.catalog import Model
 from penstock.domain.ids import AssetId, format_prefixed
-from penstock.domain.runs import Run, with_assets
+from penstock.domain.runs import Run, flat_metadata, with_assets
 
 
 class CreateRun(Request):
@@ -98,7 +98,7 @@ def run_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str) -> RunO
         input=dict(run.inputs),
         output=with_assets(run.output, lambda asset_id: _file(asset_id, assets.get(asset_id), base_url)),
         error=RunErrorOut(message=run.error) if run.error is not None else None,
-        metadata=dict(run.metadata),
+        metadata=flat_metadata(run),
         held_usd=money(run.held),
         cost_usd=money(run.cost) if run.cost is not None else None,
         created_at=timestamp(run.created_at),

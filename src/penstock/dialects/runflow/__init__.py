@@ -1,0 +1,32 @@
+"""Runflow: asset uploads that are confirmed, a library of assets with folders, and runs of models that take them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+from penstock.dialects.base import Capabilities, Dialect
+from penstock.dialects.runflow import routes
+from penstock.dialects.runflow.wire.common import REQUEST_ID_HEADER, reference_parser
+from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+
+# 50 MiB and the exact size are the guide's. One hour for the URL is inferred, and so is that bytes of another type are
+# taken as what they were declared: the product looks at the stored object's size and type, not into it.
+POLICY = UploadPolicy(
+    max_bytes=52_428_800,
+    min_bytes=1,
+    url_ttl=timedelta(hours=1),
+    size_policy=SizePolicy.EXACT,
+    type_policy=TypePolicy.RECORD,
+)
+# No document names a way to cancel a run.
+CAPABILITIES = Capabilities(confirms=True, cancels_runs=False, lasting_urls=False, upload_lifetimes=False)
+DIALECT = Dialect(
+    name="runflow",
+    mount="/runflow",
+    request_id_header=REQUEST_ID_HEADER,
+    upload_policy=POLICY,
+    capabilities=CAPABILITIES,
+    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    reference_parser=reference_parser,
+)

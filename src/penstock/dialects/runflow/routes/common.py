@@ -1,0 +1,60 @@
+"""What all routes share: who asks, for whom, and how they are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from penstock.dialects.base.http import principal
+from penstock.dialects.runflow.wire.common import ORGANIZATION_HEADER
+from penstock.domain.accounts import Scope
+from penstock.domain.errors import AccountNotFound
+
+if TYPE_CHECKING:
+    from penstock.domain.ids import AccountId
+
+
+def read_key(request: Request) -> str | None:
+    """`Authorization: Bearer <key>`."""
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
+async def check_organization(request: Request) -> None:
+    """A key speaks for its own organization alone, named or not. Raises `AccountNotFound` for another's (RF-29)."""
+    named = request.headers.get(ORGANIZATION_HEADER)
+    if named is not None and "principal" in request.scope["state"] and named != principal(request).account_id:
+        raise AccountNotFound(named)
+
+
+def file_reader(request: Request) -> AccountId:
+    """Whoever may read files. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.FILES_READ)
+
+
+def file_writer(request: Request) -> AccountId:
+    """Whoever may write files. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.FILES_WRITE)
+
+
+def run_reader(request: Request) -> AccountId:
+    """Whoever may read runs. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.RUNS_READ)
+
+
+def run_writer(request: Request) -> AccountId:
+    """Whoever may run models. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.RUNS_WRITE)
+
+
+def json_answer(content: object, status: int = 200) -> Response:
+    """An answer of JSON."""
+    return JSONResponse(content, status_code=status)
+
+
+def _allowed(request: Request, scope: Scope) -> AccountId:
+    who = principal(request)
+    who.require(scope)
+    return who.account_id

@@ -1,0 +1,69 @@
+"""Routes of models and runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+
+from penstock.dialects.base import Capabilities, Services
+from penstock.dialects.base.http import takes_input
+from penstock.dialects.runflow.routes.common import json_answer, run_reader, run_writer
+from penstock.dialects.runflow.wire import runs as wire
+from penstock.dialects.runflow.wire.assets import asset_type_of
+from penstock.dialects.runflow.wire.common import parse_run
+from penstock.domain.runs import Run
+from penstock.services.runs import NewRun
+
+_NAME = "runflow"
+_URL_LIFE = timedelta(days=3)
+"""Of the addresses in a run's answer ("about 3 days", a published skill)."""
+
+
+def add_models(app: FastAPI, services: Services, base_url: str, capabilities: Capabilities) -> None:
+    @app.post("/v1/models/{model:path}/runs")
+    @takes_input
+    def create_run(request: Request, model: str, body: wire.CreateRun) -> Response:
+        """Queue a run of a model, whose name has two segments or more."""
+        asked = NewRun(
+            dialect=_NAME,
+            model=wire.model_of(model),
+            inputs=body.input,
+            metadata=body.metadata or {},
+            metadata_limit=wire.MAX_METADATA,
+            keeps_inputs=capabilities.run_input_keeps_file,
+            named=wire.named_assets(body.input),
+        )
+        run = services.runs.submit(run_writer(request), asked)
+        return json_answer(_out(services, run, base_url).model_dump(), 201)
+
+
+def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
+    @app.get("/v1/runs/statuses")
+    def list_statuses(request: Request) -> Response:
+        """The words for where a run stands (the shape is inferred)."""
+        run_reader(request)
+        return json_answer([{"name": word} for word in wire.STATUSES.values()])
+
+    @app.get("/v1/runs/{run_id}")
+    def get_run(request: Request, run_id: str) -> Response:
+        """Where a run stands, and what it has made."""
+        run = services.runs.get(run_reader(request), parse_run(run_id))
+        return json_answer(_out(services, run, base_url).model_dump())
+
+    @app.get("/v1/runs/{run_id}/logs")
+    def get_logs(request: Request, run_id: str) -> Response:
+        """What a run's model has said so far."""
+        lines = services.runs.logs(run_reader(request), parse_run(run_id))
+        items = [wire.log_line(line).model_dump() for line in lines]
+        return json_answer({"items": items, "next_pq": None, "prev_pq": None})
+
+
+def _out(services: Services, run: Run, base_url: str) -> wire.RunOut:
+    named = wire.assets_of(run)
+    assets = services.assets.many(run.account_id, named) if named else {}
+    urls = {
+        asset.id: (services.assets.signed_get(asset, life=_URL_LIFE), asset_type_of(asset)) for asset in assets.values()
+    }
+    return wire.run_out(run, base_url=base_url, urls=urls)

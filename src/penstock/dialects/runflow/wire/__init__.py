@@ -1,0 +1,1 @@
+"""Runflow shapes: snake_case throughout, ids as bare UUIDs. What the product's documents leave open is *inferred*."""

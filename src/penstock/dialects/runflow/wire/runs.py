@@ -1,0 +1,235 @@
+"""Runs as asked for and as answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic_core import PydanticCustomError
+
+from penstock.dialects.runflow.wire.common import ASSET_SCHEME, parse_asset, timestamp
+from penstock.domain.errors import AssetNotFound, InvalidField, MethodRefused
+from penstock.domain.runs import RunFault, RunState, output_assets, with_assets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from decimal import Decimal
+
+    from penstock.domain.events import Event
+    from penstock.domain.ids import AssetId
+    from penstock.domain.runs import Run
+
+MAX_METADATA = 16 * 2**10
+"""Bytes of JSON (inferred)."""
+
+_MAX_NAMED = 100
+_LEVELS = {"warning": "warn"}
+
+
+class CreateRun(BaseModel):
+    """`POST /v1/models/{owner}/{slug}/runs`. Members that are not listed are ignored (inferred)."""
+
+    model_config = ConfigDict(strict=True)
+
+    input: dict[str, Any]
+    metadata: dict[str, Any] | None = None
+    callback_url: object = None
+    client_ref: object = None
+
+    @field_validator("callback_url", "client_ref")
+    @classmethod
+    def _unsupported(cls, value: object) -> object:
+        """A callback that would never come, and a name that would not be kept, are refused, not forgotten."""
+        if value is not None:
+            raise PydanticCustomError("unsupported", "is not available on this server")
+        return value
+
+
+class Failure(BaseModel):
+    """Why a run failed, where the JS client looks for it (inferred)."""
+
+    code: str
+    message: str
+
+
+class RunOut(BaseModel):
+    """A run. Amounts are decimal strings of USD; a duration counts milliseconds from acceptance to the end."""
+
+    id: str
+    model_id: str
+    target_type: str
+    org_id: str
+    status_code: str
+    input: dict[str, Any]
+    output: dict[str, Any] | None
+    duration_ms: int | None
+    cost: str | None
+    batch_id: str | None
+    client_ref: str | None
+    request_id: str | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    callback_url: str | None
+    metadata: dict[str, Any] | None
+    has_logs: bool
+    has_node_runs: bool
+    links: dict[str, str]
+    failure_code: str | None
+    failure_message: str | None
+    failure_stage_code: str | None
+    error: Failure | None
+
+
+class LogLine(BaseModel):
+    """A line of a run's log (the shape is inferred)."""
+
+    message: str
+    level: str
+    created_at: str
+
+
+# `dispatching` is not produced, for runs go from the queue to their models; nor is `partial_succeeded`, of batches.
+STATUSES: Mapping[RunState, str] = {
+    RunState.QUEUED: "queued",
+    RunState.RUNNING: "running",
+    RunState.SUCCEEDED: "succeeded",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "cancelled",
+}
+_FAILURES: Mapping[RunFault | None, str] = {  # inferred, all of them
+    RunFault.MODEL: "MODEL_FAILED",
+    RunFault.SERVER: "INTERNAL_ERROR",
+    RunFault.UNAVAILABLE: "MODEL_UNAVAILABLE",
+    RunFault.TIMEOUT: "TIMEOUT",
+    None: "INTERNAL_ERROR",
+}
+
+
+def model_of(path: str) -> str:
+    """A model's name from the path, at any depth. Raises `MethodRefused` for a bare segment (guides/javascript-sdk)."""
+    if "/" not in path:
+        raise MethodRefused(allowed=())
+    return path
+
+
+def named_assets(model_input: Mapping[str, object]) -> tuple[str, ...]:
+    """Every reference in an input that must name an asset: `runflow://` URIs at whatever depth, and `asset_id`.
+
+    Raises `InvalidField` for too many.
+    """
+    found = [text for text in _strings(model_input) if text.startswith(ASSET_SCHEME)]
+    named = model_input.get("asset_id")
+    names = tuple(dict.fromkeys([*found, *([named] if isinstance(named, str) else [])]))
+    if len(names) > _MAX_NAMED:
+        raise InvalidField(("input",), f"must not name more than {_MAX_NAMED} assets", rule="too_long")
+    return names
+
+
+def assets_of(run: Run) -> tuple[AssetId, ...]:
+    """The assets whose addresses a run's answer holds: those it made, and those its input names by URI."""
+    made = [parse_asset(asset_id) for asset_id in output_assets(run.output)]
+    given = [named for text in _strings(run.inputs) if (named := _named(text)) is not None]
+    return tuple(dict.fromkeys([*made, *given]))
+
+
+def run_out(run: Run, *, base_url: str, urls: Mapping[AssetId, tuple[str, str]]) -> RunOut:
+    """A run as answered; `urls` has the address and the sort of each of its `assets_of` that can be read."""
+    url = f"{base_url}/v1/runs/{run.id}"
+    failure = _failure(run)
+    return RunOut(
+        id=run.id,
+        model_id=run.model,
+        target_type="model",
+        org_id=run.account_id,
+        status_code=STATUSES[run.state],
+        input={name: _signed(value, urls) for name, value in run.inputs.items()},
+        output=_output(run.output, urls) if run.state is RunState.SUCCEEDED else None,
+        duration_ms=(run.finished_at - run.created_at) // timedelta(milliseconds=1) if run.finished_at else None,
+        cost=_amount(run.cost) if run.cost is not None else None,
+        batch_id=None,
+        client_ref=None,
+        request_id=None,
+        created_at=timestamp(run.created_at),
+        started_at=timestamp(run.started_at) if run.started_at else None,
+        completed_at=timestamp(run.finished_at) if run.finished_at else None,
+        callback_url=None,
+        metadata=dict(run.metadata) or None,
+        has_logs=run.started_at is not None,
+        has_node_runs=False,
+        links={"self": url, "logs": f"{url}/logs"},
+        failure_code=failure.code if failure else None,
+        failure_message=failure.message if failure else None,
+        failure_stage_code=None,
+        error=failure,
+    )
+
+
+def log_line(event: Event) -> LogLine:
+    """A line of a run's log."""
+    level = str(event.data.get("level", "info"))
+    message = str(event.data.get("message", ""))
+    return LogLine(message=message, level=_LEVELS.get(level, level), created_at=timestamp(event.created_at))
+
+
+def _failure(run: Run) -> Failure | None:
+    if run.state is not RunState.FAILED:
+        return None
+    return Failure(code=_FAILURES[run.fault], message=run.error or "the run failed")
+
+
+def _output(output: object, urls: Mapping[AssetId, tuple[str, str]]) -> dict[str, Any]:
+    """Every file in `outputs`, and the model's own members beside it, in which a file looks the same."""
+
+    def file(asset_id: AssetId) -> dict[str, str | None]:
+        """A deleted one has no address any more."""
+        url, kind = urls.get(asset_id, (None, None))
+        return {"url": url, "type": kind}
+
+    made = [file(parse_asset(asset_id)) for asset_id in output_assets(output)]
+    own = with_assets(output, file)
+    return {**(own if isinstance(own, dict) else {"result": own}), "outputs": made}
+
+
+def _signed(value: object, urls: Mapping[AssetId, tuple[str, str]]) -> object:
+    """A value of an input with an address in place of each URI: reads re-sign it (backend-contract)."""
+
+    def signed(text: str) -> str:
+        named = _named(text)
+        return urls[named][0] if named is not None and named in urls else text
+
+    return _replaced(value, signed)
+
+
+def _replaced(value: object, shown: Callable[[str], str]) -> object:
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, Mapping):
+        return {name: _replaced(item, shown) for name, item in value.items()}
+    return [_replaced(item, shown) for item in value] if isinstance(value, list) else value
+
+
+def _named(text: str) -> AssetId | None:
+    if not text.startswith(ASSET_SCHEME):
+        return None
+    try:
+        return parse_asset(text.removeprefix(ASSET_SCHEME))
+    except AssetNotFound:
+        return None
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _amount(value: Decimal) -> str:
+    return f"{value.normalize():f}"
