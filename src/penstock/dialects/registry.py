@@ -9,4 +9,10 @@ from penstock.dialects import modelroute, modelrunner, native, runflow, runway
 if TYPE_CHECKING:
     from penstock.dialects.base import Dialect
 
-DIALECTS: tuple[Dialect, ...] = (native.DIALECT, modelrunner.DIALECT, modelroute.DIALECT, runway.DIALECT, runflow.DIALECT)
+DIALECTS: tuple[Dialect, ...] = (
+    native.DIALECT,
+    modelrunner.DIALECT,
+    modelroute.DIALECT,
+    runway.DIALECT,
+    runflow.DIALECT,
+)

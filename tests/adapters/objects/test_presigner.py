@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -79,3 +80,37 @@ def test_an_address_with_a_path_is_refused_at_once() -> None:
 
     with pytest.raises(ValueError, match="not of the form"):
         S3Presigner(bucket)
+
+
+def test_the_mark_of_a_url_is_told_while_the_url_holds() -> None:
+    url = PRESIGNER.get("assets/k", expires_in=HOUR, now=NOW, mark="m 1")
+
+    assert PRESIGNER.mark_of(url, now=NOW + HOUR) == "m 1"
+    assert PRESIGNER.mark_of(url, now=NOW + HOUR + timedelta(seconds=1)) == ""
+
+
+def test_what_was_changed_signed_for_something_else_or_has_no_mark_has_none() -> None:
+    url = PRESIGNER.get("assets/k", expires_in=HOUR, now=NOW, mark="m")
+    put = PRESIGNER.put("staging/k", content_type=None, size=None, max_size=None, expires_in=HOUR, now=NOW)
+    wrong = [
+        url.replace("x-penstock-mark=m", "x-penstock-mark=n"),
+        url.replace("x-penstock-mark=m", "x-penstock-mark=n&x-penstock-mark=m"),
+        url[:-1],
+        url.partition("?")[0],
+        url + "é",
+        url + "%",
+        PRESIGNER.get("assets/k", expires_in=HOUR, now=NOW, mark="m", method="HEAD"),
+        PRESIGNER.get("assets/k", expires_in=HOUR, now=NOW),
+        put.url,
+    ]
+
+    assert [PRESIGNER.mark_of(one, now=NOW) for one in wrong] == [""] * len(wrong)
+
+
+def test_a_url_of_another_place_is_not_looked_at() -> None:
+    elsewhere = S3Presigner(replace(PUBLIC, endpoint="https://elsewhere.example.com")).get(
+        "assets/k", expires_in=HOUR, now=NOW, mark="m"
+    )
+
+    for url in (elsewhere, elsewhere.replace("elsewhere", "media.example.com.evil"), "https://media.example.com/c/k", ""):
+        assert PRESIGNER.mark_of(url, now=NOW) is None
