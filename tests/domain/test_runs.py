@@ -162,3 +162,11 @@ def test_each_file_of_an_output_can_be_shown_in_another_way_and_the_rest_stays()
 
     assert shown == {"image": "<a>", "list": [1, "<b>"], "plain": {"x": None}}
     assert output == {"image": {"$asset": "a"}, "list": [1, {"$asset": "b"}], "plain": {"x": None}}
+
+
+def test_metadata_of_any_shape_may_take_so_many_bytes() -> None:
+    nested = {"a": [1, None, {"b": "é"}]}
+
+    assert runs.check_metadata(nested, limit=64) == nested
+    with pytest.raises(InvalidField, match="at most 64 bytes"):
+        runs.check_metadata({"a": "é" * 20}, limit=64)

@@ -15,6 +15,7 @@ from penstock.domain.errors import (
     FileSizeMismatch,
     FileTooLarge,
     FileTypeMismatch,
+    FolderNotFound,
     IdempotencyMismatch,
     IllegalTransition,
     InvalidField,
@@ -23,7 +24,7 @@ from penstock.domain.errors import (
     UploadNotFound,
 )
 from penstock.domain.idempotency import IdempotentRequest
-from penstock.domain.ids import AccountId, UploadId
+from penstock.domain.ids import AccountId, FolderId, UploadId
 from penstock.domain.media_types import Kind
 from penstock.domain.uploads import SizePolicy, TypePolicy, Upload, UploadState
 from tests.support.core import HOUR, PNG, POLICY, at_once
@@ -541,3 +542,20 @@ def test_a_page_has_one_to_a_hundred_items(core: Core, limit: int) -> None:
         core.uploads.page(AccountId("acme"), cursor=None, limit=limit)
 
     assert caught.value.path == ("limit",)
+
+
+# --- where it goes
+
+
+def test_who_completes_an_upload_may_say_where_its_asset_goes(core: Core) -> None:
+    acme = core.open_account()
+    declared, wanted = (core.folders.create(acme, name, None).id for name in ("declared", "wanted"))
+    upload = core.begin(acme, folder_id=declared)
+    core.put(upload)
+
+    with pytest.raises(FolderNotFound):
+        core.uploads.complete_upload(acme, upload.id, folder_id=FolderId(uuid_text(7)))
+    assert state_of(core, upload) is UploadState.PENDING
+
+    assert core.uploads.complete_upload(acme, upload.id, folder_id=wanted).folder_id == wanted
+    assert core.uploads.complete_upload(acme, upload.id, folder_id=declared).folder_id == wanted

@@ -112,5 +112,10 @@ def test_a_url_of_another_place_is_not_looked_at() -> None:
         "assets/k", expires_in=HOUR, now=NOW, mark="m"
     )
 
-    for url in (elsewhere, elsewhere.replace("elsewhere", "media.example.com.evil"), "https://media.example.com/c/k", ""):
+    for url in (
+        elsewhere,
+        elsewhere.replace("elsewhere", "media.example.com.evil"),
+        "https://media.example.com/c/k",
+        "",
+    ):
         assert PRESIGNER.mark_of(url, now=NOW) is None
