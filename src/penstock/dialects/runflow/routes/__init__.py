@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from fastapi import Depends
 
 from penstock.dialects.base.http import Edge, RequestScope, open_app
+from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.runflow.errors import render_error, render_run_error
 from penstock.dialects.runflow.routes.assets import add_assets, add_uploads
 from penstock.dialects.runflow.routes.common import check_organization, read_key
@@ -25,12 +26,12 @@ _MODELS = "/v1/models/"
 def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
     """Runflow's API as an ASGI app to be mounted at `base_url`."""
     member = [Depends(check_organization)]
-    reads = Edge(services=services, read_secret=read_key, render_error=render_error)
+    reads = Edge(services=services, read_secret=read_key, render_error=render_error, rate_headers=X_RATE_LIMIT)
     rest = open_app(reads, title="Runflow", openapi_url=None, dependencies=member)
     add_uploads(rest, services, policy)
     add_assets(rest, services)
     add_runs(rest, services, base_url)
-    asks = Edge(services=services, read_secret=read_key, render_error=render_run_error)
+    asks = Edge(services=services, read_secret=read_key, render_error=render_run_error, rate_headers=X_RATE_LIMIT)
     models = open_app(asks, title="Runflow", openapi_url=None, dependencies=member)
     add_models(models, services, base_url, capabilities)
 

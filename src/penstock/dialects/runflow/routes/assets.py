@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
-from penstock.dialects.base.http import public
+from penstock.dialects.base.http import begins_upload, public
 from penstock.dialects.runflow.routes.common import file_reader, file_writer, json_answer
 from penstock.dialects.runflow.wire import assets as wire
 from penstock.dialects.runflow.wire.common import parse_asset, parse_folder, parse_upload
@@ -19,6 +19,7 @@ _NAME = "runflow"
 
 def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
     @app.post("/v1/asset-uploads")
+    @begins_upload
     def create_upload(request: Request, body: wire.CreateUpload) -> Response:
         """Begin an upload: the bytes go to `upload_url`, and count once they are confirmed."""
         account_id = file_writer(request)
