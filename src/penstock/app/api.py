@@ -25,6 +25,8 @@ _MAX_INLINE_BYTES = 10 * 2**20
 
 
 _API_DRAIN_SECONDS = 8
+_API_IDLE_SECONDS = 75
+"""A client that asks every few seconds, as pollers do, keeps its connection; as long as that of the store."""
 
 
 _API_BACKLOG = 2048
@@ -55,6 +57,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         backlog=_API_BACKLOG,
+        timeout_keep_alive=_API_IDLE_SECONDS,
         timeout_graceful_shutdown=_API_DRAIN_SECONDS,
     )
 

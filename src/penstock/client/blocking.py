@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from penstock.client.sending import OnBegin
 
 T = TypeVar("T")
+_LOOK_UP_SECONDS = 0.5
+"""How long the main thread waits for others before it looks whether it was interrupted."""
 
 
 class Penstock:
@@ -336,11 +338,12 @@ class Penstock:
                 stop.set()
 
         workers = [threading.Thread(target=work, daemon=True) for _ in range(together.at_once)]
-        for worker in workers:
-            worker.start()
         try:
             for worker in workers:
-                worker.join()
+                worker.start()
+            for worker in workers:
+                while worker.is_alive():  # a Ctrl-C just before a wait without end would be noticed only after it
+                    worker.join(_LOOK_UP_SECONDS)
         except BaseException:  # interrupted: not the moment to wait for a server that may be silent
             stop.set()
             raise
