@@ -6,7 +6,7 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from bench import control_plane, intake, library, store, sweeps
+from bench import control_plane, intake, library, polling, store, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "control-plane": control_plane.main,
     "intake": intake.main,
     "library": library.main,
+    "polling": polling.main,
     "store": store.main,
     "sweeps": sweeps.main,
 }
