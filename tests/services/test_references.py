@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.adapters.objects.s3 import Bucket, S3Presigner
+from penstock.domain.egress import EgressRules
 from penstock.domain.errors import (
     AssetNotFound,
     DatabaseUnavailable,
@@ -260,6 +261,7 @@ def test_the_object_of_a_data_uri_goes_only_when_no_row_can_name_it(core: Core, 
         parsers=[],
         clock=core.clock,
         entropy=core.entropy,
+        egress=EgressRules(),
         max_inline_bytes=1000,
         inline_lifetime=HOUR,
     )

@@ -36,7 +36,8 @@ from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
 from penstock.services.references import References
-from penstock.services.runs import RUN_JOB, NewRun, Runs
+from penstock.services.run_files import RUN_JOB
+from penstock.services.runs import NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import NewUpload, Uploads
 from penstock.sigv4 import Credentials
@@ -326,6 +327,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         parsers=[reference_parser(BASE_URL)],
         clock=clock,
         entropy=entropy,
+        egress=_LOOPBACK,
         max_inline_bytes=1000,
         inline_lifetime=HOUR,
     )

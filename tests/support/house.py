@@ -43,7 +43,8 @@ from penstock.services.quotas import Quotas
 from penstock.services.rates import Rates
 from penstock.services.references import References
 from penstock.services.retention import Retention
-from penstock.services.runs import RUN_JOB, Runs
+from penstock.services.run_files import RUN_JOB
+from penstock.services.runs import Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import Uploads
 from penstock.sigv4 import Credentials
@@ -164,6 +165,7 @@ def open_house(
             parsers=[dialect.reference_parser(url + dialect.mount) for dialect in DIALECTS],
             clock=clock,
             entropy=entropy,
+            egress=_LOOPBACK,
             max_inline_bytes=2**20,
             inline_lifetime=timedelta(hours=24),
         )

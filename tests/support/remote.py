@@ -31,6 +31,7 @@ _PATIENCE_SECONDS = 30.0
 class Visit:
     """One request, and the connection to answer it on. Header names are lower case."""
 
+    method: str
     target: str
     headers: dict[str, str]
     line: socket.socket
@@ -108,8 +109,9 @@ def serving(
             visit.head("206 Partial Content", Content_Length=str(len(part)), Content_Range=span, **named, **more)
         else:
             visit.head("200 OK", Content_Length=str(len(part)), **named, **more)
-        with suppress(OSError):
-            visit.send(part[:cut])
+        if visit.method != "HEAD":
+            with suppress(OSError):
+                visit.send(part[:cut])
 
     return handle
 
@@ -173,8 +175,8 @@ def _serve(remote: Remote, line: socket.socket, tls: ssl.SSLContext | None, gone
             received += data
         request, *fields = received.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
-        target = request.split(" ")[1]
-        visit = Visit(target=target, headers=headers, line=line, gone=gone)
+        method, target, _ = request.split(" ")
+        visit = Visit(method=method, target=target, headers=headers, line=line, gone=gone)
         remote.visits.append(visit)
         handler = remote.routes.get(target.partition("?")[0])
         if handler is None:

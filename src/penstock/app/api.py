@@ -109,6 +109,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         parsers=[dialect.reference_parser(bases[dialect.name]) for dialect in DIALECTS],
         clock=core.clock,
         entropy=core.entropy,
+        egress=egress_rules(settings),
         max_inline_bytes=_MAX_INLINE_BYTES,
         inline_lifetime=classes.inline,
     )

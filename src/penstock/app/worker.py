@@ -28,7 +28,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     from penstock.services.folders import FOLDER_JOB
     from penstock.services.intake import INTAKE_JOB
     from penstock.services.retention import Retention
-    from penstock.services.runs import RUN_JOB
+    from penstock.services.run_files import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
     from penstock.workflows.engine import Worker
     from penstock.workflows.excerpts import ExcerptLimits

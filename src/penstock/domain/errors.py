@@ -33,7 +33,7 @@ PenstockError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -45,10 +45,17 @@ class PenstockError(Exception):
     """Every error Penstock raises on purpose. `code` is a stable, product-neutral word for logs and metrics."""
 
     code = "error"
+    at: tuple[str | int, ...] = ()
+    """The field of the request that it is about, where it is known beside the fact itself."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def about(self, path: tuple[str | int, ...]) -> Self:
+        """The same, of that field."""
+        self.at = path
+        return self
 
 
 class InputError(PenstockError):
@@ -180,14 +187,15 @@ class QuotaExceeded(InputError):
 
 
 class ReferenceInvalid(InputError):
-    """A string in a file field that can never name an asset. `path` says where it stood."""
+    """A string in a file field that can never name an asset. `path` says where it stood, `rule` what it breaks."""
 
     code = "reference_invalid"
 
-    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+    def __init__(self, path: tuple[str | int, ...], message: str, *, rule: str = "invalid") -> None:
         super().__init__(f"{'.'.join(map(str, path))}: {message}" if path else message)
         self.path = path
         self.reason = message
+        self.rule = rule
 
 
 class InvalidCursor(InputError):

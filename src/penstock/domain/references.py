@@ -70,17 +70,17 @@ def parse_data_uri(text: str) -> InlineData | None:
         return None
     match = _DATA_URI.match(text)
     if match is None:
-        raise ReferenceInvalid((), "the data URI has no comma")
+        raise ReferenceInvalid((), "the data URI has no comma", rule="data_uri")
     content_type = match.group(1) or "text/plain"
     if not is_media_type(content_type):
-        raise ReferenceInvalid((), "the data URI names no media type")
+        raise ReferenceInvalid((), "the data URI names no media type", rule="data_uri")
     payload = text[match.end() :]
     if "base64" not in match.group(2).lower().split(";"):
         return InlineData(content_type=content_type, data=unquote_to_bytes(payload))
     try:
         return InlineData(content_type=content_type, data=base64.b64decode(payload, validate=True))
     except ValueError:  # not ASCII; or `binascii.Error`, which is one
-        raise ReferenceInvalid((), "the data URI is not valid base64") from None
+        raise ReferenceInvalid((), "the data URI is not valid base64", rule="data_uri") from None
 
 
 def is_data_uri(text: str) -> bool:

@@ -52,12 +52,13 @@ class RunEvent(StrEnum):
 
 
 class RunFault(StrEnum):
-    """Why a run failed: by its model, or by the server; for want of a runner, or of time."""
+    """Why a run failed: by its model, or by the server; for want of a runner, of time, or of a file it was given."""
 
     MODEL = "model"
     SERVER = "server"
     UNAVAILABLE = "unavailable"
     TIMEOUT = "timeout"
+    INPUT = "input"
 
 
 RUN_TABLE: Mapping[tuple[RunState, RunEvent], RunState] = {

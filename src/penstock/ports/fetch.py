@@ -5,8 +5,10 @@ What is fetched, why, and where it is kept, is the caller's affair.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
+
+from penstock.domain.foreign import FetchManner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +54,7 @@ class Download:
     watch: Callable[[], None]
     start: int = 0
     etag: str | None = None
+    manner: FetchManner = field(default_factory=FetchManner)
 
 
 class Answer(Protocol):
@@ -85,7 +88,7 @@ class Fetcher(Protocol):
     """The one way out to places that users name. Usable from many threads."""
 
     def get(self, download: Download) -> Answer:
-        """Begin to get a file; redirects are followed. Raises `SourceRefusedError`, `SourceFailedError`.
+        """Begin to get a file in the manner asked for. Raises `SourceRefusedError`, `SourceFailedError`.
 
         A name that leads to a forbidden address and one that leads nowhere raise the same (no inner name is confirmed).
         """

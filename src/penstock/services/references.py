@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
 from penstock.domain.errors import (
     AssetNotFound,
     FileTooLarge,
     FileTypeRefused,
+    PenstockError,
     QuotaExceeded,
     ReferenceInvalid,
     Unavailable,
     UploadNotFound,
 )
 from penstock.domain.filenames import url_slug
+from penstock.domain.foreign import ReferenceRules, WantedFile, check_length, wanted_file
 from penstock.domain.ids import AssetId, MediaKey
 from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.references import (
@@ -26,20 +29,26 @@ from penstock.domain.references import (
     MediaReference,
     SignedReference,
     UploadReference,
+    is_data_uri,
     parse_data_uri,
     parse_foreign_url,
 )
 from penstock.domain.sniffing import sniff
+from penstock.domain.uploads import SizePolicy, UploadPolicy
 from penstock.services.identity import new_id, new_media_key
 from penstock.services.intake import begin_intake
+from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
+    from penstock.domain.egress import EgressRules
+    from penstock.domain.foreign import InlineRules
     from penstock.domain.ids import AccountId
     from penstock.domain.media_types import Kind
     from penstock.domain.references import Reference
+    from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
     from penstock.ports.objects import ObjectStore
@@ -61,9 +70,11 @@ class References:
         parsers: Sequence[ReferenceParser],
         clock: Clock,
         entropy: Entropy,
+        egress: EgressRules,
         max_inline_bytes: int,
         inline_lifetime: timedelta,
     ) -> None:
+        """`inline_lifetime` is that of what data URIs and URLs of other servers become."""
         self._database = database
         self._objects = objects
         self._assets = assets
@@ -71,6 +82,7 @@ class References:
         self._parsers = parsers
         self._clock = clock
         self._entropy = entropy
+        self._egress = egress
         self._max_inline_bytes = max_inline_bytes
         self._inline_lifetime = inline_lifetime
 
@@ -97,16 +109,54 @@ class References:
     ) -> Asset:
         """The asset that a string names for this account; `accepts` lists the kinds that fit (empty: any).
 
-        Raises `ReferenceInvalid`, `AssetNotFound`, `FileNotStored`, `FileTypeRefused`, or what admission raises.
+        Raises `ReferenceInvalid`, `AssetNotFound`, `FileNotStored`, `FileTypeRefused`, or what admission raises, all
+        with the `path` that they are about.
         """
+        found = self.find(account_id, text, path=path, accepts=accepts, rules=ReferenceRules(urls=None))
+        if isinstance(found, WantedFile):
+            msg = "a URL of another server was let through without rules for it"
+            raise AssertionError(msg)  # noqa: TRY004 - no caller's fault
+        return found
+
+    def find(
+        self,
+        account_id: AccountId,
+        text: str,
+        *,
+        path: tuple[str | int, ...],
+        accepts: tuple[str, ...],
+        rules: ReferenceRules,
+    ) -> Asset | WantedFile:
+        """As `resolve`, under a product's rules; a file of another server is named, and nothing of it fetched yet."""
         try:
-            asset = self._asset(account_id, self.parse(text), accepts)
+            found = self._found(account_id, self._parsed(text, rules.inline), accepts, rules)
+            if isinstance(found, Asset):
+                _require_kind(found.kind, type_by_bytes(found), accepts)
         except ReferenceInvalid as error:
-            raise ReferenceInvalid(path, error.reason) from None
+            raise ReferenceInvalid(path, error.reason, rule=error.rule).about(path) from None
         except UploadNotFound as error:
-            raise AssetNotFound(error.identifier) from None
-        _require_kind(asset.kind, type_by_bytes(asset), accepts)
-        return asset
+            raise AssetNotFound(error.identifier).about(path) from None
+        except PenstockError as error:
+            raise error.about(path) from None
+        return found
+
+    def fetched(self, account_id: AccountId, file: WantedFile, *, dialect: str) -> Upload:
+        """The upload, not kept yet, that a file of another server is to come by."""
+        policy = UploadPolicy(
+            max_bytes=file.max_bytes,
+            url_ttl=file.rules.within,
+            fetch_ttl=file.rules.within,
+            size_policy=SizePolicy.ADVISORY,
+        )
+        declared = NewUpload(
+            dialect=dialect,
+            filename=unquote(file.place.path),
+            content_type=OCTET_STREAM,
+            size=None,
+            lifetime=self._inline_lifetime,
+            source_url=file.place.url,
+        )
+        return self._uploads.declare(account_id, declared, policy)
 
     def forget(self, account_id: AccountId, assets: Iterable[Asset]) -> None:
         """Take back what data URIs became for a request that was then refused: nobody else knows of it."""
@@ -114,7 +164,18 @@ class References:
             with contextlib.suppress(AssetNotFound):
                 self._assets.forget(account_id, asset.id)
 
-    def _asset(self, account_id: AccountId, reference: Reference, accepts: tuple[str, ...]) -> Asset:
+    def _parsed(self, text: str, inline: InlineRules) -> Reference:
+        if is_data_uri(text):
+            check_length(text, inline)
+        found = self.parse(text)
+        limit = inline.max_bytes or self._max_inline_bytes
+        if isinstance(found, InlineData) and len(found.data) > limit:
+            raise FileTooLarge(limit=limit, actual=len(found.data))
+        return found
+
+    def _found(
+        self, account_id: AccountId, reference: Reference, accepts: tuple[str, ...], rules: ReferenceRules
+    ) -> Asset | WantedFile:
         match reference:
             case AssetReference(asset_id=asset_id):
                 return self._assets.first_use(account_id, asset_id)
@@ -126,17 +187,13 @@ class References:
                 return self._assets.by_signature(asset_id)
             case InlineData():
                 return self._keep_inline(account_id, reference, accepts)
-            case ForeignUrl():
-                raise ReferenceInvalid(
-                    (), "is a URL of another server; import it, or upload the file, and name it by its id or URL"
-                )
+            case ForeignUrl(url=url):
+                return wanted_file(url, rules.urls, self._egress, kinds=accepts)
 
     def _keep_inline(self, account_id: AccountId, inline: InlineData, accepts: tuple[str, ...]) -> Asset:
         """A data URI becomes an ephemeral asset of the caller's; one that does not fit leaves nothing behind."""
-        if len(inline.data) > self._max_inline_bytes:
-            raise FileTooLarge(limit=self._max_inline_bytes, actual=len(inline.data))
         if not inline.data:
-            raise ReferenceInvalid((), "the data URI is empty")
+            raise ReferenceInvalid((), "the data URI is empty", rule="data_uri")
         found = sniff(inline.data)
         content_type = type_that_counts(inline.content_type, found)
         _require_kind(kind_of(content_type), content_type, accepts)

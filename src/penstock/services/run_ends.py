@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.domain import ledger
+from penstock.domain.errors import UploadNotFound
+from penstock.domain.events import EventKind
+from penstock.domain.ids import UploadId
 from penstock.domain.runs import Run, RunState, without_payloads
+from penstock.domain.uploads import UploadMethod, UploadState, aborted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from penstock.domain.events import EventKind
     from penstock.ports.database import Transaction
 
 
@@ -27,11 +31,24 @@ def end_run(tx: Transaction, ended: Run, kind: EventKind, data: Mapping[str, obj
     removed_at = tx.runs.get(ended.account_id, ended.id).deleted_at
     if not tx.runs.replace(ended, was=was):
         return False
+    if was is RunState.QUEUED:
+        _give_up_files(tx, ended, now=ended.finished_at)
     end_money_and_leases(tx, ended, now=ended.finished_at)
     tx.events.add(ended.account_id, ended.id, kind, data, now=ended.finished_at)
     if removed_at is not None:
         tx.runs.clear(replace(without_payloads(ended, now=removed_at), deleted_at=removed_at))
     return True
+
+
+def _give_up_files(tx: Transaction, run: Run, *, now: datetime) -> None:
+    """End the uploads by which files were still to come for a run that did not begin."""
+    leased = {asset.id for asset in tx.assets.leased_by(run.id)}
+    for asset_id in sorted(set(run.files.values()) - leased):
+        with contextlib.suppress(UploadNotFound):
+            upload = tx.uploads.get(run.account_id, UploadId(asset_id))
+            if upload.method is UploadMethod.FETCH and upload.state is UploadState.PENDING:
+                tx.uploads.replace(aborted(upload), was=upload.state)
+                tx.events.add(upload.account_id, upload.id, EventKind.UPLOAD_ABORTED, {}, now=now)
 
 
 def end_money_and_leases(tx: Transaction, run: Run, *, now: datetime) -> None:

@@ -15,14 +15,16 @@ from penstock.domain.assets import is_readable
 from penstock.domain.catalog import check_input
 from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
+from penstock.domain.foreign import ReferenceRules, WantedFile
 from penstock.domain.idempotency import require_same
-from penstock.domain.ids import AssetId, JobId, RunId
+from penstock.domain.ids import AssetId, RunId
 from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.run_ends import end_run
+from penstock.services.run_files import Fetched, RunFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
     from penstock.ports.database import Database, Transaction
     from penstock.services.references import References
 
-RUN_JOB = "run"
 _VERB = "submit_run"
 _EVENT_BATCH = 1000
 _MAX_INPUT = 2**18
@@ -46,7 +47,7 @@ _MAX_INPUT = 2**18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """What a caller asks.
+    """What a caller asks. `references` are the rules for what stands in file fields beside uploaded files.
 
     `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how
     long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field
@@ -63,6 +64,21 @@ class NewRun:
     output_lifetime: timedelta | None = None
     takes_urls: bool = True
     named: tuple[str, ...] = ()
+    references: ReferenceRules = field(default_factory=ReferenceRules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """What a run's file fields lead to, by canonical name: files that are here, and files that are to be fetched."""
+
+    assets: dict[str, Asset] = field(default_factory=dict)
+    fetched: dict[str, Fetched] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> dict[str, AssetId]:
+        """The asset of each field; one that is to come has its upload's id."""
+        there = {name: asset.id for name, asset in self.assets.items()}
+        return there | {name: AssetId(fetched.upload.id) for name, fetched in self.fetched.items()}
 
 
 class Runs:
@@ -76,13 +92,14 @@ class Runs:
         self._references = references
         self._clock = clock
         self._entropy = entropy
+        self._run_files = RunFiles(clock=clock, entropy=entropy)
 
     def submit(self, account_id: AccountId, asked: NewRun, *, idempotency: IdempotentRequest | None = None) -> Run:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
         Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
         `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held, leased or kept. The path
-        of a wrong field begins with `input` or `metadata`.
+        of a wrong field begins with `input` or `metadata`. Files of other servers are fetched while the run is queued.
         """
         if idempotency is not None:
             with self._database.read() as tx:
@@ -95,12 +112,19 @@ class Runs:
         if not asked.takes_urls:
             _refuse_urls(checked, asked.inputs)
         inputs = _kept_input(asked.inputs)
-        files: dict[str, Asset] = {}
+        files = _Files()
         queued: Run | None = None
         try:
             for name, (field_, text) in checked.files.items():
-                path = ("input", _given_name(field_, asked.inputs))
-                files[name] = self._references.resolve(account_id, text, path=path, accepts=field_.accepts)
+                given = _given_name(field_, asked.inputs)
+                found = self._references.find(
+                    account_id, text, path=("input", given), accepts=field_.accepts, rules=asked.references
+                )
+                if isinstance(found, WantedFile):
+                    upload = self._references.fetched(account_id, found, dialect=asked.dialect)
+                    files.fetched[name] = Fetched(field=given, file=found, upload=upload)
+                else:
+                    files.assets[name] = found
             for text in set(asked.named).difference(text for _, text in checked.files.values()):
                 self._references.resolve(account_id, text, path=("input",))
             run = Run(
@@ -113,7 +137,7 @@ class Runs:
                 state=RunState.QUEUED,
                 inputs=inputs,
                 values=checked.values,
-                files={name: asset.id for name, asset in files.items()},
+                files=files.ids,
                 metadata=metadata,
                 output=None,
                 error=None,
@@ -127,7 +151,7 @@ class Runs:
             queued = self._queue_once(run, files, asked, idempotency)
         finally:
             used = set(queued.files.values()) if queued is not None else set()
-            inline = [files[name] for name, (_, text) in checked.files.items() if name in files and is_data_uri(text)]
+            inline = [asset for name, asset in files.assets.items() if is_data_uri(checked.files[name][1])]
             self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
         return queued
 
@@ -203,15 +227,13 @@ class Runs:
         require_same(idempotency, fingerprint=known[0])
         return tx.runs.get(account_id, RunId(known[1]))
 
-    def _queue_once(
-        self, run: Run, files: Mapping[str, Asset], asked: NewRun, idempotency: IdempotentRequest | None
-    ) -> Run:
+    def _queue_once(self, run: Run, files: _Files, asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
         try:
             return self._queue(run, files, asked, idempotency)
         except IdempotencyRaceError:
             return self._queue(run, files, asked, idempotency)
 
-    def _queue(self, run: Run, files: Mapping[str, Asset], asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
+    def _queue(self, run: Run, files: _Files, asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
         now = run.created_at
         with self._database.write() as tx:
             if idempotency is not None:
@@ -225,16 +247,9 @@ class Runs:
                 last = tx.ledger.last(run.account_id, lock=True)
                 tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
             tx.runs.add(run)
-            self._lease(tx, run, files, keeps=asked.keeps_inputs)
+            self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
             tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
-            tx.jobs.enqueue(
-                RUN_JOB,
-                _job_payload(run, asked),
-                job_id=JobId(new_id(self._entropy)),
-                now=now,
-                dedupe_key=run.id,
-                account_id=run.account_id,
-            )
+            self._run_files.begin(tx, run, files.fetched, job=_job_payload(run, asked))
         return run
 
     def _lease(self, tx: Transaction, run: Run, files: Mapping[str, Asset], *, keeps: bool) -> None:

@@ -111,6 +111,14 @@ class Uploads:
         creates a pending one. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`, `FolderNotFound`,
         `IdempotencyMismatch`, `QuotaExceeded`.
         """
+        upload = self.declare(account_id, declared, policy)
+        try:
+            return self._keep_new(upload, idempotency, along)
+        except IdempotencyRaceError:
+            return self._keep_new(upload, idempotency, along)
+
+    def declare(self, account_id: AccountId, declared: NewUpload, policy: UploadPolicy) -> Upload:
+        """An upload as it is about to be kept. Raises `InvalidField`, `FileTooLarge`, `FileTooSmall`."""
         method = declared.method if declared.source_url is None else UploadMethod.FETCH
         rules.check_declaration(content_type=declared.content_type, size=declared.size, policy=policy, method=method)
         in_parts = method is UploadMethod.MULTIPART
@@ -122,7 +130,7 @@ class Uploads:
         now = self._clock.now()
         name = clean_filename(declared.filename)
         upload_id = UploadId(new_id(self._entropy))
-        upload = Upload(
+        return Upload(
             id=upload_id,
             account_id=account_id,
             dialect=declared.dialect,
@@ -150,10 +158,6 @@ class Uploads:
             part_size=part_size,
             final_key=new_final_key(self._entropy, upload_id) if in_parts else None,
         )
-        try:
-            return self._keep_new(upload, idempotency, along)
-        except IdempotencyRaceError:
-            return self._keep_new(upload, idempotency, along)
 
     def signed_put(self, upload: Upload) -> SignedRequest:
         """The PUT that brings the bytes, valid until `upload.expires_at`; the same however often it is asked for."""

@@ -7,6 +7,7 @@ ends the upload; what goes wrong on our side is the worker's affair (F24).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from dataclasses import replace
@@ -23,6 +24,7 @@ from penstock.domain.uploads import UploadState
 from penstock.ports.fetch import SourceFailedError, SourceRefusedError
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import MultipartGoneError
+from penstock.services.run_files import RunFiles, errand_of, manner_of
 from penstock.workflows.transfer import Source, Transfer
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class _OverError(Exception):
 
 
 class AssetFetch:
-    """The flow of kind `asset_fetch`; payload `{upload_id}`."""
+    """The flow of kind `asset_fetch`; payload `{upload_id}`, and for a run's file what `services.run_files` adds."""
 
     def __init__(  # noqa: PLR0913 - the parts it works with
         self,
@@ -78,6 +80,7 @@ class AssetFetch:
         self._log = log
         self._interrupt = interrupt
         self._part_bytes = part_bytes
+        self._run_files = RunFiles(clock=clock, entropy=entropy)
 
     def run(self, job: Job) -> None:
         """Bring the bytes, admit them, tidy up. An upload that is over only needs the last."""
@@ -94,12 +97,12 @@ class AssetFetch:
     def give_up(self, job: Job, reason: str) -> None:
         """The upload fails; its remains are swept."""
         with self._database.write() as tx:
-            try:
-                upload = tx.uploads.get(*_names(job))
-            except UploadNotFound:
-                pass
-            else:
-                self._fail(tx, upload, "the file could not be fetched", code="internal_error")
+            with contextlib.suppress(UploadNotFound):
+                names, errand = _names(job), errand_of(job.payload)
+                if errand is not None:
+                    self._run_files.hold(tx, names[0], errand)
+                self._fail(tx, tx.uploads.get(*names), "the file could not be fetched", code="internal_error")
+                self._tell_run(tx, job)
             tx.fenced.bury(job, error=reason)
 
     def _bring_and_admit(self, job: Job, upload: Upload) -> bool:
@@ -113,6 +116,7 @@ class AssetFetch:
             keeper=attempt,
             new_final_key=lambda: f"assets/{upload.id}-{self._entropy.random_bytes(4).hex()}",
             part_bytes=self._part_bytes,
+            manner=manner_of(job.payload),
         )
         try:
             sha256 = transfer.bring(within=max(timedelta(0), upload.expires_at - self._clock.now()))
@@ -192,9 +196,16 @@ class AssetFetch:
             self._objects.delete([upload.final_key])
         self._objects.delete([upload.staging_key])
         with self._database.write() as tx:
+            self._tell_run(tx, job)
             upload = tx.uploads.get(upload.account_id, upload.id)
             tx.uploads.replace(_discreet(upload), was=upload.state)
             tx.fenced.finish(job)
+
+    def _tell_run(self, tx: Transaction, job: Job) -> None:
+        """Take what became of the upload to the run that waits for it, if any does."""
+        errand = errand_of(job.payload)
+        if errand is not None:
+            self._run_files.arrived(tx, *_names(job), errand)
 
     def _upload(self, job: Job) -> Upload:
         with self._database.read() as tx:

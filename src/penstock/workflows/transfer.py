@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.domain import uploads as rules
+from penstock.domain.foreign import FetchManner
 from penstock.domain.sniffing import MAX_BYTES, SNIFF_BYTES, find_type
 from penstock.ports.fetch import Download, SourceFailedError, SourceRefusedError
 from penstock.ports.objects import MultipartGoneError, ObjectNotFoundError
@@ -88,6 +89,7 @@ class Transfer:
         keeper: Keeper,
         new_final_key: Callable[[], str],
         part_bytes: int,
+        manner: FetchManner | None = None,
     ) -> None:
         self.upload = upload
         self._source = source
@@ -96,6 +98,7 @@ class Transfer:
         self._keeper = keeper
         self._new_final_key = new_final_key
         self._part_bytes = part_bytes
+        self._manner = manner or FetchManner()
         self._there = _Bytes(digest=hashlib.sha256())
         self._content_type: str | None = None
         self._found = 0
@@ -171,6 +174,7 @@ class Transfer:
             watch=lambda: self._keeper.look(self._there.total),
             start=self._there.total if resumes else 0,
             etag=self._etag if resumes else None,
+            manner=self._manner,
         )
         with self._fetcher.get(download) as answer:
             if answer.start == 0:

@@ -15,6 +15,7 @@ import pytest
 
 from penstock.adapters.fetch import GuardedFetcher, Pace
 from penstock.domain.egress import EgressRules, parse_rules
+from penstock.domain.foreign import FetchManner
 from penstock.ports.fetch import Download, SourceError, SourceFailedError, SourceRefusedError
 from penstock.telemetry import Log
 from tests.support.remote import ADDRESS, Remote, Visit, make_certificate, redirecting, remote_server, serving
@@ -62,8 +63,17 @@ def download(
     max_bytes: int = 10**9,
     within: timedelta = MINUTE,
     watch: Callable[[], None] = lambda: None,
+    manner: FetchManner | None = None,
 ) -> Download:
-    return Download(url=url, start=start, etag=etag, max_bytes=max_bytes, within=within, watch=watch)
+    return Download(
+        url=url,
+        start=start,
+        etag=etag,
+        max_bytes=max_bytes,
+        within=within,
+        watch=watch,
+        manner=manner or FetchManner(),
+    )
 
 
 def body(client: GuardedFetcher, wanted: Download) -> bytes:
@@ -605,3 +615,65 @@ def test_plain_text_on_a_secure_port_is_a_failure(remote: Remote) -> None:
     error = failure(fetcher(pace=Pace(connect=0.5)), download(remote.url().replace("http:", "https:")))
 
     assert error.code == "source_unreachable"
+
+
+# --- in whose manner
+
+CAREFUL = FetchManner(
+    user_agent="Product API/1", most_redirects=0, asks_first=True, told_kinds=("image",), needs_size=True
+)
+
+
+def test_a_careful_product_asks_first_and_by_its_own_name(remote: Remote) -> None:
+    remote.on("/careful", serving(DATA, Content_Type="image/png; charset=binary"))
+
+    assert body(fetcher(), download(remote.url("/careful"), manner=CAREFUL)) == DATA
+
+    assert [visit.method for visit in remote.visits[-2:]] == ["HEAD", "GET"]
+    assert {visit.headers["user-agent"] for visit in remote.visits[-2:]} == {"Product API/1"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (redirecting("/elsewhere"), "redirects elsewhere"),
+        (redirecting("http://10.0.0.1/", "308 Permanent Redirect"), "redirects elsewhere"),
+        (lambda visit: visit.answer("405 Method Not Allowed"), "answered 405"),
+        (serving(DATA), "does not say that it is image"),
+        (serving(DATA, Content_Type="application/octet-stream"), "does not say that it is image"),
+        (serving(DATA, Content_Type="video/mp4"), "does not say that it is image"),
+        (lambda visit: visit.head("200 OK", Content_Type="image/png", Connection="close"), "how large"),
+        (serving(DATA, Content_Type="image/png"), "more than the 1000 bytes"),
+    ],
+    ids=["redirect", "redirect away", "no HEAD", "no type", "any type", "other type", "no size", "too large"],
+)
+def test_what_a_careful_product_does_not_take_is_told_by_the_first_answer(
+    remote: Remote, answer: Callable[[Visit], None], reason: str
+) -> None:
+    remote.on("/careful", answer)
+    before = len(remote.visits)
+
+    error = failure(fetcher(), download(remote.url("/careful"), manner=CAREFUL, max_bytes=1000))
+
+    assert isinstance(error, SourceRefusedError)
+    assert reason in error.reason
+    assert [visit.method for visit in remote.visits[before:]] == ["HEAD"]
+
+
+def test_an_answer_that_changes_its_mind_is_refused_as_well(remote: Remote) -> None:
+    remote.on("/careful", serving(DATA, Content_Type="image/png"), serving(DATA, Content_Type="text/html"))
+
+    error = failure(fetcher(), download(remote.url("/careful"), manner=CAREFUL))
+
+    assert "does not say that it is image" in error.reason
+    assert [visit.method for visit in remote.visits[-2:]] == ["HEAD", "GET"]
+
+
+def test_a_transfer_that_goes_on_asks_first_for_the_whole(remote: Remote) -> None:
+    remote.on("/careful", serving(DATA, Content_Type="image/png"))
+
+    with fetcher().get(download(remote.url("/careful"), start=100, etag='"v1"', manner=CAREFUL)) as answer:
+        assert (answer.start, b"".join(answer.blocks())) == (100, DATA[100:])
+
+    asked, got = remote.visits[-2:]
+    assert (asked.headers.get("range"), got.headers.get("range")) == (None, "bytes=100-")

@@ -16,6 +16,7 @@ import httpcore2
 from penstock.adapters.fetch.lines import Guard, GuardedBackend, Pace, connect_to
 from penstock.adapters.fetch.resolving import SystemResolver
 from penstock.domain.egress import UrlRefusedError, parse_url, redirected
+from penstock.domain.media_types import kind_of, says_nothing
 from penstock.ports.fetch import SourceFailedError, SourceRefusedError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from penstock.ports.fetch import Download
     from penstock.telemetry import Log
 
-_MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 """Refusals that are meant for now, not for good (RFC 9110 §15.5.9, RFC 8470, RFC 6585)."""
@@ -65,28 +65,42 @@ class GuardedFetcher:
             place = parse_url(download.url)
         except UrlRefusedError as error:
             raise SourceRefusedError(str(error)) from error
-        for _ in range(_MOST_REDIRECTS + 1):
-            exchange = self._ask(place, _headers(download), download, deadline=deadline)
-            try:
-                location = exchange.headers.get("location")
-                if exchange.status not in _REDIRECTS or location is None:
-                    return self._answered(exchange, download)
-            except BaseException:
-                exchange.close()
-                raise
+        if download.manner.asks_first:
+            exchange = self._follow(place, "HEAD", replace(download, start=0, etag=None), deadline=deadline)
+            with exchange:
+                self._require_good(exchange, download, told=(_OK,))
+            place = exchange.place
+        exchange = self._follow(place, "GET", download, deadline=deadline)
+        try:
+            return self._answered(exchange, download)
+        except BaseException:
             exchange.close()
-            place = _led(place, location)
-        raise SourceRefusedError(f"{place.authority} redirects more than {_MOST_REDIRECTS} times")
+            raise
 
-    def _ask(self, place: WebAddress, headers: Mapping[str, str], download: Download, *, deadline: float) -> _Exchange:
+    def _follow(self, place: WebAddress, method: str, download: Download, *, deadline: float) -> _Exchange:
+        """The first answer that is no redirect."""
+        most = download.manner.most_redirects
+        for turn in range(most + 1):
+            exchange = self._ask(place, method, download, deadline=deadline)
+            location = exchange.headers.get("location")
+            if exchange.status not in _REDIRECTS or location is None:
+                return exchange
+            exchange.close()
+            if turn == most:
+                break
+            place = _led(place, location)
+        raise SourceRefusedError(f"{place.authority} redirects " + (f"more than {most} times" if most else "elsewhere"))
+
+    def _ask(self, place: WebAddress, method: str, download: Download, *, deadline: float) -> _Exchange:
         """One request on a connection of its own. The name in it, in SNI and in the certificate is the URL's."""
+        headers = _headers(download)
         backend = GuardedBackend(self._guard, place, self._pace, deadline=deadline, watch=download.watch)
         url = httpcore2.URL(
             scheme=place.scheme.encode(), host=place.host.encode(), port=place.port, target=place.target.encode()
         )
         connection = httpcore2.HTTPConnection(url.origin, ssl_context=self._tls, network_backend=backend)
         request = httpcore2.Request(
-            "GET",
+            method,
             url,
             headers=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
             + [(b"Host", place.authority.encode())],
@@ -110,16 +124,30 @@ class GuardedFetcher:
         if ranged and (status == _NO_SUCH_RANGE or (status == _PARTIAL and not _continues(headers, download))):
             exchange.close()
             return self.get(replace(download, start=0, etag=None))
-        if status != _OK and not (ranged and status == _PARTIAL):
-            raise self._refusal(exchange)
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise SourceRefusedError(f"{exchange.place.authority} sends the file compressed, which was not asked for")
+        self._require_good(exchange, download, told=(_OK, _PARTIAL) if ranged else (_OK,))
         start = download.start if status == _PARTIAL else 0
-        length = None if "transfer-encoding" in headers else headers.get("content-length")
-        size = start + int(length) if length is not None else None
+        length = _length(headers)
+        size = start + length if length is not None else None
         if size is not None and size > download.max_bytes:
             raise _too_large(exchange.place, download)
         return HttpAnswer(exchange, download, start=start, size=size)
+
+    def _require_good(self, exchange: _Exchange, download: Download, *, told: tuple[int, ...]) -> None:
+        """Raises `SourceRefusedError` or `SourceFailedError` for an answer that is not the file that is wanted."""
+        headers, manner, place = exchange.headers, download.manner, exchange.place
+        if exchange.status not in told:
+            raise self._refusal(exchange)
+        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise SourceRefusedError(f"{place.authority} sends the file compressed, which was not asked for")
+        told_type = headers.get("content-type", "")
+        if manner.told_kinds and (says_nothing(told_type) or kind_of(told_type).value not in manner.told_kinds):
+            kinds = " or ".join(manner.told_kinds)
+            raise SourceRefusedError(f"{place.authority} does not say that it is {kinds}", code="file_type_refused")
+        length = _length(headers)
+        if manner.needs_size and length is None:
+            raise SourceRefusedError(f"{place.authority} does not say how large the file is")
+        if length is not None and length > download.max_bytes:
+            raise _too_large(place, download)
 
     def _refusal(self, exchange: _Exchange) -> SourceRefusedError | SourceFailedError:
         status = exchange.status
@@ -169,7 +197,7 @@ class HttpAnswer:
 
 
 class _Exchange:
-    """A place, the connection to it, and its answer with header names in lower case."""
+    """A place, the connection to it, and its answer with header names in lower case. Leave it (`with`) to close it."""
 
     def __init__(self, place: WebAddress, connection: httpcore2.HTTPConnection, response: httpcore2.Response) -> None:
         self.place = place
@@ -183,13 +211,26 @@ class _Exchange:
     def close(self) -> None:
         self._connection.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
 
 def _headers(download: Download) -> dict[str, str]:
     """Nothing that says who the user is: whatever a redirect leads to gets the same."""
-    headers = {"User-Agent": "penstock", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+    agent = download.manner.user_agent
+    headers = {"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
     if download.start and download.etag:
         headers |= {"Range": f"bytes={download.start}-", "If-Range": download.etag}
     return headers
+
+
+def _length(headers: Mapping[str, str]) -> int | None:
+    """The announced length of the body."""
+    length = None if "transfer-encoding" in headers else headers.get("content-length")
+    return int(length) if length is not None else None
 
 
 def _led(place: WebAddress, location: str) -> WebAddress:

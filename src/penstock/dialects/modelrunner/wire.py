@@ -219,7 +219,7 @@ _TOLD: Mapping[tuple[RunState, RunFault | None], _Told] = {
     (RunState.FAILED, RunFault.MODEL): _Told(word="COMPLETED", result=422, billing="failed"),
     **{
         (RunState.FAILED, fault): _Told(word="FAILED", status=400, result=400, billing="failed")
-        for fault in (RunFault.SERVER, RunFault.UNAVAILABLE, RunFault.TIMEOUT)
+        for fault in (RunFault.SERVER, RunFault.UNAVAILABLE, RunFault.TIMEOUT, RunFault.INPUT)
     },
     (RunState.FAILED, None): _Told(word="FAILED", status=400, result=400, billing="failed"),
     (RunState.CANCELLED, None): _Told(word="CANCELLED", status=400, result=400, billing="failed"),
