@@ -15,6 +15,7 @@ from penstock.domain.errors import RunnerFailed
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 from tests.dialects.modelrunner.client import LIFECYCLE, PNG, envelope, issues, put
 from tests.support.exchange import exchange, fetch
+from tests.support.remote import remote_server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -403,8 +404,23 @@ def test_a_file_url_of_another_account_can_be_used(acme: ModelRunner, rival: Mod
     assert output["sha256"] == hashlib.sha256(PNG).hexdigest()
 
 
-def test_a_foreign_url_is_refused_under_the_name_that_was_used(acme: ModelRunner) -> None:
-    answer = acme.call("POST", "/acme/model", {"image_path": "https://example.com/cat.png"})
+def test_a_file_of_another_server_is_fetched_before_the_request_begins(acme: ModelRunner, house: House) -> None:
+    house.models["acme/model"] = digest
+    with remote_server() as remote:
+        remote.on("/cat.png", serving(PNG))
+        queued = acme.submit(body={"image_path": remote.url("/cat.png")})
+        lost = acme.submit(body={"image_path": remote.url("/nothing.png")})
+        house.work()
+
+    output = acme.call("GET", queued["response_url"]).must(200)["output"]
+    assert output["sha256"] == hashlib.sha256(PNG).hexdigest()
+    failed = acme.call("GET", lost["status_url"]).must(400)
+    assert failed["status"] == "FAILED"
+    assert failed["error"].endswith("answered 404 (Not Found)")
+
+
+def test_a_url_that_is_never_fetched_is_refused_under_the_name_that_was_used(acme: ModelRunner) -> None:
+    answer = acme.call("POST", "/acme/model", {"image_path": "https://10.0.0.1/cat.png"})
 
     assert issues(answer) == {"image_path": "custom"}
     assert answer.json()["message"].startswith("Validation failed: image_path: ")

@@ -154,6 +154,7 @@ _FAILURES: Mapping[RunFault | None, str] = {
     RunFault.SERVER: "INTERNAL_ERROR",
     RunFault.UNAVAILABLE: "MODEL_UNAVAILABLE",
     RunFault.TIMEOUT: "GENERATION_TIMEOUT",
+    RunFault.INPUT: "FILE_NOT_FOUND",
     None: "INTERNAL_ERROR",
 }
 

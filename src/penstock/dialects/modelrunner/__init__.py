@@ -8,6 +8,7 @@ from functools import partial
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.modelrunner import routes
 from penstock.dialects.modelrunner.wire import REQUEST_ID_HEADER, reference_parser
+from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import PartPolicy, SizePolicy, TypePolicy, UploadPolicy
 
 _GIB = 2**30
@@ -24,6 +25,8 @@ POLICY = UploadPolicy(
     max_multipart_bytes=5 * 2**40,
     multipart_ttl=timedelta(days=7),
 )
+# Foreign URLs "pass through": any that the server may fetch, in size like an upload (inferred).
+REFERENCES = ReferenceRules(urls=UrlRules(max_bytes=POLICY.max_bytes, https_only=False))
 # Cancelling is inferred: the product has the route and says that it does not cancel yet.
 CAPABILITIES = Capabilities(confirms=False, run_input_keeps_file=True)
 DIALECT = Dialect(
@@ -32,6 +35,6 @@ DIALECT = Dialect(
     request_id_header=REQUEST_ID_HEADER,
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES),
     reference_parser=reference_parser,
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import Scope as ASGIScope
 
     from penstock.dialects.base import Capabilities, Services
+    from penstock.domain.foreign import ReferenceRules
     from penstock.domain.ids import AccountId, UploadId
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload, UploadPolicy
@@ -41,14 +42,16 @@ UploadIdText = Annotated[str, Query(alias="uploadId", min_length=1)]
 PartNumber = Annotated[int, Query(alias="partNumber", ge=1, le=MOST_PARTS)]
 
 
-def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
+def build(
+    services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities, references: ReferenceRules
+) -> ASGIApp:
     """ModelRunner's API as an ASGI app to be mounted at `base_url`."""
     edge = Edge(services=services, read_secret=_key, render_error=render_error)
     fixed = open_app(edge, title="ModelRunner", openapi_url=None)
     _add_storage(fixed, services, base_url, policy)
     _add_requests(fixed, services, base_url)
     models = open_app(edge, title="ModelRunner", openapi_url=None)
-    _add_models(models, services, base_url, capabilities)
+    _add_models(models, services, base_url, capabilities, references)
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         """The product's hosts share one prefix here, so the first segment decides which of them is meant."""
@@ -127,7 +130,9 @@ def _add_requests(app: FastAPI, services: Services, base_url: str) -> None:
         return _result(services, run, base_url)
 
 
-def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: Capabilities) -> None:
+def _add_models(
+    app: FastAPI, services: Services, base_url: str, capabilities: Capabilities, references: ReferenceRules
+) -> None:
     def shown(run: Run, status: int, *, logs: bool = False) -> Response:
         place = services.runs.place_in_queue(run)
         lines = services.runs.logs(run.account_id, run.id) if logs else ()
@@ -140,6 +145,7 @@ def _add_models(app: FastAPI, services: Services, base_url: str, capabilities: C
             model=endpoint,
             inputs=body.model_input(),
             metadata=body.metadata,
+            references=references,
             keeps_inputs=capabilities.run_input_keeps_file,
             output_lifetime=output_lifetime,
         )

@@ -8,6 +8,7 @@ from functools import partial
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.native import routes
 from penstock.dialects.native.wire.common import reference_parser
+from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
 _GIB = 2**30
@@ -19,6 +20,7 @@ POLICY = UploadPolicy(
     type_policy=TypePolicy.REFUSE,
     max_multipart_bytes=5 * 2**40,
 )
+REFERENCES = ReferenceRules(urls=UrlRules(max_bytes=5 * _GIB, https_only=False))
 CAPABILITIES = Capabilities(confirms=True, tells_gone_files=True)
 DIALECT = Dialect(
     name="native",
@@ -26,6 +28,6 @@ DIALECT = Dialect(
     request_id_header=routes.REQUEST_ID_HEADER,
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY),
+    build=partial(routes.build, policy=POLICY, references=REFERENCES),
     reference_parser=reference_parser,
 )

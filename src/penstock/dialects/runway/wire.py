@@ -18,7 +18,7 @@ from penstock.domain.references import UploadReference
 from penstock.domain.runs import Run, RunFault, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
     from penstock.domain.references import Reference
@@ -187,7 +187,7 @@ def task_out(run: Run, *, output: Sequence[str]) -> dict[str, Any]:
             return {**shown, "output": list(output), "cost": cost}
         case RunState.FAILED:
             # The families are documented; which of them a fault is told as is inferred.
-            code = "INTERNAL.BAD_OUTPUT.MODEL" if run.fault is RunFault.MODEL else "INTERNAL"
+            code = _FAILURES.get(run.fault, "INTERNAL")
             return {**shown, "failure": run.error or "The task failed.", "failureCode": code, "cost": cost}
         case RunState.CANCELLED:
             return {**shown, "cost": cost}
@@ -198,6 +198,10 @@ def credits_of(amount: Decimal) -> int:
     return math.ceil(amount * 100)
 
 
+_FAILURES: Mapping[RunFault | None, str] = {
+    RunFault.MODEL: "INTERNAL.BAD_OUTPUT.MODEL",
+    RunFault.INPUT: "ASSET.INVALID",
+}
 _STATUS = {
     RunState.QUEUED: "PENDING",
     RunState.RUNNING: "RUNNING",

@@ -21,12 +21,13 @@ from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_parts, add_uploads
+from penstock.domain.foreign import ReferenceRules
 from penstock.domain.uploads import UploadPolicy
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
 
-def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp:
+def build(services: Services, base_url: str, *, policy: UploadPolicy, references: ReferenceRules) -> ASGIApp:
     """The native API as an ASGI app to be mounted at `base_url`."""
     edge = Edge(services=services, read_secret=bearer_secret, render_error=render_error, rate_headers=X_RATE_LIMIT)
     app = open_app(
@@ -46,7 +47,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy) -> ASGIApp
     add_library(app, services, base_url)
     add_folders(app, services)
     add_intake(app, services)
-    add_runs(app, services, base_url)
+    add_runs(app, services, base_url, references)
     add_account(app, services)
     add_document(app)
     return RequestScope(app, header=REQUEST_ID_HEADER, edge_error=render_error, log=services.log)

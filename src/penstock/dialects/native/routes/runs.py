@@ -25,6 +25,7 @@ from penstock.dialects.native.wire import runs
 from penstock.dialects.native.wire.lifetimes import chosen
 from penstock.domain.accounts import Scope
 from penstock.domain.events import RUN_FINALS
+from penstock.domain.foreign import ReferenceRules
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId
 from penstock.domain.runs import Run, is_finished, output_assets
@@ -33,7 +34,7 @@ from penstock.services.runs import NewRun
 _MAX_WAIT_SECONDS = 60
 
 
-def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
+def add_runs(app: FastAPI, services: Services, base_url: str, references: ReferenceRules) -> None:
     def shown(run: Run) -> runs.RunOut:
         named = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
         return runs.run_out(run, assets=services.assets.many(run.account_id, named) if named else {}, base_url=base_url)
@@ -61,6 +62,7 @@ def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
             model=body.model,
             inputs=body.input,
             metadata=body.metadata,
+            references=references,
             output_lifetime=chosen(body, "output_expires_in", default=services.lifetimes.classes.outputs),
         )
         same = idempotent_request(idempotency_key, body.model_dump())

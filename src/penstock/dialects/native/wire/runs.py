@@ -22,7 +22,8 @@ class CreateRun(Request):
         description="A model's slug or alias, see `GET /models`."
     )
     input: dict[str, Any] = Field(
-        description="The model's inputs. A file field takes an asset id, an upload id, a media URL or a data URI."
+        description="The model's inputs. A file field takes an asset id, an upload id, a media URL, a data URI or a "
+        "URL of another server."
     )
     metadata: dict[str, str] = Field(
         default_factory=dict, description="Up to 16 strings of your own, given back with the run."
