@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -284,6 +284,24 @@ def test_of_many_only_those_that_can_be_read_are_found(core: Core) -> None:
 # --- the public handle
 
 
+def test_an_id_admits_bytes_on_first_use_for_their_owner_alone(core: Core) -> None:
+    acme, rival = core.open_account(), core.open_account()
+    upload = core.begin(acme)
+    with pytest.raises(AssetNotFound):
+        core.assets.first_use(acme, AssetId(upload.id))
+    core.put(upload)
+
+    with pytest.raises(AssetNotFound):
+        core.assets.first_use(rival, AssetId(upload.id))
+    asset = core.assets.first_use(acme, AssetId(upload.id))
+
+    assert readable(core, acme, asset)
+    assert core.assets.first_use(acme, asset.id) == asset
+    core.assets.delete(acme, asset.id)
+    with pytest.raises(AssetNotFound):
+        core.assets.first_use(acme, asset.id)
+
+
 def test_the_public_handle_admits_bytes_on_first_use(core: Core) -> None:
     acme = core.open_account()
     upload = core.begin(acme)
@@ -351,6 +369,14 @@ def test_a_url_lives_an_hour_or_what_is_left_of_the_asset(core: Core, left: time
 
     assert query_of(url)["X-Amz-Expires"] == str(seconds)
     assert urlsplit(url).path.endswith(asset.object_key)
+
+
+def test_an_address_tells_when_it_ends(core: Core) -> None:
+    address = core.assets.address(core.upload(core.open_account()))
+
+    query = query_of(address.url)
+    begun = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%S%z")
+    assert address.expires_at == begun + timedelta(seconds=int(query["X-Amz-Expires"]))
 
 
 def test_media_is_shown_inline_under_its_name(core: Core) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from penstock.domain.runs import Run, RunState, output_assets
 from penstock.ports.runners import OutputFile
 from penstock.services.run_ends import end_money_and_leases
 from penstock.services.runs import NewRun
-from tests.support.core import EVERYTHING, HOUR, PNG, at_once
+from tests.support.core import BASE_URL, EVERYTHING, HOUR, PNG, at_once
 from tests.support.records import uuid_text
 
 if TYPE_CHECKING:
@@ -148,6 +149,36 @@ def test_a_request_that_does_not_fit_leaves_nothing(
 
     assert_nothing_happened(core, acme, balance="1")
     assert core.library.page(acme, EVERYTHING, cursor=None, limit=10).items == []
+
+
+def test_where_files_must_be_uploaded_first_neither_urls_nor_data_uris_are_taken(core: Core) -> None:
+    acme = core.open_account(credits_usd="1")
+    asset = core.upload(acme)
+    ours = f"{BASE_URL}/media/{asset.media_key}"
+
+    for text in (ours, "HTTPS://files.example/photo.png", INLINE, "data:broken"):
+        with pytest.raises(InvalidField) as refused:
+            core.runs.submit(
+                acme, NewRun(dialect="x", model="acme/model", inputs={"image_url": text}, takes_urls=False)
+            )
+        assert (refused.value.path, refused.value.rule) == (("input", "image_url"), "url")
+    core.runs.submit(
+        acme, NewRun(dialect="x", model="acme/model", inputs={"image": spelled(asset), "text": ours}, takes_urls=False)
+    )
+
+
+def test_references_named_outside_of_file_fields_must_name_files_and_are_not_held(core: Core) -> None:
+    acme, rival = core.open_account(credits_usd="1"), core.open_account()
+    asset, other, foreign = core.upload(acme), core.upload(acme), core.upload(rival)
+    usual = NewRun(dialect="x", model="acme/model", inputs={"image": spelled(asset)})
+
+    for name in (f"asset_{uuid_text(7).replace('-', '')}", spelled(foreign)):
+        with pytest.raises(AssetNotFound):
+            core.runs.submit(acme, replace(usual, named=(spelled(other), name)))
+    run = core.runs.submit(acme, replace(usual, named=(spelled(other), spelled(asset))))
+
+    assert len(core.runs.page(acme, cursor=None, limit=10).items) == 1
+    assert leased(core, run) == [asset.id]
 
 
 def test_the_place_of_a_misfit_is_told_from_the_request(core: Core) -> None:

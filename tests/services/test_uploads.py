@@ -100,6 +100,15 @@ def test_the_signed_put_binds_what_the_policy_says(core: Core) -> None:
     assert "x-penstock-max-length=10000" in advisory.url
 
 
+def test_a_put_may_leave_the_type_open(core: Core) -> None:
+    upload = core.begin(core.open_account())
+
+    bound, open_ = core.uploads.signed_put(upload), core.uploads.signed_put(upload, binds_type=False)
+
+    assert "SignedHeaders=content-type%3Bhost" in bound.url
+    assert "SignedHeaders=host&" in f"{open_.url}&"
+
+
 def test_one_idempotency_key_begins_one_upload(core: Core) -> None:
     acme = core.open_account()
     same = IdempotentRequest(key="k", fingerprint="f")

@@ -114,6 +114,7 @@ class UploadPolicy:
     """What a dialect allows. Sizes in bytes. `url_ttl` is for a client to bring the bytes, `fetch_ttl` for us to.
 
     `free_form_fields` are fields of a form, beside those that are signed, that a client may fill in as it likes.
+    `binds_type`: a PUT must come under the declared type.
     """
 
     max_bytes: int
@@ -126,6 +127,7 @@ class UploadPolicy:
     max_multipart_bytes: int | None = None
     multipart_ttl: timedelta = timedelta(hours=24)
     free_form_fields: tuple[str, ...] = ()
+    binds_type: bool = True
 
     def life_of(self, method: UploadMethod) -> timedelta:
         """How long an upload may take this way."""

@@ -50,9 +50,9 @@ class NewRun:
     """What a caller asks. `references` are the rules for what stands in file fields beside uploaded files.
 
     `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how
-    long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field
-    may hold a URL, ours or anybody's. `metadata_limit`: bytes of JSON that metadata of any shape may take; None:
-    some strings. `named`: references in other places of the input, each of which must name a file as well.
+    long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field may
+    hold a URL, ours or anybody's, or a data URI. `metadata_limit`: bytes of JSON that metadata of any shape may take;
+    None: some strings. `named`: references in other places of the input, each of which must name a file as well.
     """
 
     dialect: str
@@ -321,7 +321,7 @@ def _fitting_input(model: Model, inputs: Mapping[str, object]) -> CheckedInput:
 
 def _refuse_urls(checked: CheckedInput, inputs: Mapping[str, object]) -> None:
     for field_, text in checked.files.values():
-        if parse_foreign_url(text) is not None:
+        if parse_foreign_url(text) is not None or is_data_uri(text):
             path = ("input", _given_name(field_, inputs))
             raise InvalidField(path, "is a URL; upload the file and name it by its id", rule="url")
 

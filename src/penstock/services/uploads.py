@@ -159,12 +159,15 @@ class Uploads:
             final_key=new_final_key(self._entropy, upload_id) if in_parts else None,
         )
 
-    def signed_put(self, upload: Upload) -> SignedRequest:
-        """The PUT that brings the bytes, valid until `upload.expires_at`; the same however often it is asked for."""
+    def signed_put(self, upload: Upload, *, binds_type: bool = True) -> SignedRequest:
+        """The PUT that brings the bytes, valid until `upload.expires_at`; the same however often it is asked for.
+
+        Where it does not bind the type, the bytes may come under any Content-Type, or none.
+        """
         exact = upload.size_policy is rules.SizePolicy.EXACT
         return self._presigner.put(
             upload.staging_key,
-            content_type=upload.declared_type,
+            content_type=upload.declared_type if binds_type else None,
             size=upload.declared_size if exact else None,
             max_size=None if exact and upload.declared_size is not None else upload.max_size,
             expires_in=upload.expires_at - upload.created_at.replace(microsecond=0),

@@ -37,10 +37,11 @@ class ModelRoute:
             sent.setdefault("Content-Type", "application/json")
         return exchange(method, self.base + path, content, headers=sent)
 
-    def native(self, method: str, path: str) -> Answer:
+    def native(self, method: str, path: str, body: object = None) -> Answer:
         """One request to the native API, for what this one does not tell."""
         root = self.base.removesuffix("/modelroute")
-        return exchange(method, f"{root}/v1{path}", headers={"Authorization": f"Bearer {self.key}"})
+        content = json.dumps(body).encode() if body is not None else None
+        return exchange(method, f"{root}/v1{path}", content, headers={"Authorization": f"Bearer {self.key}"})
 
     def begin(self, **declared: object) -> Any:  # noqa: ANN401 - JSON
         """Step 1, with the guide's declaration where the test has no other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from datetime import timedelta
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from penstock.ports.runners import JsonLike, RunContext
     from tests.support.house import House
 
+DATA_URI = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
 UNKNOWN = "file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11"
 
 
@@ -223,9 +225,34 @@ def test_a_url_is_no_file_and_may_stand_in_a_prompt(acme: ModelRoute, house: Hou
     acme.execute({"image": file_id})
     ours = acme.native("GET", f"/assets/asset_{file_id[5:].replace('-', '')}").must(200)["url"]
 
-    for url in ("https://example.com/photo.png", "HTTP://example.com/photo.png", ours):
+    for url in ("https://example.com/photo.png", "HTTP://example.com/photo.png", ours, DATA_URI):
         assert wrong_fields(acme.try_execute({"image": url})) == {"input.image": "INVALID_VALUE"}
     acme.execute({"prompt": "https://example.com/photo.png"})
+
+
+def test_what_is_wrong_first_is_told_first(acme: ModelRoute) -> None:
+    """Key, body, file references, format, balance (inferred)."""
+    for _ in range(2):
+        acme.execute({})
+    sound = acme.upload(MP3, "song.mp3", "audio/mp3")
+    all_wrong = {"image": UNKNOWN, "prompt": 7}
+
+    nobody = ModelRoute(base=acme.base, key="sk_unknown")
+    envelope(nobody.try_execute(all_wrong), 401, "UNAUTHORIZED")
+    wrong_fields(acme.try_execute(all_wrong))
+    envelope(acme.try_execute({"image": UNKNOWN}), 400, "FILE_NOT_FOUND")
+    envelope(acme.try_execute({"image": sound}), 400, "FILE_FORMAT_UNSUPPORTED")
+    envelope(acme.try_execute({}), 402, "INSUFFICIENT_BALANCE")
+
+
+def test_a_files_address_names_it_to_its_owner_where_addresses_are_taken(acme: ModelRoute, rival: ModelRoute) -> None:
+    file_id = acme.upload()
+
+    for tail in ("url", "download"):
+        inputs = {"image": f"{acme.base}/v1/files/{file_id}/{tail}"}
+        body = {"model": "acme/model", "inputs": inputs}
+        acme.native("POST", "/runs", body).must(201)
+        assert rival.native("POST", "/runs", body).must(404)["code"] == "asset_not_found"
 
 
 def test_metadata_may_be_any_pairs(acme: ModelRoute) -> None:

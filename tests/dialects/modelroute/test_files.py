@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.dialects.modelroute.client import DECLARED, PNG, ModelRoute, envelope, put, stamp, wrong_fields
+from tests.dialects.modelroute.client import DECLARED, MP3, PNG, ModelRoute, envelope, put, stamp, wrong_fields
 from tests.support.exchange import exchange
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 LIMIT = 104_857_600
+LATER_LIMIT = 157_286_400
 
 
 @pytest.mark.statement("MO-01")
@@ -294,3 +295,85 @@ def test_unknown_routes_and_methods_have_the_envelope(acme: ModelRoute) -> None:
     answer = acme.call("DELETE", "/v1/files/upload")
     envelope(answer, 405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "POST"
+
+
+# --- the later form: a purpose and no name, type or size
+
+
+def test_a_file_without_a_name_is_what_its_bytes_say(acme: ModelRoute) -> None:
+    begun = acme.call("POST", "/v1/files/upload", {"purpose": "INPUT", "region": "EU"}).must(200)
+    assert set(begun) == {"file_id", "upload_url", "expires_at"}
+    assert put(begun["upload_url"], PNG, "whatever/type").status == 200
+
+    said = acme.call("POST", "/v1/files/confirm", {"file_id": begun["file_id"]}).must(200)
+
+    assert said == {
+        "file_id": begun["file_id"],
+        "content_type": "image/png",
+        "size_bytes": len(PNG),
+        "status": "available",
+    }
+    assert acme.call("POST", "/v1/files/confirm", {"file_id": begun["file_id"]}).must(200) == said
+    acme.execute({"image": begun["file_id"]})
+
+
+def test_a_file_of_the_later_form_needs_no_type_and_no_confirmation(acme: ModelRoute) -> None:
+    begun = acme.call("POST", "/v1/files/upload", {"purpose": "UPLOAD"}).must(200)
+    assert put(begun["upload_url"], MP3, None).status == 200
+
+    envelope(acme.try_execute({"image": begun["file_id"]}), 400, "FILE_FORMAT_UNSUPPORTED")
+    assert acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)["content_type"] == "audio/mpeg"
+
+
+def test_a_file_of_the_later_form_may_have_an_end(acme: ModelRoute, house: House) -> None:
+    begun = acme.call("POST", "/v1/files/upload", {"purpose": "INPUT", "ttl_days": 2}).must(200)
+    put(begun["upload_url"], PNG, None)
+    acme.call("POST", "/v1/files/confirm", {"file_id": begun["file_id"]}).must(200)
+
+    house.clock.advance(timedelta(days=1, hours=23))
+    acme.call("GET", f"/v1/files/{begun['file_id']}/url").must(200)
+    house.clock.advance(timedelta(hours=2))
+
+    envelope(acme.call("GET", f"/v1/files/{begun['file_id']}/url"), 404, "FILE_NOT_FOUND")
+    envelope(acme.call("POST", "/v1/files/confirm", {"file_id": begun["file_id"]}), 404, "FILE_NOT_FOUND")
+    envelope(acme.try_execute({"image": begun["file_id"]}), 400, "FILE_NOT_FOUND")
+
+
+def test_a_file_of_the_later_form_may_be_half_as_large_again_and_no_larger(acme: ModelRoute) -> None:
+    begun = acme.call("POST", "/v1/files/upload", {"purpose": "INPUT"}).must(200)
+    too_long = {"Content-Length": str(LATER_LIMIT + 1), "Expect": "100-continue"}
+
+    assert parse_qs(urlsplit(begun["upload_url"]).query)["x-penstock-max-length"] == [str(LATER_LIMIT)]
+    assert 400 <= exchange("PUT", begun["upload_url"], b"", headers=too_long).status < 500
+    envelope(acme.call("POST", "/v1/files/confirm", {"file_id": begun["file_id"]}), 404, "FILE_NOT_FOUND")
+
+
+def test_the_guides_form_counts_wherever_one_of_its_fields_is(acme: ModelRoute) -> None:
+    cases: list[tuple[dict[str, object], dict[str, str]]] = [
+        ({"purpose": "INPUT", "filename": "a.png"}, {"content_type": "REQUIRED", "size_bytes": "REQUIRED"}),
+        ({"purpose": "OUTPUT"}, {"purpose": "INVALID_VALUE"}),
+        ({"purpose": None}, {"purpose": "INVALID_VALUE"}),
+        ({"purpose": "INPUT", "region": "MOON"}, {"region": "INVALID_VALUE"}),
+        ({"purpose": "INPUT", "ttl_days": 0}, {"ttl_days": "OUT_OF_RANGE"}),
+        ({"purpose": "INPUT", "ttl_days": 366}, {"ttl_days": "OUT_OF_RANGE"}),
+        ({"purpose": "INPUT", "ttl_days": "7"}, {"ttl_days": "INVALID_TYPE"}),
+    ]
+
+    told = [wrong_fields(acme.call("POST", "/v1/files/upload", body)) for body, _ in cases]
+
+    assert told == [wrong for _, wrong in cases]
+
+
+def test_nothing_is_confirmed_that_is_not_there(acme: ModelRoute, rival: ModelRoute) -> None:
+    for file_id in (acme.begin()["file_id"], rival.upload(), "file_0b8f3a52-88a4-4d0c-9b0e-2f1f3c0d9a11", "nothing"):
+        envelope(acme.call("POST", "/v1/files/confirm", {"file_id": file_id}), 404, "FILE_NOT_FOUND")
+    assert wrong_fields(acme.call("POST", "/v1/files/confirm", {})) == {"file_id": "REQUIRED"}
+    assert wrong_fields(acme.call("POST", "/v1/files/confirm", {"file_id": 7})) == {"file_id": "INVALID_TYPE"}
+
+
+def test_every_answer_tells_its_request(acme: ModelRoute) -> None:
+    ids = [acme.call("GET", path).headers["x-request-id"] for path in ("/v1/files/file_x/url", "/v1/executions/x")]
+    ids.append(acme.call("POST", "/v1/files/upload", DECLARED).headers["x-request-id"])
+
+    assert len(set(ids)) == 3
+    assert all(re.fullmatch("req_[0-9a-f]{32}", request_id) for request_id in ids)

@@ -12,6 +12,7 @@ from penstock.domain.media_types import (
     Kind,
     agree,
     contradicts,
+    contradicts_name,
     essence,
     is_media_type,
     is_shown_inline,
@@ -294,3 +295,15 @@ def test_whatever_could_act_or_is_unknown_is_not_shown_inline_whatever_its_bytes
     assert not is_shown_inline(content_type)
     for found in MEDIA_TYPES:
         assert not is_shown_inline(content_type, found)
+
+
+def test_a_name_contradicts_a_type_only_where_its_extension_is_that_of_others() -> None:
+    for name, canonical in EVERY_NAME:
+        for extension in MEDIA_TYPES[canonical].extensions:
+            assert not contradicts_name(name, f"file.{extension.upper()}"), (name, extension)
+
+    assert contradicts_name("video/mp4", "photo.png")
+    assert contradicts_name("image/jpeg", "a.mp4.png")
+    for said in ("photo", "photo.", ".hidden", "photo.unheard", "png"):
+        assert not contradicts_name("video/mp4", said)
+    assert not contradicts_name(OCTET_STREAM, "photo.png")

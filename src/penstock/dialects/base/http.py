@@ -112,13 +112,20 @@ def open_app(edge: Edge, **settings: Any) -> FastAPI:  # noqa: ANN401 - FastAPI'
 class RequestScope:
     """ASGI middleware: a fresh request id in scope and answer, one log event per request, the last net for errors.
 
-    An answer that carries the header already keeps it: a product may call its runs requests.
+    An answer that carries the header already keeps it: a product may call its runs requests. `prefix` begins every id.
     """
 
     def __init__(
-        self, app: ASGIApp, *, header: str, edge_error: Callable[[PenstockError, str], Response], log: Log
+        self,
+        app: ASGIApp,
+        *,
+        header: str,
+        edge_error: Callable[[PenstockError, str], Response],
+        log: Log,
+        prefix: str = "",
     ) -> None:
         self._app = app
+        self._prefix = prefix
         self._header = header.lower().encode()
         self._render_error = edge_error
         self._log = log
@@ -128,7 +135,7 @@ class RequestScope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identifier = uuid4().hex
+        identifier = self._prefix + uuid4().hex
         scope.setdefault("state", {})["request_id"] = identifier
         begun = time.perf_counter()
         status = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.modelroute import routes
-from penstock.dialects.modelroute.wire import REQUEST_ID_HEADER, reference_parser
+from penstock.dialects.modelroute.wire import REQUEST_ID_HEADER, BeginLaterUpload, BeginUpload, reference_parser
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
 # 104,857,600 bytes and one hour are the guide's. That a declared size does not bind is inferred from its own script,
@@ -18,6 +19,8 @@ POLICY = UploadPolicy(
     size_policy=SizePolicy.ADVISORY,
     type_policy=TypePolicy.RECORD,
 )
+# The later form of the file API. What its "150 MB" are is inferred from what 100 MB are in the guide.
+LATER_POLICY = replace(POLICY, max_bytes=157_286_400, binds_type=False)
 CAPABILITIES = Capabilities(confirms=False, takes_urls=False, lasting_urls=False, upload_lifetimes=False)
 DIALECT = Dialect(
     name="modelroute",
@@ -25,6 +28,10 @@ DIALECT = Dialect(
     request_id_header=REQUEST_ID_HEADER,
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    build=partial(
+        routes.build,
+        policies={BeginUpload: POLICY, BeginLaterUpload: LATER_POLICY},
+        capabilities=CAPABILITIES,
+    ),
     reference_parser=reference_parser,
 )

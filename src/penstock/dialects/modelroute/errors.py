@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from fastapi.responses import Response
 
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
-from penstock.dialects.modelroute.wire import REQUEST_ID_HEADER
 from penstock.domain import errors as e
 
 if TYPE_CHECKING:
@@ -121,18 +120,16 @@ def render_read_error(error: PenstockError, request_id: str) -> Response:
 
 def _rendered(table: ErrorTable, error: PenstockError, request_id: str) -> Response:
     row = look_up(table, error)
-    identifier = f"req_{request_id}"
     said: dict[str, object] = {
         "code": row.code,
         "message": _WORDS.get(type(error), error.message),
         "retryable": row.code in RETRYABLE,
-        "request_id": identifier,
+        "request_id": request_id,
     }
     if row.code == _VALIDATION:
         said["details"] = _details(error)
-    headers = {REQUEST_ID_HEADER: identifier, **_headers(error)}
     body = json.dumps({"error": said})
-    return Response(body, status_code=row.status, media_type="application/json", headers=headers)
+    return Response(body, status_code=row.status, media_type="application/json", headers=_headers(error))
 
 
 def _details(error: PenstockError) -> list[dict[str, str]]:

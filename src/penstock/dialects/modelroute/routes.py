@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Header, Request
+from fastapi import Body, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
@@ -16,9 +16,10 @@ from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId
 from penstock.domain.runs import output_assets
 from penstock.services.runs import NewRun
-from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastapi import FastAPI
     from pydantic import BaseModel
     from starlette.types import ASGIApp, Receive, Send
@@ -30,18 +31,20 @@ if TYPE_CHECKING:
     from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
+    Policies = Mapping[type[wire.UploadRequest], UploadPolicy]
+
 _NAME = "modelroute"
 _FILES = "/v1/files"
 
 IdempotencyKey = Annotated[str | None, Header()]
 
 
-def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
-    """ModelRoute's API as an ASGI app to be mounted at `base_url`."""
+def build(services: Services, base_url: str, *, policies: Policies, capabilities: Capabilities) -> ASGIApp:
+    """ModelRoute's API as an ASGI app to be mounted at `base_url`; `policies` by the form of the request."""
     del base_url  # no answer holds an address of the API
     reads = Edge(services=services, read_secret=_key, render_error=render_read_error, rate_headers=X_RATE_LIMIT)
     files = open_app(reads, title="ModelRoute", openapi_url=None)
-    _add_files(files, services, policy)
+    _add_files(files, services, policies)
     runs = Edge(services=services, read_secret=_key, render_error=render_error, rate_headers=X_RATE_LIMIT)
     executions = open_app(runs, title="ModelRoute", openapi_url=None)
     _add_executions(executions, services, capabilities)
@@ -51,10 +54,12 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, capabiliti
         below = scope["path"].removeprefix(scope.get("root_path", ""))
         await (files if f"{below}/".startswith(f"{_FILES}/") else executions)(scope, receive, send)
 
-    return RequestScope(app, header=wire.REQUEST_ID_HEADER, edge_error=render_error, log=services.log)
+    return RequestScope(
+        app, header=wire.REQUEST_ID_HEADER, edge_error=render_error, log=services.log, prefix=wire.REQUEST_ID_PREFIX
+    )
 
 
-def _add_files(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
+def _add_files(app: FastAPI, services: Services, policies: Policies) -> None:
     def found(request: Request, file_id: str) -> Asset:
         who = principal(request)
         who.require(Scope.FILES_READ)
@@ -62,16 +67,23 @@ def _add_files(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
 
     @app.post(f"{_FILES}/upload")
     @begins_upload
-    def begin_upload(request: Request, body: wire.BeginUpload) -> Response:
-        """Begin an upload: the bytes go to `upload_url`; nothing is to be confirmed. That this is 200 is inferred."""
+    def begin_upload(request: Request, body: Annotated[dict[str, Any], Body()]) -> Response:
+        """Begin an upload: the bytes go to `upload_url`. That this is 200 is inferred."""
         who = principal(request)
         who.require(Scope.FILES_WRITE)
-        wire.check_upload(body, limit=policy.max_bytes)
-        declared = NewUpload(
-            dialect=_NAME, filename=body.filename, content_type=body.content_type, size=body.size_bytes
-        )
+        asked = wire.parse_upload(body)
+        policy = policies[type(asked)]
+        declared = asked.declared(dialect=_NAME, limit=policy.max_bytes)
         upload = services.uploads.begin_upload(who.account_id, declared, policy)
-        return _json(wire.begin_upload_out(upload, upload_url=services.uploads.signed_put(upload).url))
+        put = services.uploads.signed_put(upload, binds_type=policy.binds_type)
+        return _json(wire.begin_upload_out(upload, upload_url=put.url))
+
+    @app.post(f"{_FILES}/confirm")
+    def confirm(request: Request, body: wire.ConfirmUpload) -> Response:
+        """The third step of the later form (its shape is inferred). Nothing needs it: the first use does the same."""
+        who = principal(request)
+        who.require(Scope.FILES_WRITE)
+        return _json(wire.confirmed_out(services.assets.first_use(who.account_id, wire.parse_file(body.file_id))))
 
     @app.get(f"{_FILES}/{{file_id}}/url")
     def file_url(request: Request, file_id: str) -> Response:

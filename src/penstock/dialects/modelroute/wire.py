@@ -10,16 +10,18 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
+from penstock.dialects.base.errors import from_validation
 from penstock.domain.errors import AssetNotFound, InvalidField, RunNotFound
 from penstock.domain.ids import AssetId, RunId
-from penstock.domain.media_types import contradicts_name, essence, is_media_type
+from penstock.domain.media_types import OCTET_STREAM, contradicts_name, essence, is_media_type
 from penstock.domain.references import AssetReference
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState, output_assets, with_assets
+from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 REQUEST_ID_HEADER = "x-request-id"
 """Inferred: the product tells the request id in errors alone, and in their body."""
+REQUEST_ID_PREFIX = "req_"
 
 ACCEPTED_KINDS = ("image", "audio", "video")
 """First halves of the types that may be declared (inferred: the guide names one example of each)."""
@@ -48,13 +51,67 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 
 
 class BeginUpload(BaseModel):
-    """`POST /v1/files/upload`. Members that are not listed are ignored (inferred)."""
+    """`POST /v1/files/upload` as the guide has it. Members that are not listed are ignored (inferred)."""
 
     model_config = ConfigDict(strict=True)
 
     filename: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=_MAX_NAME)]
     content_type: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_TYPE)]
     size_bytes: int = Field(ge=1)
+
+    def declared(self, *, dialect: str, limit: int) -> NewUpload:
+        """The declaration, of at most `limit` bytes; a type that is not taken, or that the name contradicts, is none.
+
+        That the name is "used for content-type validation" is the guide's; the rule is inferred (MO-30). Raises
+        `InvalidField`.
+        """
+        kind = essence(self.content_type).partition("/")[0]
+        if not is_media_type(self.content_type) or kind not in ACCEPTED_KINDS:
+            raise InvalidField(("content_type",), f"must be a type of {', '.join(ACCEPTED_KINDS)}, such as image/png")
+        if contradicts_name(self.content_type, self.filename):
+            raise InvalidField(("content_type",), "does not fit the extension of filename", rule="conflict")
+        if self.size_bytes > limit:
+            raise InvalidField(("size_bytes",), f"must be at most {limit}", rule="too_big")
+        return NewUpload(dialect=dialect, filename=self.filename, content_type=self.content_type, size=self.size_bytes)
+
+
+class BeginLaterUpload(BaseModel):
+    """`POST /v1/files/upload` in its later form (files/uploading): the bytes say of what type they are.
+
+    Files are kept in one place, whatever the `region`; the `purpose` changes nothing.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    purpose: Literal["INPUT", "UPLOAD"]
+    region: Literal["US", "EU", "APAC"] | None = None
+    ttl_days: Annotated[int, Field(ge=1, le=365)] | None = None
+
+    def declared(self, *, dialect: str, limit: int) -> NewUpload:
+        """The declaration: nothing but how long the file lives, from its confirmation or first use on."""
+        del limit  # the size is not declared; the URL and the first use hold the bytes to it
+        lifetime = timedelta(days=self.ttl_days) if self.ttl_days is not None else None
+        return NewUpload(dialect=dialect, filename="upload", content_type=OCTET_STREAM, size=None, lifetime=lifetime)
+
+
+UploadRequest = BeginUpload | BeginLaterUpload
+
+
+class ConfirmUpload(BaseModel):
+    """`POST /v1/files/confirm` (inferred: the product names the call alone)."""
+
+    model_config = ConfigDict(strict=True)
+
+    file_id: Text
+
+
+class ConfirmUploadOut(BaseModel):
+    """A file that is there (inferred)."""
+
+    file_id: str
+    content_type: str
+    size_bytes: int
+    status: str
 
 
 class BeginUploadOut(BaseModel):
@@ -159,10 +216,29 @@ _FAILURES: Mapping[RunFault | None, str] = {
 }
 
 
+def parse_upload(body: Mapping[str, object]) -> UploadRequest:
+    """The guide's form wherever one of its fields is given, else the later one where there is a `purpose`.
+
+    Raises `InvalidField`, `InvalidFields`.
+    """
+    is_later = "purpose" in body and not body.keys() & BeginUpload.model_fields.keys()
+    try:
+        return (BeginLaterUpload if is_later else BeginUpload).model_validate(body)
+    except ValidationError as error:
+        raise from_validation([{**found, "loc": ("body", *found["loc"])} for found in error.errors()]) from None
+
+
 def begin_upload_out(upload: Upload, *, upload_url: str) -> BeginUploadOut:
     """The answer to step 1."""
     return BeginUploadOut(
         file_id=format_file(AssetId(upload.id)), upload_url=upload_url, expires_at=timestamp(upload.expires_at)
+    )
+
+
+def confirmed_out(asset: Asset) -> ConfirmUploadOut:
+    """A file whose bytes are there."""
+    return ConfirmUploadOut(
+        file_id=format_file(asset.id), content_type=asset.content_type, size_bytes=asset.size, status="available"
     )
 
 
@@ -206,20 +282,6 @@ def result_out(run: Run, *, assets: Mapping[AssetId, Asset]) -> ResultOut:
         latency_ms=took // timedelta(milliseconds=1) if took is not None else None,
         error=_failure(run),
     )
-
-
-def check_upload(declared: BeginUpload, *, limit: int) -> None:
-    """Raises `InvalidField` for a type that is not taken or that the name contradicts, and a size (bytes) too large.
-
-    That the name is "used for content-type validation" is the guide's; the rule is inferred (MO-30).
-    """
-    kind = essence(declared.content_type).partition("/")[0]
-    if not is_media_type(declared.content_type) or kind not in ACCEPTED_KINDS:
-        raise InvalidField(("content_type",), f"must be a type of {', '.join(ACCEPTED_KINDS)}, such as image/png")
-    if contradicts_name(declared.content_type, declared.filename):
-        raise InvalidField(("content_type",), "does not fit the extension of filename", rule="conflict")
-    if declared.size_bytes > limit:
-        raise InvalidField(("size_bytes",), f"must be at most {limit}", rule="too_big")
 
 
 def named_files(model_input: object) -> tuple[str, ...]:
