@@ -285,7 +285,7 @@ def test_of_many_only_those_that_can_be_read_are_found(core: Core) -> None:
 
 
 def test_an_id_admits_bytes_on_first_use_for_their_owner_alone(core: Core) -> None:
-    acme, rival = core.open_account(), core.open_account()
+    acme, rival = core.open_account(), core.open_account("rival")
     upload = core.begin(acme)
     with pytest.raises(AssetNotFound):
         core.assets.first_use(acme, AssetId(upload.id))

@@ -168,7 +168,7 @@ def test_where_files_must_be_uploaded_first_neither_urls_nor_data_uris_are_taken
 
 
 def test_references_named_outside_of_file_fields_must_name_files_and_are_not_held(core: Core) -> None:
-    acme, rival = core.open_account(credits_usd="1"), core.open_account()
+    acme, rival = core.open_account(credits_usd="1"), core.open_account("rival")
     asset, other, foreign = core.upload(acme), core.upload(acme), core.upload(rival)
     usual = NewRun(dialect="x", model="acme/model", inputs={"image": spelled(asset)})
 

@@ -250,7 +250,7 @@ def test_a_files_address_names_it_to_its_owner_where_addresses_are_taken(acme: M
 
     for tail in ("url", "download"):
         inputs = {"image": f"{acme.base}/v1/files/{file_id}/{tail}"}
-        body = {"model": "acme/model", "inputs": inputs}
+        body = {"model": "acme/model", "input": inputs}
         acme.native("POST", "/runs", body).must(201)
         assert rival.native("POST", "/runs", body).must(404)["code"] == "asset_not_found"
 

@@ -52,9 +52,9 @@ class Services:
 class Capabilities:
     """What a dialect can do beyond the common story; conformance tests skip by these, never by name.
 
-    `takes_urls`: a file field of a run may hold a URL or a data URI. `lasting_urls`: a file has a URL that names it as long as it
-    lives. `file_urls`: an uploaded file has a URL, for a while at least. `upload_lifetimes`: whoever uploads a file may
-    say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is.
+    `takes_urls`: a file field of a run may hold a URL or a data URI. `lasting_urls`: a file has a URL that names it as
+    long as it lives. `file_urls`: an uploaded file has a URL, for a while at least. `upload_lifetimes`: whoever uploads
+    a file may say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is.
     """
 
     confirms: bool

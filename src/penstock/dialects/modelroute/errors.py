@@ -97,6 +97,7 @@ _WORDS: dict[type[PenstockError], str] = {
 _DETAIL_CODES = {
     "missing": "REQUIRED",
     "greater_than_equal": "OUT_OF_RANGE",
+    "less_than_equal": "OUT_OF_RANGE",
     "string_too_short": "OUT_OF_RANGE",
     "string_too_long": "OUT_OF_RANGE",
     "too_big": "OUT_OF_RANGE",
