@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import pytest
 from PIL import Image
 
@@ -34,8 +35,9 @@ QUIET = Log("test", None)
 def run(runner: BuiltinRunner, model: str, bench: Workbench, inputs: Mapping[str, object]) -> OutputFile:
     output = runner.run(model, inputs, bench)
     assert isinstance(output, dict)
-    file = output["image"]
+    ((kind, file),) = output.items()
     assert isinstance(file, OutputFile)
+    assert file.content_type.startswith(f"{kind}/")
     return file
 
 
@@ -77,6 +79,79 @@ def test_stylising_writes_the_format_asked_for(
     with Image.open(file.path) as image:
         assert (image.format, image.size) == (found, (451, 300))
         assert file.content_type == Image.MIME[found]
+
+
+def test_replacing_the_background_keeps_the_subject_and_changes_the_rest(
+    runner: BuiltinRunner, bench: Workbench, coffee: Path
+) -> None:
+    inputs = {"image": bench.file(coffee), "prompt": "white studio", "output_format": "png"}
+
+    file = run(runner, "replace-background", bench, inputs)
+
+    with Image.open(file.path) as image, Image.open(coffee) as source:
+        assert (file.name, image.mode, image.size) == ("new-background.png", "RGB", source.size)
+        assert image.getpixel((285, 150)) == source.convert("RGB").getpixel((285, 150))
+        corner = image.getpixel((595, 5))
+        assert isinstance(corner, tuple)
+        assert min(corner) > 200
+    assert bench.logs == [("info", "background: a studio; drawn by rules, not generative AI")]
+
+
+def test_a_picture_can_be_the_new_background(runner: BuiltinRunner, bench: Workbench, coffee: Path, cat: Path) -> None:
+    inputs = {"image": bench.file(coffee), "background": bench.file(cat), "output_format": "jpeg"}
+
+    file = run(runner, "replace-background", bench, inputs)
+
+    with Image.open(file.path) as image:
+        assert (file.name, image.format, image.size) == ("new-background.jpg", "JPEG", (600, 400))
+    assert bench.logs == []
+
+
+def test_upscaling_multiplies_the_size(runner: BuiltinRunner, bench: Workbench, cat: Path) -> None:
+    file = run(runner, "upscale", bench, {"image": bench.file(cat), "scale_factor": 2})
+
+    with Image.open(file.path) as image:
+        assert (file.name, image.mode, image.size) == ("enlarged.png", "RGB", (902, 600))
+
+
+@pytest.mark.parametrize(("factor", "message"), [(3, "one of 2, 4, 8, 16"), (16, "the result would be 9600 × 6400")])
+def test_what_cannot_be_upscaled_is_refused_in_words(
+    runner: BuiltinRunner, bench: Workbench, coffee: Path, factor: int, message: str
+) -> None:
+    with pytest.raises(RunnerFailed, match=message):
+        runner.run("upscale", {"image": bench.file(coffee), "scale_factor": factor}, bench)
+
+
+@pytest.mark.parametrize(
+    ("asked", "content_type"), [({}, "video/mp4"), ({"output_format": "webm"}, "video/webm")], ids=["mp4", "webm"]
+)
+def test_a_picture_becomes_a_film_of_the_size_and_length_asked_for(
+    runner: BuiltinRunner, bench: Workbench, cat: Path, asked: dict[str, str], content_type: str
+) -> None:
+    inputs = {"image": bench.file(cat), "prompt": "pan right", "ratio": "480:480", "duration": 2, **asked}
+
+    file = run(runner, "image-to-video", bench, inputs)
+
+    with av.open(str(file.path)) as film:
+        pictures = list(film.decode(video=0))
+    assert (file.content_type, len(pictures), pictures[0].width, pictures[0].height) == (content_type, 48, 480, 480)
+    assert bench.logs == [("info", "camera: pan-right")]
+    assert len(bench.fractions) > 10
+
+
+def test_a_film_of_a_prompt_alone_is_called_a_demo_painting(runner: BuiltinRunner, bench: Workbench) -> None:
+    inputs = {"prompt": "a forest in autumn", "ratio": "640:360", "duration": 2}
+
+    file = run(runner, "image-to-video", bench, inputs)
+
+    assert file.path.stat().st_size > 10_000
+    assert "demo painting" in bench.logs[0][1]
+    assert bench.logs[1] == ("info", "camera: push-in, the default, as the prompt names no camera move")
+
+
+def test_a_film_of_nothing_is_refused(runner: BuiltinRunner, bench: Workbench) -> None:
+    with pytest.raises(RunnerFailed, match="image: a picture is needed, or a prompt"):
+        runner.run("image-to-video", {}, bench)
 
 
 def test_the_log_names_the_style_and_progress_only_rises(runner: BuiltinRunner, bench: Workbench, cat: Path) -> None:
@@ -189,7 +264,10 @@ def test_a_picture_with_a_side_beyond_the_limit_is_refused(
         ("stylize", {"prompt": "x", "output_format": "tiff"}, "output_format: one of png, "),
         ("stylize", {"prompt": "x", "seed": "7"}, "seed: a whole number is needed"),
         ("stylize", {"prompt": "x", "strength": "much"}, "strength: a number is needed"),
-        ("upscale", {}, "there is no builtin model named upscale"),
+        ("upscale", {}, "image: a picture is needed"),
+        ("image-to-video", {"prompt": "x", "camera": "dance"}, "camera: one of static, "),
+        ("image-to-video", {"prompt": "x", "ratio": "wide"}, "ratio: two numbers are needed"),
+        ("teleport", {}, "there is no builtin model named teleport"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(

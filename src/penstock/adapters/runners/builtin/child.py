@@ -27,6 +27,8 @@ NOT_INSTALLED = (
 )
 BROKE = "the model could not process this picture"
 _OPENCV_NO_MEMORY = -4
+_PICTURE_THREADS = 4
+"""Of the threads that a run may start; the rest are for writing films."""
 
 
 class Lines:
@@ -73,7 +75,7 @@ def _serve(request: Mapping[str, Any], limits: Limits, confined: dict[str, str],
         from penstock.adapters.runners.builtin import models  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise UnusableInputError(NOT_INSTALLED) from error
-    cv2.setNumThreads(min(limits.threads, os.cpu_count() or 1))
+    cv2.setNumThreads(min(limits.threads, _PICTURE_THREADS, os.cpu_count() or 1))
     workdir = Path(str(request["workdir"]))
     lines.send("confined", files=confine_files(workdir), **confined)
     model = models.MODELS.get(str(request["model"]))

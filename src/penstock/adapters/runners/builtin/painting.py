@@ -229,6 +229,12 @@ def _trees(picture: Plane, horizon: int, palette: _Palette, rng: np.random.Gener
             cv2.fillPoly(picture, [np.rint(corners * 8).astype(np.int32)], shade, cv2.LINE_AA, shift=3)
 
 
+def hue_colour(name: str, *, saturation: float, value: float) -> tuple[float, float, float]:
+    """The BGR colour (0..1) of a colour word of `wording`."""
+    blue, green, red = _hsv(_HUES[name], saturation, value).tolist()
+    return blue, green, red
+
+
 def _hsv(hue: float, saturation: float, value: float) -> Plane:
     """Hue in degrees; BGR, 0..1."""
     pixel = np.array([[[hue % 360, saturation, value]]], dtype=np.float32)

@@ -36,7 +36,13 @@ _LOOK_SECONDS = 0.05
 _LINE_BYTES = 16_384
 _MESSAGE_CHARACTERS = 500
 _LAST_WORDS_BYTES = 2000
-_CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+_CONTENT_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+}
 _TITLE = re.compile(r"[a-z][a-z-]{0,39}")
 _RESULT = "result"
 # Nothing of ours: no credentials, no proxies. OpenBLAS and malloc would reserve address space per core.
@@ -48,21 +54,25 @@ _ENVIRONMENT = {
 }
 
 
+LIMITS = Limits(cpu_seconds=300, wall_seconds=600.0, threads=8)
+"""A film of ten seconds is made of 240 pictures; OpenCV alone writes five of them a second."""
+
+
 class ChildEndedError(Exception):
     """What the operator gets to see of a child that ended without an answer; the cause of a `RunnerFailed`."""
 
 
 class BuiltinRunner:
-    """Runs `remove-background` and `stylize`, each run in a confined process of its own."""
+    """Runs the models that `models.py` lists, each run in a confined process of its own."""
 
     def __init__(self, log: Log, *, limits: Limits | None = None, python: str = sys.executable) -> None:
         self._log = log
-        self._limits = limits or Limits()
+        self._limits = limits or LIMITS
         self._python = python
         self._confinement_is_known = False
 
     def run(self, model: str, inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
-        """The output `{"image": OutputFile}`.
+        """The output `{"image": OutputFile}`, or `{"video": OutputFile}` of a model that makes films.
 
         Raises `RunnerFailed` (the input is unusable, the child crashed, or a limit was reached; the operator's details
         are its cause), `RunCancelledError`, `AttemptInterruptedError`, and what `context.fetch` raises.
@@ -103,7 +113,8 @@ class BuiltinRunner:
                 case "failed":
                     raise RunnerFailed(_text(message.get("message"))) from ChildEndedError(_last_words(context.workdir))
                 case "done":
-                    return {"image": _output(context.workdir / _RESULT, message)}
+                    made = _output(context.workdir / _RESULT, message)
+                    return {made.content_type.partition("/")[0]: made}
                 case _:
                     raise RunnerFailed(_BROKEN) from ChildEndedError("the child sent something that is no message")
         raise _ended(child, context.workdir)

@@ -1,0 +1,91 @@
+"""The builtin models that make films. Runs in the child."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from penstock.adapters.runners.builtin import inputs as given
+from penstock.adapters.runners.builtin.camera import MOVES, Move, read_move
+from penstock.adapters.runners.builtin.faults import UnusableInputError
+from penstock.adapters.runners.builtin.films import FRAMES_PER_SECOND, film_format, film_writer
+from penstock.adapters.runners.builtin.motion import film
+from penstock.adapters.runners.builtin.painting import paint_landscape
+from penstock.adapters.runners.builtin.wording import read_prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.adapters.runners.builtin.inputs import Inputs, Reporter
+    from penstock.adapters.runners.builtin.planes import Plane
+
+SECONDS = (2, 10)
+DEFAULT_SECONDS = 5
+_SMALLEST, _LARGEST = 64, 1920
+_PIXELS = 1280 * 720
+_LEAST_NAMED = 64
+"""From here on the numbers of a ratio are pixels, as in `1280:720`; below, as in `16:9`, its shape alone."""
+
+
+def animate(inputs: Inputs, result: Path, reporter: Reporter, *, max_pixels: int) -> tuple[str, str]:
+    """`image-to-video`: write the film to `result`; returns its title and file extension."""
+    extension = film_format(given.choice(inputs, "output_format", ("mp4", "webm"), "") or None)
+    prompt, seed = given.text(inputs, "prompt"), given.whole(inputs, "seed", 0)
+    seconds = min(SECONDS[1], max(SECONDS[0], given.whole(inputs, "duration", DEFAULT_SECONDS)))
+    photo = given.photo(inputs, reporter, max_pixels=max_pixels)
+    if photo is None and not prompt.strip():
+        raise UnusableInputError("image: a picture is needed, or a prompt to paint one from")
+    size = film_size(given.text(inputs, "ratio"), None if photo is None else photo.bgr.shape)
+    picture = _painted(prompt, size, seed, reporter) if photo is None else given.over_white(photo)
+    move = _move(inputs, prompt, reporter)
+    frames = seconds * FRAMES_PER_SECOND
+    reporter.progress(0.05)
+    with film_writer(result, extension, size=size) as writer:
+        for number, frame in enumerate(film(picture, move, size=size, frames=frames, phase=float(seed % 997)), start=1):
+            writer.write(frame)
+            reporter.progress(0.05 + 0.9 * number / frames)
+    return move.name, extension
+
+
+def film_size(ratio: str, shape: tuple[int, ...] | None) -> tuple[int, int]:
+    """Width and height in even pixels: as named (`1280:720`), in that shape (`16:9`), or in the picture's shape."""
+    across, _, down = ratio.replace("x", ":").partition(":")
+    if across.isdecimal() and down.isdecimal() and int(across) and int(down):
+        width, height = int(across), int(down)
+        if min(width, height) >= _LEAST_NAMED:
+            return _even(width), _even(height)
+        return _shaped(width / height)
+    if ratio:
+        raise UnusableInputError("ratio: two numbers are needed, as in 1280:720 or 16:9")
+    return _shaped(16 / 9 if shape is None else shape[1] / shape[0])
+
+
+def _shaped(ratio: float) -> tuple[int, int]:
+    return _even(math.sqrt(_PIXELS * ratio)), _even(math.sqrt(_PIXELS / ratio))
+
+
+def _even(pixels: float) -> int:
+    """Chroma is kept for every second pixel."""
+    return min(_LARGEST, max(_SMALLEST, round(pixels / 2) * 2))
+
+
+def _move(inputs: Inputs, prompt: str, reporter: Reporter) -> Move:
+    asked = inputs.get("camera")
+    move = read_move(prompt)
+    if asked is not None:
+        name = given.choice(inputs, "camera", MOVES, move.name)
+        move = Move(name=name, strength=move.strength, asked=True)
+    words = "" if move.asked else ", the default, as the prompt names no camera move"
+    reporter.log(f"camera: {move.name}{words}")
+    return move
+
+
+def _painted(prompt: str, size: tuple[int, int], seed: int, reporter: Reporter) -> Plane:
+    reporter.log(
+        "no picture was given: this film shows a demo painting, drawn by rules from the words of the prompt; "
+        "it is not generative AI"
+    )
+    landscape = paint_landscape(prompt, read_prompt(prompt), size[::-1], seed)
+    return np.asarray(np.rint(landscape * 255), dtype=np.uint8)
