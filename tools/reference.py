@@ -91,7 +91,7 @@ def _variable(name: str, field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> str:
     value = field.default
     text = value.get_secret_value() if hasattr(value, "get_secret_value") else value
-    if text is None or text == "":
+    if text is None or text in ("", {}):
         return ""
     return f"`{json.dumps(text)}`" if isinstance(text, bool) else f"`{text}`"
 

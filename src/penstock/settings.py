@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 LOOPBACK = "127.0.0.0/8,::1/128"
@@ -15,6 +16,7 @@ _ADDRESS = re.compile(r"https?://[^/?#@\s]+(?:/[^?#\s]*)?")
 _ORIGIN = re.compile(r"https?://[^/?#@\s]+/?")
 _LOOPBACK_HOST = re.compile(r"127\.0\.0\.1(?=:|$)|\[::1\]")
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -38,7 +40,18 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the API.")
     store_port: int = Field(default=9000, ge=0, le=65535, description="Port of the embedded store.")
     public_url: str = Field(
-        default="", description="Address of the API as clients see it; empty: `http://HOST:PORT` of the API."
+        default="", description="Address of the API as clients see it; empty: `http(s)://HOST:PORT` of the API."
+    )
+    hosts: dict[str, str] = Field(
+        default={},
+        description="Host names at which one dialect answers without its prefix: a table of names to dialects.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the API's certificate and its chain; empty: the API speaks plain HTTP.",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="PEM file of the certificate's private key; empty: it stands in the same file."
     )
     store_url: str = Field(
         default="", description="Address at which Penstock itself calls the object store; empty: the embedded store."
@@ -224,6 +237,22 @@ class Settings(BaseSettings):
                     raise ValueError(message) from None
         return value
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, value: dict[str, str]) -> dict[str, str]:
+        """Which dialects there are is known to whoever serves them."""
+        for host in value:
+            if not _HOST.fullmatch(host):
+                message = f"{host!r} is no host name in small letters, without a port"
+                raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _has_a_certificate_to_its_key(self) -> Self:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key is set and tls_certificate is not")
+        return self
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str) -> str:
@@ -257,7 +286,8 @@ class Settings(BaseSettings):
     @property
     def api_address(self) -> str:
         """The API's address as clients see it."""
-        return (self.public_url or f"http://{_host_in_url(self.host)}:{self.port}").rstrip("/")
+        scheme = "http" if self.tls_certificate is None else "https"
+        return (self.public_url or f"{scheme}://{_host_in_url(self.host)}:{self.port}").rstrip("/")
 
     @property
     def store_address(self) -> str:

@@ -40,6 +40,9 @@ def test_dev_opens_loopback_and_nothing_more() -> None:
         ("", {"PENSTOCK_PORT": "many"}, "setting port: "),
         ("colour = 1", {}, "setting colour: "),
         ("port = ", {}, "penstock.toml: "),
+        ("", {"PENSTOCK_TLS_KEY": "key.pem"}, "tls_key is set and tls_certificate is not"),
+        ('[hosts]\n"API.example.com:443" = "native"', {}, "setting hosts: "),
+        ("", {"PENSTOCK_TRUSTED_PROXIES": "proxy.example.com"}, "setting trusted_proxies: "),
     ],
 )
 def test_a_setting_that_makes_no_sense_ends_in_one_line(
@@ -61,3 +64,14 @@ def test_a_setting_that_makes_no_sense_ends_in_one_line(
     assert caught.value.code == 1
     assert said.startswith(f"penstock: {words}")
     assert said.count("\n") == 1
+
+
+def test_hosts_are_a_table_and_a_certificate_makes_the_address_https(tmp_path: Path) -> None:
+    (tmp_path / "penstock.toml").write_text(
+        'tls_certificate = "api.pem"\n[hosts]\n"api.example.com" = "native"\n"acme.test" = "native"\n'
+    )
+
+    settings = load_settings()
+
+    assert settings.hosts == {"api.example.com": "native", "acme.test": "native"}
+    assert settings.api_address == "https://127.0.0.1:8000"

@@ -6,12 +6,12 @@ import threading
 from typing import TYPE_CHECKING
 
 from penstock.app.parts import Core, class_lifetimes, egress_rules, open_core, rate_limits
-from penstock.domain.errors import PenstockError
+from penstock.domain.errors import InvalidField, PenstockError
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import uvicorn
     from starlette.types import ASGIApp
@@ -30,6 +30,10 @@ _API_IDLE_SECONDS = 75
 
 
 _API_BACKLOG = 2048
+
+
+_TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Those with forward secrecy; TLS 1.3 has ciphers of its own, and nothing older is spoken."""
 
 
 def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
@@ -59,7 +63,11 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         backlog=_API_BACKLOG,
         timeout_keep_alive=_API_IDLE_SECONDS,
         timeout_graceful_shutdown=_API_DRAIN_SECONDS,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        ssl_ciphers=_TLS_1_2_CIPHERS,
     )
+    _load(config)
 
     class ReadyServer(uvicorn.Server):
         """Tells when it listens; leaves the signals to our caller."""
@@ -100,13 +108,22 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.services.runs import Runs
 
     bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
+    mounted = {dialect.name: dialect for dialect in DIALECTS}
+    _check_hosts(settings, mounted)
     classes = class_lifetimes(settings)
     references = References(
         core.database,
         core.objects,
         core.assets,
         core.uploads,
-        parsers=[dialect.reference_parser(bases[dialect.name]) for dialect in DIALECTS],
+        parsers=[
+            *(dialect.reference_parser(bases[dialect.name]) for dialect in DIALECTS),
+            *(
+                mounted[name].reference_parser(address)
+                for host, name in settings.hosts.items()
+                for address in _addresses(host, settings)
+            ),
+        ],
         clock=core.clock,
         entropy=core.entropy,
         egress=egress_rules(settings),
@@ -132,9 +149,31 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     mounts = Mounts(
         {dialect.mount: dialect.build(services, bases[dialect.name]) for dialect in DIALECTS},
         otherwise=_operator_app(Health(core.database, core.objects)),
+        hosts={host: mounted[name].mount for host, name in settings.hosts.items()},
     )
     told = [X_RATE_LIMIT.limit, X_RATE_LIMIT.remaining, X_RATE_LIMIT.reset, "Retry-After"]
     return _with_cors(mounts, settings, exposed=[*{dialect.request_id_header: 1 for dialect in DIALECTS}, *told])
+
+
+def _check_hosts(settings: Settings, known: Mapping[str, object]) -> None:
+    """Raises `InvalidField` for a host of a dialect that there is not."""
+    for host, name in settings.hosts.items():
+        if name not in known:
+            raise InvalidField(("hosts", host), f"there is no dialect {name!r}, but {', '.join(sorted(known))}")
+
+
+def _addresses(host: str, settings: Settings) -> tuple[str, ...]:
+    """How a client may write the address of a host that a dialect has to itself."""
+    return (f"https://{host}", f"http://{host}:{settings.port}", f"https://{host}:{settings.port}")
+
+
+def _load(config: uvicorn.Config) -> None:
+    """Read the certificate, if there is one. Raises `InvalidField` when that cannot be done."""
+    try:
+        config.load()
+    except OSError as error:
+        reason = f"{config.ssl_certfile} cannot be used: {error.strerror or error}"
+        raise InvalidField(("tls_certificate",), reason) from error
 
 
 def _operator_app(health: Health) -> ASGIApp:

@@ -33,6 +33,6 @@ def load_settings(*, dev: bool = False, **flags: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]  # the fields check their own types
     except ValidationError as error:
         found = [(".".join(map(str, e["loc"])), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
-        fail("; ".join(f"setting {name}: {message}" for name, message in found))
+        fail("; ".join(f"setting {name}: {message}" if name else message for name, message in found))
     except TOMLDecodeError as error:
         fail(f"penstock.toml: {error}")
