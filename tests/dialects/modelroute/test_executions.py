@@ -256,9 +256,12 @@ def test_a_files_address_names_it_to_its_owner_where_addresses_are_taken(acme: M
 
 
 def test_metadata_may_be_any_pairs(acme: ModelRoute) -> None:
-    body = {"model": "acme/model", "input": {}, "metadata": {"order": 42, "tags": ["a"], "who": "me"}}
+    body = {"model": "acme/model", "input": {}, "metadata": {"order": 42, "tags": ["a"], "who": "me", "": None}}
 
     acme.call("POST", "/v1/executions", body).must(202)
+
+    too_much = {**body, "metadata": {"order": "x" * 17_000}}
+    assert wrong_fields(acme.call("POST", "/v1/executions", too_much)) == {"metadata": "OUT_OF_RANGE"}
 
 
 @pytest.mark.statement("MO-23")

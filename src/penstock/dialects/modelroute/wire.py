@@ -5,7 +5,6 @@ What the product's documents leave open is marked *inferred*.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -41,6 +40,8 @@ ACCEPTED_KINDS = ("image", "audio", "video")
 _MAX_NAME = 255
 _MAX_TYPE = 255
 _MAX_NAMED = 100
+MAX_METADATA = 16_384
+"""Bytes of JSON (inferred)."""
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _FILE = re.compile(rf"file_({_UUID})\Z")
 _EXECUTION = re.compile(rf"exec_({_UUID})\Z")
@@ -148,11 +149,6 @@ class Execute(BaseModel):
         if value is not None:
             raise PydanticCustomError("unsupported", "webhooks are not available on this server; poll the execution")
         return value
-
-    def labels(self) -> dict[str, object]:
-        """The metadata as strings: the product takes arbitrary pairs, and tells them to nobody (llms.txt)."""
-        given = self.metadata or {}
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
 
 
 class FileOut(BaseModel):
