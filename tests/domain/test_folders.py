@@ -53,3 +53,36 @@ def test_a_taken_name_gets_the_first_free_number() -> None:
     assert free_name("June", taken=taken.__contains__) == "June"
     assert free_name("May", taken=taken.__contains__) == "May (3)"
     assert free_name("x" * 200, taken={"x" * 200}.__contains__) == "x" * 150 + " (2)"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (FolderFilter(), True),
+        (FolderFilter(query="spring sh"), True),
+        (FolderFilter(query="shop spring "), True),
+        (FolderFilter(query="shop winter"), False),
+        (FolderFilter(query="hop"), False),
+        (FolderFilter(parent_id=FolderId("p")), True),
+        (FolderFilter(parent_id=FolderId("q")), False),
+        (FolderFilter(at_top=True), False),
+    ],
+)
+def test_a_folder_is_found_by_words_of_its_name_and_by_its_place(wanted: FolderFilter, found: bool) -> None:  # noqa: FBT001 - a row of the table
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    folder = Folder(
+        id=FolderId("f"),
+        account_id=AccountId("a"),
+        parent_id=FolderId("p"),
+        name="Spring Shop",
+        created_at=now,
+        updated_at=now,
+    )
+
+    assert fits(folder, wanted) is found
+
+
+def test_filters_have_fingerprints_of_their_own() -> None:
+    filters = [FolderFilter(), FolderFilter(query="a"), FolderFilter(query="\ud800"), FolderFilter(at_top=True)]
+
+    assert len({fingerprint(wanted) for wanted in filters}) == len(filters)

@@ -227,3 +227,18 @@ def test_no_prefix_and_no_cursor_holds_it_either(core_on_each_database: Core) ->
         core.library.tags(acme, prefix="", cursor=encode_name_cursor("a\0", mark="tags"), limit=1)
     with pytest.raises(InvalidCursor):
         core.uploads.page(acme, cursor=encode_cursor(position), limit=1)
+
+
+def test_a_window_turns_in_both_directions(core: Core, acme: AccountId) -> None:
+    ids = [core.upload(acme).id for _ in range(5)]
+    wanted = AssetFilter(ascending=True)
+
+    last = core.library.window(acme, wanted, cursor=None, limit=2, back=True)
+    middle = core.library.window(acme, wanted, cursor=last.previous_cursor, limit=2, back=True)
+    again = core.library.window(acme, wanted, cursor=middle.next_cursor, limit=2)
+
+    assert [asset.id for asset in last.items] == [asset.id for asset in again.items] == ids[3:]
+    assert [asset.id for asset in middle.items] == ids[1:3]
+    assert (last.next_cursor, again.next_cursor) == (None, None)
+    with pytest.raises(InvalidCursor):
+        core.library.window(acme, wanted, cursor=middle.next_cursor, limit=2, back=True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.domain.errors import InvalidCursor, InvalidField
-from penstock.services.paging import Page, check_limit, decode_cursor, encode_cursor, page_of
+from penstock.services.paging import Page, check_limit, decode_cursor, encode_cursor, gathered, page_of
 
 TIMES = st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - the strategy adds the zone
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -62,3 +62,23 @@ def test_a_limit_within_bounds_is_kept(limit: int) -> None:
 def test_a_limit_out_of_bounds_is_refused(limit: int) -> None:
     with pytest.raises(InvalidField):
         check_limit(limit)
+
+
+def _tens(cursor: str | None, size: int) -> Page[int]:
+    """A listing of 0 to 9, each page of which has two at most."""
+    begin = int(cursor or 0)
+    end = min(begin + min(size, 2), 10)
+    return Page(items=range(begin, end), next_cursor=str(end) if end < 10 else None)
+
+
+@pytest.mark.parametrize(("limit", "found", "after"), [(5, 5, "5"), (10, 10, None), (500, 10, None), (2, 2, "2")])
+def test_small_pages_are_gathered_into_a_large_one(limit: int, found: int, after: str | None) -> None:
+    page = gathered(_tens, None, limit)
+
+    assert (list(page.items), page.next_cursor) == (list(range(found)), after)
+
+
+def test_gathering_ends_where_there_is_only_more_to_look_at() -> None:
+    page: Page[int] = gathered(lambda cursor, _size: Page(items=(), next_cursor=f"{cursor or ''}x"), None, 10)
+
+    assert (page.items, set(page.next_cursor or "")) == ([], {"x"})

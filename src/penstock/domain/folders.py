@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import FolderConflict, InvalidField
 from penstock.domain.filenames import clean_filename
+from penstock.domain.search import query_words, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +32,31 @@ class Folder:
     name: str
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderFilter:
+    """What a listing of folders shall show. `query`: all its words in the name, the last one as a beginning."""
+
+    query: str | None = None
+    parent_id: FolderId | None = None
+    at_top: bool = False
+
+
+def fits(folder: Folder, wanted: FolderFilter) -> bool:
+    """Whether a folder is asked for."""
+    if wanted.at_top and folder.parent_id is not None:
+        return False
+    if wanted.parent_id not in {None, folder.parent_id}:
+        return False
+    whole, last = query_words(wanted.query or "")
+    words = words_of([folder.name])
+    return set(whole) <= set(words) and (last is None or any(word.startswith(last) for word in words))
+
+
+def fingerprint(wanted: FolderFilter) -> str:
+    """What binds a cursor to its listing: the same for the same filter only."""
+    return hashlib.blake2s(repr(astuple(wanted)).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
 def clean_folder_name(raw: str) -> str:

@@ -83,6 +83,10 @@ class FolderRepository(Protocol):
         """Children with names after `past`, by name."""
         ...
 
+    def everywhere(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Folder]:
+        """Folders at whatever depth, newest first, those below a position (created_at, id)."""
+        ...
+
     def path(self, account_id: AccountId, folder_id: FolderId) -> Sequence[Folder]:
         """The folder and all above it, the top one first; nothing when there is no such folder."""
         ...

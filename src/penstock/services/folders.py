@@ -6,12 +6,28 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import FolderConflict, FolderNotFound, NameTaken
-from penstock.domain.folders import MAX_FOLDERS, Folder, check_place, clean_folder_name, free_name
+from penstock.domain.folders import (
+    MAX_FOLDERS,
+    Folder,
+    FolderFilter,
+    check_place,
+    clean_folder_name,
+    fingerprint,
+    fits,
+    free_name,
+)
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import FolderId, JobId
 from penstock.ports.database import IdempotencyRaceError
 from penstock.services.identity import new_id
-from penstock.services.paging import Page, check_limit, decode_name_cursor, encode_name_cursor
+from penstock.services.paging import (
+    Page,
+    check_limit,
+    decode_cursor,
+    decode_name_cursor,
+    encode_cursor,
+    encode_name_cursor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +110,22 @@ class Folders:
                 tx.folders.get(account_id, parent_id)
             found = tx.folders.children(account_id, parent_id, past=past, limit=limit + 1)
         after = encode_name_cursor(found[limit - 1].name, mark=parent_id or "top") if len(found) > limit else None
+        return Page(items=found[:limit], next_cursor=after)
+
+    def search(self, account_id: AccountId, wanted: FolderFilter, *, cursor: str | None, limit: int) -> Page[Folder]:
+        """Folders at whatever depth that fit, newest first. Raises `FolderNotFound`, `InvalidCursor`."""
+        mark, found = fingerprint(wanted), list[Folder]()
+        below = decode_cursor(cursor, mark=mark)
+        with self._database.read() as tx:
+            if wanted.parent_id is not None:
+                tx.folders.get(account_id, wanted.parent_id)
+            while some := tx.folders.everywhere(account_id, below=below, limit=_CHILDREN):
+                found += [folder for folder in some if fits(folder, wanted)]
+                below = some[-1].created_at, some[-1].id
+                if len(found) > limit:
+                    break
+        last = found[limit - 1] if len(found) > limit else None
+        after = encode_cursor((last.created_at, last.id), mark=mark) if last is not None else None
         return Page(items=found[:limit], next_cursor=after)
 
     def change(self, account_id: AccountId, folder_id: FolderId, change: FolderChange) -> Folder:

@@ -14,11 +14,13 @@ from penstock.domain.tags import checked_number, clean_tags
 from penstock.services.folders import in_its_folder
 from penstock.services.paging import (
     Page,
+    Window,
     check_limit,
     decode_cursor,
     decode_name_cursor,
     encode_cursor,
     encode_name_cursor,
+    gathered,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, AssetId, FolderId
     from penstock.domain.library import AssetFilter
     from penstock.ports.clock import Clock
-    from penstock.ports.database import Database, Transaction
+    from penstock.ports.database import Database, Position, Transaction
     from penstock.services.assets import Assets
 
 MAX_BULK = 1000
@@ -68,6 +70,21 @@ class Library:
             found = tx.library.find(account_id, wanted, past=past, limit=limit, now=self._clock.now())
         after = encode_cursor(found.rest, mark=mark) if found.rest is not None else None
         return Page(items=found.assets, next_cursor=after)
+
+    def window(
+        self, account_id: AccountId, wanted: AssetFilter, *, cursor: str | None, limit: int, back: bool = False
+    ) -> Window[Asset]:
+        """As `page`, but full as far as can be, of any `limit`, and to be turned: `back` goes on before a first asset.
+
+        A cursor is good for its own direction alone. Not for the trash. Raises as `page`.
+        """
+        turned = replace(wanted, ascending=not wanted.ascending)
+        ahead, behind = (turned, wanted) if back else (wanted, turned)
+        page = gathered(lambda past, size: self.page(account_id, ahead, cursor=past, limit=size), cursor, limit)
+        first = encode_cursor(_place(page.items[0]), mark=fingerprint(behind)) if page.items and cursor else None
+        if back:
+            return Window(items=page.items[::-1], next_cursor=first, previous_cursor=page.next_cursor)
+        return Window(items=page.items, next_cursor=page.next_cursor, previous_cursor=first)
 
     def tags(self, account_id: AccountId, *, prefix: str, cursor: str | None, limit: int) -> Page[str]:
         """The tags in use that begin so, by name. Raises `InvalidCursor`, `InvalidField`."""
@@ -207,6 +224,10 @@ def _outcome(asset_id: AssetId, act: Callable[[], object]) -> Outcome:
     except (NotFound, InputError) as error:
         return Outcome(asset_id=asset_id, error=error)
     return Outcome(asset_id=asset_id, error=None)
+
+
+def _place(asset: Asset) -> Position:
+    return asset.created_at, asset.id
 
 
 def _batches(ids: Sequence[AssetId]) -> list[Sequence[AssetId]]:

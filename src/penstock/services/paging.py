@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_LIMIT = 100
+_MOST_PAGES = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +27,30 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window(Generic[T]):
+    """Some items of a listing that can be turned in both directions; None: there is nothing that way."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+    previous_cursor: str | None
+
+
+def gathered(page_of: Callable[[str | None, int], Page[T]], cursor: str | None, limit: int) -> Page[T]:
+    """One page of several, as long as some are missing of `limit`, which may be larger than that of a page.
+
+    After so many pages it stops, though there may be more to look at.
+    """
+    items: list[T] = []
+    for _ in range(_MOST_PAGES):
+        page = page_of(cursor, min(limit - len(items), MAX_LIMIT))
+        items += page.items
+        cursor = page.next_cursor
+        if cursor is None or len(items) >= limit:
+            break
+    return Page(items=items, next_cursor=cursor)
 
 
 def check_limit(limit: int) -> int:

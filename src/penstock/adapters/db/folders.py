@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Integer, bindparam, case, delete, func, insert, select, text, update
 
+from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows
 from penstock.adapters.db.tables import accounts, folders
 from penstock.domain.errors import FolderNotFound
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from penstock.domain.ids import AccountId, FolderId
+    from penstock.ports.database import Position
 
 _ROWS = Rows(Folder, folders, {"parent_id": func.nullif(folders.c.parent_id, "", type_=folders.c.parent_id.type)})
 _IN_TREE = folders.c.heir_id.is_(None)
@@ -39,6 +41,7 @@ _CHILDREN = (
     .order_by(folders.c.name)
     .limit(bindparam("limit", type_=Integer))
 )
+_LISTING = Listing(_ROWS.select().where(_IN_TREE), folders)
 _COUNT = select(func.count()).where(folders.c.account_id == bindparam("account_id"), _IN_TREE)
 _HEIGHT = text(
     "WITH RECURSIVE level (id, height) AS ("
@@ -109,6 +112,10 @@ class SqlFolders:
         """By name, in the order of code points."""
         parameters = {"account_id": account_id, "parent_id": parent_id or "", "past": past, "limit": limit}
         return _ROWS.all(self._connection, _CHILDREN, parameters)
+
+    def everywhere(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Folder]:
+        """An account has so many folders at most that they need no index of their own."""
+        return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
 
     def path(self, account_id: AccountId, folder_id: FolderId) -> Sequence[Folder]:
         """Up from the folder, a look-up each."""

@@ -11,6 +11,7 @@ from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.runflow.errors import render_error, render_run_error
 from penstock.dialects.runflow.routes.assets import add_assets, add_uploads
 from penstock.dialects.runflow.routes.common import check_organization, read_key
+from penstock.dialects.runflow.routes.folders import add_folders
 from penstock.dialects.runflow.routes.runs import add_models, add_runs
 from penstock.dialects.runflow.wire.common import REQUEST_ID_HEADER
 
@@ -30,6 +31,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, capabiliti
     rest = open_app(reads, title="Runflow", openapi_url=None, dependencies=member)
     add_uploads(rest, services, policy)
     add_assets(rest, services)
+    add_folders(rest, services)
     add_runs(rest, services, base_url)
     asks = Edge(services=services, read_secret=read_key, render_error=render_run_error, rate_headers=X_RATE_LIMIT)
     models = open_app(asks, title="Runflow", openapi_url=None, dependencies=member)

@@ -9,7 +9,8 @@ from penstock.dialects.base import Services
 from penstock.dialects.base.http import begins_upload, public
 from penstock.dialects.runflow.routes.common import file_reader, file_writer, json_answer
 from penstock.dialects.runflow.wire import assets as wire
-from penstock.dialects.runflow.wire.common import parse_asset, parse_folder, parse_upload
+from penstock.dialects.runflow.wire.common import Page, parse_asset, parse_folder, parse_upload
+from penstock.dialects.runflow.wire.listings import DEFAULT, Limit, asset_filter
 from penstock.domain.assets import Asset
 from penstock.domain.uploads import UploadPolicy
 from penstock.services.uploads import NewUpload
@@ -50,6 +51,25 @@ def add_assets(app: FastAPI, services: Services) -> None:
         """What may be uploaded."""
         file_reader(request)
         return json_answer([one.model_dump() for one in wire.asset_types()])
+
+    @app.get("/v1/assets")
+    def list_assets(  # noqa: PLR0913 - the parameters of a query
+        request: Request,
+        *,
+        q: str | None = None,
+        pq: str | None = None,
+        limit: Limit = DEFAULT,
+        sort_by: str | None = None,
+        fields: str | None = None,
+        embed: str | None = None,
+        from_prev: bool = False,
+    ) -> Response:
+        """Assets that fit, newest first unless asked otherwise."""
+        wanted = asset_filter(q, sort_by)
+        found = services.library.window(file_reader(request), wanted, cursor=pq, limit=limit, back=from_prev)
+        items = [wire.shown(_out(services, asset), embed=embed, fields=fields) for asset in found.items]
+        page = Page(items=items, next_pq=found.next_cursor, prev_pq=found.previous_cursor)
+        return json_answer(page.model_dump())
 
     @app.get("/v1/assets/{asset_id}")
     def get_asset(request: Request, asset_id: str, embed: str | None = None, fields: str | None = None) -> Response:

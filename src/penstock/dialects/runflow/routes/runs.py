@@ -12,8 +12,10 @@ from penstock.dialects.base.http import takes_input
 from penstock.dialects.runflow.routes.common import json_answer, run_reader, run_writer
 from penstock.dialects.runflow.wire import runs as wire
 from penstock.dialects.runflow.wire.assets import asset_type_of
-from penstock.dialects.runflow.wire.common import parse_run
+from penstock.dialects.runflow.wire.common import Page, parse_run
+from penstock.dialects.runflow.wire.listings import DEFAULT, Limit
 from penstock.domain.runs import Run
+from penstock.services.paging import gathered
 from penstock.services.runs import NewRun
 
 _NAME = "runflow"
@@ -45,6 +47,14 @@ def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
         """The words for where a run stands (the shape is inferred)."""
         run_reader(request)
         return json_answer([{"name": word} for word in wire.STATUSES.values()])
+
+    @app.get("/v1/runs")
+    def list_runs(request: Request, pq: str | None = None, limit: Limit = DEFAULT) -> Response:
+        """Runs, newest first; forwards alone."""
+        account_id = run_reader(request)
+        found = gathered(lambda past, size: services.runs.page(account_id, cursor=past, limit=size), pq, limit)
+        items = [_out(services, run, base_url).model_dump() for run in found.items]
+        return json_answer(Page(items=items, next_pq=found.next_cursor, prev_pq=None).model_dump())
 
     @app.get("/v1/runs/{run_id}")
     def get_run(request: Request, run_id: str) -> Response:
