@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from penstock.domain.errors import FolderConflict, InvalidField
-from penstock.domain.folders import MAX_DEPTH, Folder, check_place, clean_folder_name, free_name
+from penstock.domain.folders import (
+    MAX_DEPTH,
+    Folder,
+    FolderFilter,
+    check_place,
+    clean_folder_name,
+    fingerprint,
+    fits,
+    free_name,
+)
 from penstock.domain.ids import AccountId, FolderId
 from tests.support.records import NOW
 
@@ -68,15 +77,14 @@ def test_a_taken_name_gets_the_first_free_number() -> None:
         (FolderFilter(at_top=True), False),
     ],
 )
-def test_a_folder_is_found_by_words_of_its_name_and_by_its_place(wanted: FolderFilter, found: bool) -> None:  # noqa: FBT001 - a row of the table
-    now = datetime(2026, 11, 21, tzinfo=UTC)
+def test_a_folder_is_found_by_words_of_its_name_and_by_its_place(wanted: FolderFilter, found: bool) -> None:
     folder = Folder(
         id=FolderId("f"),
         account_id=AccountId("a"),
         parent_id=FolderId("p"),
         name="Spring Shop",
-        created_at=now,
-        updated_at=now,
+        created_at=NOW,
+        updated_at=NOW,
     )
 
     assert fits(folder, wanted) is found

@@ -230,7 +230,10 @@ def test_no_prefix_and_no_cursor_holds_it_either(core_on_each_database: Core) ->
 
 
 def test_a_window_turns_in_both_directions(core: Core, acme: AccountId) -> None:
-    ids = [core.upload(acme).id for _ in range(5)]
+    ids = []
+    for _ in range(5):
+        core.clock.advance(timedelta(milliseconds=1))
+        ids.append(core.upload(acme).id)
     wanted = AssetFilter(ascending=True)
 
     last = core.library.window(acme, wanted, cursor=None, limit=2, back=True)
