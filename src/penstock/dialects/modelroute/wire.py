@@ -42,9 +42,9 @@ _MAX_TYPE = 255
 _MAX_NAMED = 100
 MAX_METADATA = 16_384
 """Bytes of JSON (inferred)."""
-_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_FILE = re.compile(rf"file_({_UUID})\Z")
-_EXECUTION = re.compile(rf"exec_({_UUID})\Z")
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_FILE = re.compile(rf"file_({UUID})\Z")
+_EXECUTION = re.compile(rf"exec_({UUID})\Z")
 _EXECUTION_LIFE = timedelta(minutes=5)  # the example of executions/create; nothing here ends with it
 _CENT_PLACES = Decimal("0.001")
 
