@@ -154,6 +154,25 @@ def test_a_film_of_nothing_is_refused(runner: BuiltinRunner, bench: Workbench) -
         runner.run("image-to-video", {}, bench)
 
 
+def test_a_film_is_repainted_in_the_style_of_the_prompt(
+    runner: BuiltinRunner, bench: Workbench, tmp_path: Path, cat: Path
+) -> None:
+    film = run(runner, "image-to-video", bench, {"image": bench.file(cat), "ratio": "480:480", "duration": 2})
+    source = film.path.rename(tmp_path / "film.mp4")
+    bench.logs.clear()
+
+    file = run(runner, "video-to-video", bench, {"video": bench.file(source), "prompt": "a mosaic"})
+
+    with av.open(str(file.path)) as repainted:
+        assert len(list(repainted.decode(video=0))) == 48
+    assert (file.name, bench.logs) == ("mosaic.mp4", [("info", "painting in mosaic")])
+
+
+def test_a_picture_is_no_film(runner: BuiltinRunner, bench: Workbench, cat: Path) -> None:
+    with pytest.raises(RunnerFailed, match="not a film that can be read"):
+        runner.run("video-to-video", {"video": bench.file(cat)}, bench)
+
+
 def test_the_log_names_the_style_and_progress_only_rises(runner: BuiltinRunner, bench: Workbench, cat: Path) -> None:
     run(runner, "stylize", bench, {"image": bench.file(cat), "prompt": "Pencil sketch, please"})
 
@@ -396,7 +415,14 @@ def test_the_child_gets_none_of_the_servers_environment(
     run(runner, "remove-background", bench, {"image": bench.file(cat)})
 
     names = {entry.partition(b"=")[0].decode() for entry in seen[0].split(b"\0") if entry}
-    assert names == {"LANG", "MALLOC_ARENA_MAX", "OPENBLAS_NUM_THREADS", "OPENCV_OPENCL_RUNTIME", "TMPDIR"}
+    assert names == {
+        "LANG",
+        "MALLOC_ARENA_MAX",
+        "OPENBLAS_NUM_THREADS",
+        "OPENCV_FFMPEG_CAPTURE_OPTIONS",
+        "OPENCV_OPENCL_RUNTIME",
+        "TMPDIR",
+    }
 
 
 def test_the_confinement_in_force_is_reported_once(bench: Workbench, cat: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from penstock.adapters.runners.builtin import inputs as given
+from penstock.adapters.runners.builtin import styles
 from penstock.adapters.runners.builtin.camera import MOVES, Move, read_move
 from penstock.adapters.runners.builtin.faults import UnusableInputError
 from penstock.adapters.runners.builtin.films import FRAMES_PER_SECOND, film_format, film_writer
+from penstock.adapters.runners.builtin.footage import open_footage, pictures
 from penstock.adapters.runners.builtin.motion import film
 from penstock.adapters.runners.builtin.painting import paint_landscape
+from penstock.adapters.runners.builtin.stylize import stylize
 from penstock.adapters.runners.builtin.wording import read_prompt
 
 if TYPE_CHECKING:
@@ -25,6 +29,10 @@ SECONDS = (2, 10)
 DEFAULT_SECONDS = 5
 _SMALLEST, _LARGEST = 64, 1920
 _PIXELS = 1280 * 720
+_PAINTED_PIXELS = 960 * 540
+_PAINTED_PER_SECOND = 8
+"""Painted films show each picture for three frames, as hand-drawn ones do: a picture takes up to two seconds."""
+_FILM_STYLE = "cartoon"
 _LEAST_NAMED = 64
 """From here on the numbers of a ratio are pixels, as in `1280:720`; below, as in `16:9`, its shape alone."""
 
@@ -49,21 +57,49 @@ def animate(inputs: Inputs, result: Path, reporter: Reporter, *, max_pixels: int
     return move.name, extension
 
 
-def film_size(ratio: str, shape: tuple[int, ...] | None) -> tuple[int, int]:
+def restyle(inputs: Inputs, result: Path, reporter: Reporter, *, max_pixels: int) -> tuple[str, str]:
+    """`video-to-video`: write the repainted film to `result`; returns its title and file extension."""
+    del max_pixels  # films have a limit of their own
+    extension = film_format(given.choice(inputs, "output_format", ("mp4", "webm"), "") or None)
+    path = given.file(inputs, "video")
+    if path is None:
+        raise UnusableInputError("video: a film is needed")
+    wishes = read_prompt(given.text(inputs, "prompt"))
+    chosen = inputs.get("style") or wishes.style
+    style = given.choice({"style": chosen}, "style", tuple(styles.BY_NAME), _FILM_STYLE)
+    footage = open_footage(path)
+    seconds = min(float(SECONDS[1]), footage.seconds or SECONDS[1])
+    if footage.seconds > SECONDS[1]:
+        reporter.log(f"the film's first {SECONDS[1]} seconds were taken", level="warning")
+    reporter.log(f"painting in {style}" + ("" if chosen else ", the default, as the prompt names no style"))
+    size = film_size("", (footage.size[1], footage.size[0]), at_most=_PAINTED_PIXELS)
+    seed, strength = given.whole(inputs, "seed", 0), given.fraction(inputs, "strength", 1.0)
+    painted = pictures(footage, every=1 / _PAINTED_PER_SECOND, seconds=seconds)
+    with film_writer(result, extension, size=size) as writer:
+        for number, picture in enumerate(painted, start=1):
+            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            frame = stylize(small, style, tones=wishes.tones, strength=strength, seed=seed)
+            for _ in range(FRAMES_PER_SECOND // _PAINTED_PER_SECOND):
+                writer.write(frame)
+            reporter.progress(min(0.95, number / (seconds * _PAINTED_PER_SECOND)))
+    return style, extension
+
+
+def film_size(ratio: str, shape: tuple[int, ...] | None, *, at_most: int = _PIXELS) -> tuple[int, int]:
     """Width and height in even pixels: as named (`1280:720`), in that shape (`16:9`), or in the picture's shape."""
     across, _, down = ratio.replace("x", ":").partition(":")
     if across.isdecimal() and down.isdecimal() and int(across) and int(down):
         width, height = int(across), int(down)
         if min(width, height) >= _LEAST_NAMED:
             return _even(width), _even(height)
-        return _shaped(width / height)
+        return _shaped(width / height, at_most)
     if ratio:
         raise UnusableInputError("ratio: two numbers are needed, as in 1280:720 or 16:9")
-    return _shaped(16 / 9 if shape is None else shape[1] / shape[0])
+    return _shaped(16 / 9 if shape is None else shape[1] / shape[0], at_most)
 
 
-def _shaped(ratio: float) -> tuple[int, int]:
-    return _even(math.sqrt(_PIXELS * ratio)), _even(math.sqrt(_PIXELS / ratio))
+def _shaped(ratio: float, pixels: int) -> tuple[int, int]:
+    return _even(math.sqrt(pixels * ratio)), _even(math.sqrt(pixels / ratio))
 
 
 def _even(pixels: float) -> int:

@@ -14,7 +14,7 @@ from penstock.adapters.runners.builtin.backdrops import LANDSCAPE, paint_backdro
 from penstock.adapters.runners.builtin.cutout import remove_background
 from penstock.adapters.runners.builtin.enlarging import FACTORS, check_enlarged, enlarge, enlarge_plane
 from penstock.adapters.runners.builtin.faults import UnusableInputError
-from penstock.adapters.runners.builtin.film_models import animate
+from penstock.adapters.runners.builtin.film_models import animate, restyle
 from penstock.adapters.runners.builtin.painting import paint_landscape
 from penstock.adapters.runners.builtin.placing import find_stand, place
 from penstock.adapters.runners.builtin.stylize import stylize
@@ -127,6 +127,7 @@ MODELS: Mapping[str, Callable[..., tuple[str, str]]] = {
     "upscale": upscale,
     "stylize": repaint,
     "image-to-video": animate,
+    "video-to-video": restyle,
 }
 
 

@@ -51,6 +51,8 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
     "OPENCV_OPENCL_RUNTIME": "disabled",
+    # A film names no other file or server to open (S13).
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file|format_whitelist;mov,mp4,m4a,3gp,3g2,mj2,matroska,webm",
 }
 
 
