@@ -139,7 +139,7 @@ def test_two_models_cannot_share_a_name() -> None:
         ({"type": "number", "min": 0.0, "max": 1.0}, [0, 0.0, 1], [-0.0001, 1.0001]),
         ({"type": "boolean"}, [True, False], [0, 1, "true", []]),
         ({"type": "enum", "choices": ["png", "webp"]}, ["png"], ["PNG", "", "jpeg", 1, True, []]),
-        ({"type": "file"}, ["asset_1", ""], [1, {}, ["asset_1"]]),
+        ({"type": "file"}, ["asset_1", "", ["asset_1"]], [1, {}, [], [1], ["asset_1", "asset_2"]]),
     ],
 )
 def test_a_value_fits_its_field_or_is_refused_with_the_fields_name(

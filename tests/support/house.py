@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -139,9 +139,17 @@ class _Models:
 
 @contextmanager
 def open_house(
-    directory: Path, database_url: str, catalog: Sequence[Mapping[str, Any]], *, rates: RateLimits = _RATES
+    directory: Path,
+    database_url: str,
+    catalog: Sequence[Mapping[str, Any]],
+    *,
+    rates: RateLimits = _RATES,
+    store_public_url: str | None = None,
 ) -> Iterator[House]:
-    """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test."""
+    """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test.
+
+    What clients are told of the store is under `store_public_url` (None: where it is).
+    """
     clock, entropy, models = StandingClock(), SystemEntropy(), dict[str, "Behaviour"]()
     with ExitStack() as stack:
         origin = stack.enter_context(_store(directory / "objects", clock))
@@ -151,8 +159,9 @@ def open_house(
         database = SqlDatabase(database_url)
         stack.callback(database.close)
         accounts = Accounts(database, clock, entropy)
-        uploads = Uploads(database, objects, S3Presigner(bucket), clock=clock, entropy=entropy, log=_SILENT)
-        assets = Assets(database, S3Presigner(bucket), uploads, clock=clock, trash=_DAYS)
+        presigner = S3Presigner(replace(bucket, endpoint=store_public_url or origin))
+        uploads = Uploads(database, objects, presigner, clock=clock, entropy=entropy, log=_SILENT)
+        assets = Assets(database, presigner, uploads, clock=clock, trash=_DAYS)
         purging = Purging(database, objects, clock=clock, tombstones=_DAYS)
         orphans = Orphans(database, objects, clock=clock, entropy=entropy, log=_SILENT)
         listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))

@@ -159,6 +159,8 @@ def _value(field: InputField, given: Mapping[str, object]) -> object | None:
     if len(names) > 1:
         raise InvalidField((names[1],), f"means the same as {names[0]}; give one of them", rule="conflict")
     value = given[names[0]]
+    if field.type is FieldType.FILE and isinstance(value, list) and len(value) == 1:
+        [value] = value  # some products spell one file as a list of one
     problem = _problem(field, value)
     if problem:
         raise InvalidField((names[0],), problem, rule="type")

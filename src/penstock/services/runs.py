@@ -328,10 +328,17 @@ def _refuse_urls(checked: CheckedInput, inputs: Mapping[str, object]) -> None:
 
 def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:
     """The input as it is kept and shown: the bytes of its data URIs are assets already. Raises `InvalidField`."""
-    kept = {name: shortened(value) if isinstance(value, str) else value for name, value in inputs.items()}
+    kept = {name: _shortened(value) for name, value in inputs.items()}
     if len(json.dumps(kept)) > _MAX_INPUT:
         raise InvalidField(("input",), f"must have at most {_MAX_INPUT} bytes, not counting data URIs", rule="too_long")
     return kept
+
+
+def _shortened(value: object) -> object:
+    """Also in a list, as which some products spell one file."""
+    if isinstance(value, list):
+        return [shortened(item) if isinstance(item, str) else item for item in value]
+    return shortened(value) if isinstance(value, str) else value
 
 
 def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:

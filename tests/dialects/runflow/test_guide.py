@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.dialects.runflow import POLICY
+from tests.dialects.runflow.client import PNG, Runflow, envelope
 from tests.support.server import clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tests.support.exchange import Answer
     from tests.support.server import Server
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +66,20 @@ def test_our_pages_lines_upload_a_file_and_run_a_model(folder: Path, environment
     assert made["type"] == "image"
     shell('curl -fsS -o made.png "$URL"', folder, environment, URL=made["url"])
     assert (folder / "made.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.statement("RF-33")
+def test_inline_data_is_taken_up_to_the_limit_that_our_page_tells(server: Server, key: str) -> None:
+    acme = Runflow(base=f"{server.url}/runflow", key=key)
+    assert "| inline data | 10 MiB decoded; above that 413" in PAGE
+
+    def answer(size: int) -> Answer:
+        content = base64.b64encode(PNG.ljust(size, b"\0")).decode()
+        return acme.try_run({"image": f"data:image/png;base64,{content}", "prompt": "a"}, model="builtin/stylize")
+
+    assert [answer(size).status for size in (2**19, 3 * 2**19, 10 * 2**20)] == [201, 201, 201]
+    for size in (10 * 2**20 + 1, 13 * 2**20):
+        envelope(answer(size), 413, "BODY_TOO_LARGE")
 
 
 def test_our_page_tells_the_limits_that_hold() -> None:

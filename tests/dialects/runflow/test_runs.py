@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from penstock.dialects.runflow import POLICY
+from penstock.dialects.runflow.wire import runs as wire
 from penstock.domain.errors import RunnerFailed
+from penstock.domain.runs import RunFault, RunState
 from penstock.ports.runners import FileInput, OutputFile
 from tests.dialects.runflow.client import PNG, UNKNOWN, Runflow, envelope, wrong_fields
 from tests.support.exchange import exchange, fetch
+from tests.support.remote import remote_server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -213,3 +217,37 @@ def test_metadata_of_any_shape_is_told_to_other_apis_as_text(acme: Runflow) -> N
     )
 
     assert [run["metadata"] for run in native.must(200)["data"]] == [{"order": "[7, null]", "name": "a"}]
+
+
+@pytest.mark.statement("RF-34")
+def test_a_public_url_is_fetched_also_of_a_file_that_is_too_large_to_upload(acme: Runflow, house: House) -> None:
+    house.models["acme/model"] = digest
+    large = PNG + bytes(POLICY.max_bytes)
+    with remote_server() as remote:
+        remote.on("/large.png", serving(large))
+        run = acme.run({"image_url": remote.url("/large.png")})
+        lost = acme.run({"image_url": [remote.url("/nothing.png")]})
+        house.work()
+
+    assert acme.look(run["id"])["output"] == read_of(large)
+    failed = acme.look(lost["id"])
+    assert (failed["status_code"], failed["failure_code"]) == ("failed", "INPUT_UNAVAILABLE")
+    for private in ("https://10.0.0.1/a.png", "ftp://example.com/a.png"):
+        assert wrong_fields(acme.try_run({"image_url": private})) == [["body", "input", "image_url"]], private
+
+
+def test_one_file_may_stand_in_a_list_and_two_may_not(acme: Runflow, house: House) -> None:
+    house.models["acme/model"] = digest
+    asset_id = acme.upload()["id"]
+
+    runs = [acme.run({"image": [f"runflow://assets/{asset_id}"]}), acme.run({"image": [inline(PNG)]})]
+    house.work()
+
+    assert [acme.look(run["id"])["output"] for run in runs] == [read_of(PNG)] * 2
+    assert wrong_fields(acme.try_run({"image": [asset_id, asset_id]})) == [["body", "input", "image"]]
+    assert wrong_fields(acme.try_run({"image": [7]})) == [["body", "input", "image"]]
+
+
+def test_every_state_and_fault_has_its_word() -> None:
+    assert set(wire.STATUSES) == set(RunState)
+    assert set(wire.FAILURES) == {*RunFault, None}

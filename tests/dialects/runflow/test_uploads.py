@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,13 @@ import pytest
 
 from penstock.dialects.runflow import POLICY
 from tests.dialects.runflow.client import PNG, UNKNOWN, Runflow, envelope, put, wrong_fields
+from tests.dialects.runflow.conftest import CATALOG
 from tests.support.exchange import fetch
+from tests.support.house import open_house
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.house import House
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -195,3 +200,19 @@ def test_bodies_that_are_no_json_or_of_the_wrong_shape_are_refused(acme: Runflow
     for body in (b"", b"[]", b'"a"', b"7", b"null"):
         envelope(acme.call("POST", "/v1/asset-uploads", body), 422, "VALIDATION_ERROR")
     envelope(acme.try_confirm(acme.send(), {"folder_id": 7}), 422, "VALIDATION_ERROR")
+
+
+@pytest.mark.statement("RF-31")
+def test_with_a_public_https_address_every_url_begins_with_it(tmp_path: Path, sqlite_url: str) -> None:
+    public = "https://files.example.com"
+    with open_house(tmp_path / "house", sqlite_url, CATALOG, store_public_url=public) as house:
+        acme = Runflow(base=f"{house.url}/runflow", key=house.create_key())
+        acme.run(
+            {"image": f"data:image/png;base64,{b64encode(PNG).decode()}"}
+        )  # makes an asset without leaving the house
+
+        begun = acme.begin()
+        [asset] = acme.call("GET", "/v1/assets").must(200)["items"]
+
+    assert begun["upload_url"].startswith(f"{public}/")
+    assert asset["url"].startswith(f"{public}/")

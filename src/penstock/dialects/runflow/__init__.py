@@ -8,6 +8,7 @@ from functools import partial
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.runflow import routes
 from penstock.dialects.runflow.wire.common import REQUEST_ID_HEADER, reference_parser
+from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
 # 50 MiB and the exact size are the guide's. One hour for the URL is inferred, and so is that bytes of another type are
@@ -19,6 +20,9 @@ POLICY = UploadPolicy(
     size_policy=SizePolicy.EXACT,
     type_policy=TypePolicy.RECORD,
 )
+# "Host the file at a public URL and pass that on the run" is the guide's way for files over 50 MiB; the limit, and that
+# http:// is taken, are inferred.
+REFERENCES = ReferenceRules(urls=UrlRules(max_bytes=5 * 2**30, https_only=False))
 # No document names a way to cancel a run.
 CAPABILITIES = Capabilities(confirms=True, cancels_runs=False, lasting_urls=False, upload_lifetimes=False)
 DIALECT = Dialect(
@@ -27,6 +31,6 @@ DIALECT = Dialect(
     request_id_header=REQUEST_ID_HEADER,
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES),
+    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES),
     reference_parser=reference_parser,
 )

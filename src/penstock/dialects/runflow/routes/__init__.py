@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from penstock.dialects.base import Capabilities, Services
+    from penstock.domain.foreign import ReferenceRules
     from penstock.domain.uploads import UploadPolicy
 
 _MODELS = "/v1/models/"
 
 
-def build(services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities) -> ASGIApp:
+def build(
+    services: Services, base_url: str, *, policy: UploadPolicy, capabilities: Capabilities, references: ReferenceRules
+) -> ASGIApp:
     """Runflow's API as an ASGI app to be mounted at `base_url`."""
     member = [Depends(check_organization)]
     reads = Edge(services=services, read_secret=read_key, render_error=render_error, rate_headers=X_RATE_LIMIT)
@@ -35,7 +38,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, capabiliti
     add_runs(rest, services, base_url)
     asks = Edge(services=services, read_secret=read_key, render_error=render_run_error, rate_headers=X_RATE_LIMIT)
     models = open_app(asks, title="Runflow", openapi_url=None, dependencies=member)
-    add_models(models, services, base_url, capabilities)
+    add_models(models, services, base_url, capabilities, references)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         """An asset that is not there has one status where it is asked for and another where a run names it."""

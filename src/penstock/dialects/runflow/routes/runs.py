@@ -14,6 +14,7 @@ from penstock.dialects.runflow.wire import runs as wire
 from penstock.dialects.runflow.wire.assets import asset_type_of
 from penstock.dialects.runflow.wire.common import Page, parse_run
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit
+from penstock.domain.foreign import ReferenceRules
 from penstock.domain.runs import Run
 from penstock.services.paging import gathered
 from penstock.services.runs import NewRun
@@ -23,7 +24,9 @@ _URL_LIFE = timedelta(days=3)
 """Of the addresses in a run's answer ("about 3 days", a published skill)."""
 
 
-def add_models(app: FastAPI, services: Services, base_url: str, capabilities: Capabilities) -> None:
+def add_models(
+    app: FastAPI, services: Services, base_url: str, capabilities: Capabilities, references: ReferenceRules
+) -> None:
     @app.post("/v1/models/{model:path}/runs")
     @takes_input
     def create_run(request: Request, model: str, body: wire.CreateRun) -> Response:
@@ -35,6 +38,7 @@ def add_models(app: FastAPI, services: Services, base_url: str, capabilities: Ca
             metadata=body.metadata or {},
             metadata_limit=wire.MAX_METADATA,
             keeps_inputs=capabilities.run_input_keeps_file,
+            references=references,
             named=wire.named_assets(body.input),
         )
         run = services.runs.submit(run_writer(request), asked)

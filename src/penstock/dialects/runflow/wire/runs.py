@@ -99,11 +99,12 @@ STATUSES: Mapping[RunState, str] = {
     RunState.FAILED: "failed",
     RunState.CANCELLED: "cancelled",
 }
-_FAILURES: Mapping[RunFault | None, str] = {  # inferred, all of them
+FAILURES: Mapping[RunFault | None, str] = {  # inferred, all of them
     RunFault.MODEL: "MODEL_FAILED",
     RunFault.SERVER: "INTERNAL_ERROR",
     RunFault.UNAVAILABLE: "MODEL_UNAVAILABLE",
     RunFault.TIMEOUT: "TIMEOUT",
+    RunFault.INPUT: "INPUT_UNAVAILABLE",
     None: "INTERNAL_ERROR",
 }
 
@@ -177,7 +178,7 @@ def log_line(event: Event) -> LogLine:
 def _failure(run: Run) -> Failure | None:
     if run.state is not RunState.FAILED:
         return None
-    return Failure(code=_FAILURES[run.fault], message=run.error or "the run failed")
+    return Failure(code=FAILURES[run.fault], message=run.error or "the run failed")
 
 
 def _output(output: object, urls: Mapping[AssetId, tuple[str, str]]) -> dict[str, Any]:
