@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     event_retention_days: int = Field(
         default=30, ge=1, description="How long the events of an upload or a run, its log included, outlive its end."
     )
+    delivery_retention_days: int = Field(
+        default=30, ge=1, description="How long the log of callbacks, with what was sent, outlives their last attempt."
+    )
     idempotency_retention_days: int = Field(
         default=7, ge=1, description="How long a repeated request is recognised by its `Idempotency-Key`."
     )
@@ -187,6 +190,12 @@ class Settings(BaseSettings):
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
     import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
+    callback_concurrency: int = Field(
+        default=32,
+        ge=1,
+        description="Callbacks posted at the same time by one worker; at most a quarter of them to one host, and half "
+        "for one account.",
+    )
     intake_concurrency: int = Field(
         default=4, ge=1, description="New files that one worker measures and looks into at the same time."
     )

@@ -47,6 +47,10 @@ EVENTS: Mapping[str, str] = {
     "a `name` without addresses, or another `peer` than was meant",
     "run.started": "a run's attempt began (run_id, model, attempt)",
     "run.finished": "a run ended (run_id, state, seconds)",
+    "callback.attempted": "a callback was posted, or could not be (delivery_id, dialect, attempt, status, ms); `state` "
+    "is the delivery's now",
+    "callback.abandoned": "a callback is not tried any more, for no attempt could help (delivery_id, dialect, error)",
+    "callback.endpoint_off": "an endpoint was turned off: so many attempts in a row failed (endpoint_id, failures)",
     "job.retried": "a job failed and will be tried again (job_id, kind, failures, error)",
     "job.buried": "a job failed for good and waits for an operator (job_id, kind, error)",
     "job.lost": "a job's lease was taken over; this worker's late write was refused (job_id, kind)",

@@ -31,6 +31,7 @@ from penstock.domain.egress import parse_rules
 from penstock.domain.rates import RateLimits
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
+from penstock.services.callbacks import DELIVERY_JOB, Callbacks
 from penstock.services.feed import Feed
 from penstock.services.folders import Folders
 from penstock.services.imports import FETCH_JOB, Imports
@@ -47,14 +48,17 @@ from penstock.services.run_files import RUN_JOB
 from penstock.services.runs import Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import Uploads
+from penstock.services.webhooks import Webhooks
 from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig
 from penstock.store.server import serve
 from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
 from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
+from penstock.workflows.delivery import DeliveryFlow, Shares
 from penstock.workflows.engine import Worker
 from penstock.workflows.excerpts import ExcerptLimits
+from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
 from penstock.workflows.sweeps import all_sweeps, sweep_schedules
 
@@ -181,6 +185,8 @@ def open_house(
         models_of_the_test = parse_catalog(
             {"model": [{"runner": "test", "runner_model": table["slug"], **table} for table in catalog]}
         )
+        policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
+        callbacks = Callbacks(policies, _LOOPBACK)
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
         services = Services(
@@ -192,7 +198,8 @@ def open_house(
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             library=Library(database, assets, clock=clock),
             folders=Folders(database, clock=clock, entropy=entropy),
-            runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy),
+            runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy, callbacks=callbacks),
+            webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),
@@ -214,7 +221,9 @@ def open_house(
             entropy=entropy,
             log=_SILENT,
             interrupt=interrupt,
+            callbacks=callbacks,
         )
+        fetcher = GuardedFetcher(_LOOPBACK, clock=clock, log=_SILENT)
         inspector = stack.enter_context(closing(ChildInspector(_SILENT)))
         intake = AssetIntake(
             database,
@@ -235,7 +244,20 @@ def open_house(
                     database,
                     objects,
                     uploads,
-                    GuardedFetcher(_LOOPBACK, clock=clock, log=_SILENT),
+                    fetcher,
+                    clock=clock,
+                    entropy=entropy,
+                    log=_SILENT,
+                    interrupt=interrupt,
+                    callbacks=callbacks,
+                ),
+                DELIVERY_JOB: DeliveryFlow(
+                    database,
+                    assets,
+                    callbacks,
+                    fetcher,
+                    Places(),
+                    shares=Shares(host=1, account=1),
                     clock=clock,
                     entropy=entropy,
                     log=_SILENT,
@@ -260,7 +282,7 @@ def open_house(
             worker=worker,
             sweeps=sweep_schedules(
                 all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
-                Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS),
+                Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS),
             ),
         )
 

@@ -36,6 +36,7 @@ class Visit:
     headers: dict[str, str]
     line: socket.socket
     gone: threading.Event
+    body: bytes = b""
 
     def send(self, data: bytes) -> None:
         """Some bytes, as they are."""
@@ -173,10 +174,16 @@ def _serve(remote: Remote, line: socket.socket, tls: ssl.SSLContext | None, gone
             if not data:
                 return
             received += data
-        request, *fields = received.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+        head, _, body = received.partition(b"\r\n\r\n")
+        request, *fields = head.decode("latin-1").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
         method, target, _ = request.split(" ")
-        visit = Visit(method=method, target=target, headers=headers, line=line, gone=gone)
+        while len(body) < int(headers.get("content-length", "0")):
+            data = line.recv(65536)
+            if not data:
+                return
+            body += data
+        visit = Visit(target=target, headers=headers, line=line, gone=gone, method=method, body=body)
         remote.visits.append(visit)
         handler = remote.routes.get(target.partition("?")[0])
         if handler is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, class_lifetimes, egress_rules, open_core, rate_limits
+from penstock.app.parts import Core, class_lifetimes, egress_rules, open_callbacks, open_core, rate_limits
 from penstock.domain.errors import InvalidField, PenstockError
 from penstock.telemetry import Log
 
@@ -106,11 +106,13 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.services.rates import Rates
     from penstock.services.references import References
     from penstock.services.runs import Runs
+    from penstock.services.webhooks import Webhooks
 
     bases = {dialect.name: settings.api_address + dialect.mount for dialect in DIALECTS}
     mounted = {dialect.name: dialect for dialect in DIALECTS}
     _check_hosts(settings, mounted)
     classes = class_lifetimes(settings)
+    callbacks = open_callbacks(settings)
     references = References(
         core.database,
         core.objects,
@@ -139,7 +141,8 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
         library=Library(core.database, core.assets, clock=core.clock),
         folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
-        runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy),
+        runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy, callbacks=callbacks),
+        webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         large_bodies=LargeBodies(),
         rates=Rates(rate_limits(settings), clock=core.clock),
         streams=Streams(feed, most_per_account=settings.streams_per_account),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.ports.database import Changes
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.callbacks import Callbacks
     from penstock.services.lifetimes import ClassLifetimes
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
@@ -151,6 +152,19 @@ def egress_rules(settings: Settings) -> EgressRules:
         return parse_rules(settings.allow_private_networks)
     except RulesError as error:
         raise InvalidField(("allow_private_networks",), str(error)) from error
+
+
+def open_callbacks(settings: Settings) -> Callbacks:
+    """How each dialect tells what happened, and where it may. Raises `InvalidField`."""
+    from penstock.dialects.registry import DIALECTS
+    from penstock.services.callbacks import Callbacks
+
+    policies = {
+        dialect.name: dialect.callbacks(settings.api_address + dialect.mount)
+        for dialect in DIALECTS
+        if dialect.callbacks is not None
+    }
+    return Callbacks(policies, egress_rules(settings))
 
 
 def class_lifetimes(settings: Settings) -> ClassLifetimes:

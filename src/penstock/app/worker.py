@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, egress_rules, open_core, open_sweeps
+from penstock.app.parts import Core, egress_rules, open_callbacks, open_core, open_sweeps
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from penstock.adapters.media import ChildInspector
     from penstock.ports.runners import Runner
+    from penstock.services.callbacks import Callbacks
     from penstock.settings import Settings
     from penstock.workflows.engine import Flow, Schedule, Worker
 
@@ -50,7 +51,9 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         clock=core.clock,
         events=timedelta(days=settings.event_retention_days),
         idempotency=timedelta(days=settings.idempotency_retention_days),
+        deliveries=timedelta(days=settings.delivery_retention_days),
     )
+    callbacks = open_callbacks(settings)
     inspector = _inspector(settings, log)
     run_flow = RunFlow(
         core.database,
@@ -62,6 +65,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         entropy=core.entropy,
         log=log,
         interrupt=interrupt,
+        callbacks=callbacks,
     )
     intake = AssetIntake(
         core.database,
@@ -99,7 +103,8 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.
         worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
-        _import_worker(settings, core, owner=owner),
+        _import_worker(settings, core, callbacks, owner=owner),
+        _delivery_worker(settings, core, callbacks, owner=owner),
     ]
 
     def begun() -> None:
@@ -133,7 +138,7 @@ def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: 
             served.result()
 
 
-def _import_worker(settings: Settings, core: Core, *, owner: str) -> Worker:
+def _import_worker(settings: Settings, core: Core, callbacks: Callbacks, *, owner: str) -> Worker:
     """A worker of its own, for a download may take hours and keep a place all the while.
 
     A planned stop does not wait for downloads: the next start goes on behind the last part.
@@ -157,6 +162,7 @@ def _import_worker(settings: Settings, core: Core, *, owner: str) -> Worker:
         entropy=core.entropy,
         log=core.log,
         interrupt=interrupt,
+        callbacks=callbacks,
     )
     patience = Patience(to_end=0.5, to_let_go=8.0)
     return Worker(
@@ -172,6 +178,48 @@ def _import_worker(settings: Settings, core: Core, *, owner: str) -> Worker:
         concurrency=settings.import_concurrency,
         interrupt=interrupt,
         patience=patience,
+    )
+
+
+def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, owner: str) -> Worker:
+    """A worker of its own, for receivers may be slow; one host or one account never has more than a share of it.
+
+    A planned stop does not wait for receivers: the next start posts again, the same bytes under the same id.
+    """
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.adapters.fetch import GuardedFetcher
+    from penstock.services.callbacks import DELIVERY_JOB
+    from penstock.workflows.delivery import DeliveryFlow, Shares
+    from penstock.workflows.engine import Patience, Worker
+    from penstock.workflows.places import Places
+
+    interrupt = threading.Event()
+    places = settings.callback_concurrency
+    flow = DeliveryFlow(
+        core.database,
+        core.assets,
+        callbacks,
+        GuardedFetcher(egress_rules(settings), clock=core.clock, log=core.log),
+        Places(),
+        shares=Shares(host=max(1, places // 4), account=max(1, places // 2)),
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        interrupt=interrupt,
+    )
+    return Worker(
+        core.database,
+        SqlJobQueue(core.database),
+        {DELIVERY_JOB: flow},
+        (),
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=places,
+        interrupt=interrupt,
+        patience=Patience(to_end=0.5, to_let_go=8.0),
     )
 
 

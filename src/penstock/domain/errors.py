@@ -18,11 +18,11 @@ PenstockError
 │   └── ScopeMissing                a known key without the right
 ├── NotFound                        also for another account's things (P11)
 │   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · AssetGone · FileNotStored · FolderNotFound
-│   ├── ModelNotFound · RunNotFound · RouteNotFound
+│   ├── ModelNotFound · RunNotFound · DeliveryNotFound · EndpointNotFound · RouteNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
 │   ├── UploadNotCompletable · UploadIncomplete · WrongUploadMethod · RunNotFinished
-│   └── NameTaken · FolderConflict
+│   └── NameTaken · FolderConflict · TooManyEndpoints
 ├── InsufficientCredits
 ├── RateLimited
 ├── RunnerFailed                    the model's own failure, with a message fit for the caller
@@ -330,6 +330,20 @@ class RunNotFound(NotFound):
     noun = "run"
 
 
+class DeliveryNotFound(NotFound):
+    """There is no such delivery, or it is another account's."""
+
+    code = "delivery_not_found"
+    noun = "delivery"
+
+
+class EndpointNotFound(NotFound):
+    """There is no such endpoint for callbacks, or it is another account's."""
+
+    code = "endpoint_not_found"
+    noun = "endpoint"
+
+
 class RouteNotFound(NotFound):
     """The API has no such path."""
 
@@ -410,6 +424,16 @@ class FolderConflict(StateError):
     """A folder cannot stand there: below itself, or too deep."""
 
     code = "folder_conflict"
+
+
+class TooManyEndpoints(StateError):
+    """The account has as many endpoints for callbacks as are allowed."""
+
+    code = "too_many_endpoints"
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"at most {limit} endpoints for callbacks are allowed")
+        self.limit = limit
 
 
 class InsufficientCredits(PenstockError):

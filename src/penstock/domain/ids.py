@@ -19,6 +19,9 @@ AssetId = NewType("AssetId", str)
 FolderId = NewType("FolderId", str)
 RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
+DeliveryId = NewType("DeliveryId", str)
+EndpointId = NewType("EndpointId", str)
+SecretId = NewType("SecretId", str)
 MediaKey = NewType("MediaKey", str)
 
 _VERSION = 4

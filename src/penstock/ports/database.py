@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
+    from penstock.ports.webhooks import DeliveryRepository, EndpointRepository
 
 
 Position = tuple["datetime", str]
@@ -429,6 +430,16 @@ class Transaction(Protocol):
     @property
     def runs(self) -> RunRepository:
         """Runs."""
+        ...
+
+    @property
+    def deliveries(self) -> DeliveryRepository:
+        """Callbacks and their attempts."""
+        ...
+
+    @property
+    def endpoints(self) -> EndpointRepository:
+        """Receivers of callbacks, and secrets."""
         ...
 
     @property

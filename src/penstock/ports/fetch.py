@@ -1,6 +1,6 @@
-"""Getting bytes from other people's servers for a user who named a URL: guarded, bounded, resumable.
+"""Getting bytes from other people's servers, and telling them things, for a user who named a URL: guarded and bounded.
 
-What is fetched, why, and where it is kept, is the caller's affair.
+What is fetched or told, why, and where it is kept, is the caller's affair.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from penstock.domain.foreign import FetchManner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
 
 
@@ -57,6 +57,29 @@ class Download:
     manner: FetchManner = field(default_factory=FetchManner)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """What to tell. The answer's head comes `within` that time; `max_reply` bytes of its body are read at most.
+
+    `headers` go beside those of the transport; one of the same name as ours replaces it. `watch` as in `Download`.
+    """
+
+    url: str
+    body: bytes
+    headers: Mapping[str, str]
+    within: timedelta
+    max_reply: int
+    watch: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a server answered to a `Posting`, whatever its status; redirects are not followed."""
+
+    status: int
+    body: bytes
+
+
 class Answer(Protocol):
     """A body on its way. Leave it (`with`) to close the connection."""
 
@@ -91,5 +114,16 @@ class Fetcher(Protocol):
         """Begin to get a file in the manner asked for. Raises `SourceRefusedError`, `SourceFailedError`.
 
         A name that leads to a forbidden address and one that leads nowhere raise the same (no inner name is confirmed).
+        """
+        ...
+
+
+class Poster(Protocol):
+    """The same way out, for telling. Usable from many threads."""
+
+    def post(self, posting: Posting) -> Reply:
+        """Tell once, and take any answer for one. Raises `SourceRefusedError`, `SourceFailedError` when there is none.
+
+        After either the other side may have been told all the same.
         """
         ...

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 class Retention:
     """Forgets, a batch per call and per transaction, so that nobody waits long for the database."""
 
-    def __init__(self, database: Database, *, clock: Clock, events: timedelta, idempotency: timedelta) -> None:
-        """How long events live after their subject's last, and how long idempotency keys."""
+    def __init__(
+        self, database: Database, *, clock: Clock, events: timedelta, idempotency: timedelta, deliveries: timedelta
+    ) -> None:
+        """How long events live after their subject's last, idempotency keys, and deliveries after their last round."""
         self._database = database
         self._clock = clock
         self._events = events
         self._idempotency = idempotency
+        self._deliveries = deliveries
 
     def purge_events(self, *, limit: int) -> int:
         """Forget the events of up to `limit` uploads and runs that ended long ago. Returns of how many."""
@@ -30,3 +33,8 @@ class Retention:
         """Forget up to `limit` old keys; a request with one of them is a new request then. Returns how many."""
         with self._database.write() as tx:
             return tx.idempotency.purge(before=self._clock.now() - self._idempotency, limit=limit)
+
+    def purge_deliveries(self, *, limit: int) -> int:
+        """Forget up to `limit` callbacks that ended long ago, with the log of their attempts. Returns how many."""
+        with self._database.write() as tx:
+            return tx.deliveries.purge(before=self._clock.now() - self._deliveries, limit=limit)

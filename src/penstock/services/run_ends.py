@@ -1,4 +1,4 @@
-"""How a run ends, in whatever way: its row, its money, its leases and its event, in one place and one transaction."""
+"""How a run ends, in whatever way: row, money, leases, event and callbacks, in one place and one transaction."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from penstock.domain.events import EventKind
 from penstock.domain.ids import UploadId
 from penstock.domain.runs import Run, RunState, without_payloads
 from penstock.domain.uploads import UploadMethod, UploadState, aborted
+from penstock.domain.webhooks import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from penstock.ports.database import Transaction
+    from penstock.services.callbacks import Callbacks
 
 
-def end_run(tx: Transaction, ended: Run, kind: EventKind, data: Mapping[str, object], *, was: RunState) -> bool:
+def end_run(
+    tx: Transaction,
+    ended: Run,
+    kind: EventKind,
+    data: Mapping[str, object],
+    *,
+    was: RunState,
+    callbacks: Callbacks,
+) -> bool:
     """Write the end of a run that `was` in that state; False, and nothing written, when it no longer is.
 
-    Of one that its owner removed meanwhile the payloads go with it. Raises `RunNotFound`.
+    Of one that its owner removed meanwhile the payloads go with it, and nobody is told. Raises `RunNotFound`.
     """
     if ended.finished_at is None:
         msg = f"run {ended.id} is written as ended without a time"
@@ -37,6 +47,8 @@ def end_run(tx: Transaction, ended: Run, kind: EventKind, data: Mapping[str, obj
     tx.events.add(ended.account_id, ended.id, kind, data, now=ended.finished_at)
     if removed_at is not None:
         tx.runs.clear(replace(without_payloads(ended, now=removed_at), deleted_at=removed_at))
+        return True
+    callbacks.tell(tx, ended, Moment.ENDED, now=ended.finished_at)
     return True
 
 

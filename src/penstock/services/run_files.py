@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Transaction
+    from penstock.services.callbacks import Callbacks
 
 RUN_JOB = "run"
 Errand = Mapping[str, object]
@@ -49,9 +50,10 @@ class Fetched:
 class RunFiles:
     """Begins to fetch what a run waits for, and takes to the run what came."""
 
-    def __init__(self, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, *, clock: Clock, entropy: Entropy, callbacks: Callbacks) -> None:
         self._clock = clock
         self._entropy = entropy
+        self._callbacks = callbacks
 
     def begin(self, tx: Transaction, run: Run, wanted: Mapping[str, Fetched], *, job: Mapping[str, object]) -> None:
         """Let the run begin, with a job of that payload: at once, or when all that is wanted has come."""
@@ -118,7 +120,7 @@ class RunFiles:
 
     def _fail(self, tx: Transaction, run: Run, message: str) -> None:
         ended = rules.failed(run, error=message, now=self._clock.now(), fault=RunFault.INPUT)
-        end_run(tx, ended, EventKind.RUN_FAILED, {"error": message}, was=run.state)
+        end_run(tx, ended, EventKind.RUN_FAILED, {"error": message}, was=run.state, callbacks=self._callbacks)
 
     def _enqueue(self, tx: Transaction, run: Run, job: Mapping[str, object]) -> None:
         tx.jobs.enqueue(

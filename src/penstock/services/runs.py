@@ -21,10 +21,12 @@ from penstock.domain.ids import AssetId, RunId
 from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
+from penstock.services.callbacks import SILENT
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.run_ends import end_run
 from penstock.services.run_files import Fetched, RunFiles
+from penstock.services.run_logs import log_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,12 +37,13 @@ if TYPE_CHECKING:
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
+    from penstock.domain.webhooks import Callback
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
+    from penstock.services.callbacks import Callbacks
     from penstock.services.references import References
 
 _VERB = "submit_run"
-_EVENT_BATCH = 1000
 _MAX_INPUT = 2**18
 """Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
 
@@ -65,6 +68,7 @@ class NewRun:
     takes_urls: bool = True
     named: tuple[str, ...] = ()
     references: ReferenceRules = field(default_factory=ReferenceRules)
+    callback: Callback | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,21 +89,30 @@ class Runs:
     """Use cases on runs."""
 
     def __init__(
-        self, database: Database, catalog: Catalog, references: References, *, clock: Clock, entropy: Entropy
+        self,
+        database: Database,
+        catalog: Catalog,
+        references: References,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        callbacks: Callbacks = SILENT,
     ) -> None:
         self._database = database
         self._catalog = catalog
         self._references = references
         self._clock = clock
         self._entropy = entropy
-        self._run_files = RunFiles(clock=clock, entropy=entropy)
+        self._callbacks = callbacks
+        self._run_files = RunFiles(clock=clock, entropy=entropy, callbacks=callbacks)
 
     def submit(self, account_id: AccountId, asked: NewRun, *, idempotency: IdempotentRequest | None = None) -> Run:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
         Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
         `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held, leased or kept. The path
-        of a wrong field begins with `input` or `metadata`. Files of other servers are fetched while the run is queued.
+        of a wrong field begins with `input` or `metadata`, or is the callback's. Files of other servers are fetched
+        while the run is queued.
         """
         if idempotency is not None:
             with self._database.read() as tx:
@@ -108,6 +121,8 @@ class Runs:
                 return known
         model = self._catalog.find(asked.model)
         metadata = rules.check_metadata(asked.metadata, limit=asked.metadata_limit)
+        callback = asked.callback
+        callback_url = self._callbacks.check(asked.dialect, callback) if callback is not None else None
         checked = _fitting_input(model, asked.inputs)
         if not asked.takes_urls:
             _refuse_urls(checked, asked.inputs)
@@ -147,6 +162,8 @@ class Runs:
                 created_at=self._clock.now(),
                 started_at=None,
                 finished_at=None,
+                callback_url=callback_url,
+                callback_on=callback.moments if callback is not None else (),
             )
             queued = self._queue_once(run, files, asked, idempotency)
         finally:
@@ -177,7 +194,8 @@ class Runs:
         Raises `RunNotFound`.
         """
         with self._database.write() as tx:
-            return _cancel(tx, _there(tx, account_id, run_id), now=self._clock.now())
+            run = _there(tx, account_id, run_id)
+            return _cancel(tx, run, callbacks=self._callbacks, now=self._clock.now())
 
     def delete_payloads(self, account_id: AccountId, run_id: RunId) -> tuple[Run, Sequence[AssetId]]:
         """Remove what went into an ended run and what came out, for good; the run itself stays. May be repeated.
@@ -198,7 +216,7 @@ class Runs:
         now = self._clock.now()
         with self._database.write() as tx:
             run = _there(tx, account_id, run_id)
-            ending = _cancel(tx, run, now=now)
+            ending = _cancel(tx, run, callbacks=self._callbacks, now=now)
             _clear(tx, ending, rules.deleted(ending, now=now), now=now)
         return run
 
@@ -213,12 +231,7 @@ class Runs:
         """The run's log lines so far (`data`: message, level, source)."""
         with self._database.read() as tx:
             _there(tx, account_id, run_id)
-            lines: list[Event] = []
-            batch = tx.events.after(account_id, run_id, 0, limit=_EVENT_BATCH)
-            while batch:  # progress stands between the lines, and there may be much of it
-                lines += [event for event in batch if event.kind is EventKind.RUN_LOG]
-                batch = tx.events.after(account_id, run_id, batch[-1].number, limit=_EVENT_BATCH)
-        return lines
+            return log_lines(tx, account_id, run_id)
 
     def _known(self, tx: Transaction, account_id: AccountId, idempotency: IdempotentRequest) -> Run | None:
         known = tx.idempotency.find(account_id, _VERB, idempotency.key)
@@ -273,13 +286,13 @@ def _there(tx: Transaction, account_id: AccountId, run_id: RunId) -> Run:
     return run
 
 
-def _cancel(tx: Transaction, run: Run, *, now: datetime) -> Run:
+def _cancel(tx: Transaction, run: Run, *, callbacks: Callbacks, now: datetime) -> Run:
     """The run after the wish to cancel it. The transaction holds its row: nobody changes its state meanwhile."""
     wanted = rules.cancel_wanted(run, now=now)
     if wanted == run:
         return run
     if wanted.state is RunState.CANCELLED:
-        end_run(tx, wanted, EventKind.RUN_CANCELLED, {}, was=run.state)
+        end_run(tx, wanted, EventKind.RUN_CANCELLED, {}, was=run.state, callbacks=callbacks)
     else:
         tx.runs.replace(wanted, was=run.state)
     return wanted
@@ -290,6 +303,7 @@ def _clear(tx: Transaction, run: Run, cleared: Run, *, now: datetime) -> list[As
     if cleared == run:
         return []
     tx.runs.clear(cleared)
+    tx.deliveries.forget_run(run.account_id, run.id)
     if not rules.is_finished(run):
         return []
     gone: list[AssetId] = []

@@ -24,6 +24,7 @@ from penstock.domain.uploads import UploadState
 from penstock.ports.fetch import SourceFailedError, SourceRefusedError
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import MultipartGoneError
+from penstock.services.callbacks import SILENT
 from penstock.services.run_files import RunFiles, errand_of, manner_of
 from penstock.workflows.transfer import Source, Transfer
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from penstock.ports.database import Database, Transaction
     from penstock.ports.fetch import Fetcher
     from penstock.ports.objects import ObjectStore
+    from penstock.services.callbacks import Callbacks
     from penstock.services.uploads import Uploads
     from penstock.telemetry import Log
 
@@ -70,6 +72,7 @@ class AssetFetch:
         log: Log,
         interrupt: threading.Event,
         part_bytes: int = PART_BYTES,
+        callbacks: Callbacks = SILENT,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -80,7 +83,7 @@ class AssetFetch:
         self._log = log
         self._interrupt = interrupt
         self._part_bytes = part_bytes
-        self._run_files = RunFiles(clock=clock, entropy=entropy)
+        self._run_files = RunFiles(clock=clock, entropy=entropy, callbacks=callbacks)
 
     def run(self, job: Job) -> None:
         """Bring the bytes, admit them, tidy up. An upload that is over only needs the last."""

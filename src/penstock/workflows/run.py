@@ -27,9 +27,11 @@ from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
 from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
 from penstock.domain.sniffing import SNIFF_BYTES, find_type
+from penstock.domain.webhooks import Moment
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
+from penstock.services.callbacks import SILENT
 from penstock.services.identity import new_media_key
 from penstock.services.intake import begin_intake
 from penstock.services.run_ends import end_run
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from penstock.ports.objects import ObjectStore
     from penstock.ports.runners import JsonLike, Runner
     from penstock.services.assets import Assets
+    from penstock.services.callbacks import Callbacks
     from penstock.telemetry import Log
 
 _PROGRESS_EVERY_SECONDS = 0.5
@@ -75,6 +78,7 @@ class RunFlow:
         entropy: Entropy,
         log: Log,
         interrupt: threading.Event,
+        callbacks: Callbacks = SILENT,
     ) -> None:
         self._database = database
         self._objects = objects
@@ -85,6 +89,7 @@ class RunFlow:
         self._entropy = entropy
         self._log = log
         self._interrupt = interrupt
+        self._callbacks = callbacks
 
     def run(self, job: Job) -> None:
         """One attempt. Ends the run, or raises so that it is tried again."""
@@ -115,7 +120,9 @@ class RunFlow:
                     now=self._clock.now(),
                     fault=RunFault.SERVER,
                 )
-                end_run(tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state)
+                end_run(
+                    tx, ended, EventKind.RUN_FAILED, {"error": ended.error}, was=run.state, callbacks=self._callbacks
+                )
             tx.fenced.bury(job, error=reason)
 
     def _start(self, job: Job) -> Run | None:
@@ -133,6 +140,8 @@ class RunFlow:
             begun = rules.started(run, now=now)
             tx.runs.replace(begun, was=run.state)
             tx.events.add(run.account_id, run.id, EventKind.RUN_STARTED, {"attempt": job.attempt}, now=now)
+            if run.state is RunState.QUEUED:  # a later attempt is no second start
+                self._callbacks.tell(tx, begun, Moment.STARTED, now=now)
             tx.fenced.checkpoint(job, _STARTED, {})
         self._log("run.started", run_id=run.id, model=run.model, attempt=job.attempt)
         return begun
@@ -250,7 +259,7 @@ class RunFlow:
         try:
             with self._database.write() as tx:
                 removed_at = tx.runs.get(ended.account_id, ended.id).deleted_at
-                written = end_run(tx, ended, kind, data, was=RunState.RUNNING)
+                written = end_run(tx, ended, kind, data, was=RunState.RUNNING, callbacks=self._callbacks)
                 if written and removed_at is None:
                     for asset in made or ():
                         tx.assets.add(asset)

@@ -79,6 +79,7 @@ def sweep_schedules(sweeps: Sequence[Sweep], retention: Retention) -> Sequence[S
             every=_EVERY,
             act=_batches(lambda: retention.purge_idempotency_keys(limit=_BATCH)),
         ),
+        Schedule(name="deliveries", every=_EVERY, act=_batches(lambda: retention.purge_deliveries(limit=_BATCH))),
     )
 
 

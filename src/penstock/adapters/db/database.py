@@ -22,6 +22,7 @@ from penstock.adapters.db.quotas import QuotaBook, SqlQuotas
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
 from penstock.adapters.db.uploads import SqlUploads
+from penstock.adapters.db.webhooks import SqlDeliveries, SqlEndpoints
 from penstock.domain.errors import DatabaseUnavailable
 from penstock.domain.quotas import Limits
 
@@ -93,6 +94,14 @@ class SqlTransaction:
     @property
     def runs(self) -> SqlRuns:
         return SqlRuns(self._connection, writes=self._writes)
+
+    @property
+    def deliveries(self) -> SqlDeliveries:
+        return SqlDeliveries(self._connection, writes=self._writes)
+
+    @property
+    def endpoints(self) -> SqlEndpoints:
+        return SqlEndpoints(self._connection, writes=self._writes)
 
     @property
     def ledger(self) -> SqlLedger:

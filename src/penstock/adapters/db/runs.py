@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from penstock.ports.database import Position
 
 _ROWS = Rows(Run, runs)
-_FIXED = ("id", "account_id", "created_at", "inputs", "progress", "deleted_at", "payloads_deleted_at")
+_FIXED = (
+    *("id", "account_id", "created_at", "inputs", "callback_url", "callback_on"),
+    *("progress", "deleted_at", "payloads_deleted_at"),
+)
 """What replacing a row leaves alone: what never changes, or by a statement of its own (while an attempt goes on)."""
 
 _ADD = insert(runs)

@@ -1,11 +1,11 @@
-"""`ports.fetch.Fetcher` over HTTP/1.1: redirects by hand, each hop checked from the start, answers taken strictly."""
+"""`ports.fetch.Fetcher` and `Poster` over HTTP/1.1: redirects by hand, each hop checked from the start, strictly."""
 
 from __future__ import annotations
 
 import re
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -17,16 +17,16 @@ from penstock.adapters.fetch.lines import Guard, GuardedBackend, Pace, connect_t
 from penstock.adapters.fetch.resolving import SystemResolver
 from penstock.domain.egress import UrlRefusedError, parse_url, redirected
 from penstock.domain.media_types import kind_of, says_nothing
-from penstock.ports.fetch import SourceFailedError, SourceRefusedError
+from penstock.ports.fetch import Reply, SourceError, SourceFailedError, SourceRefusedError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from penstock.adapters.fetch.lines import Connect, Resolve
     from penstock.domain.egress import EgressRules, WebAddress
     from penstock.ports.clock import Clock
-    from penstock.ports.fetch import Download
+    from penstock.ports.fetch import Download, Posting
     from penstock.telemetry import Log
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -61,10 +61,7 @@ class GuardedFetcher:
     def get(self, download: Download) -> HttpAnswer:
         """Begin to get a file. Raises as the port says."""
         deadline = time.monotonic() + download.within.total_seconds()
-        try:
-            place = parse_url(download.url)
-        except UrlRefusedError as error:
-            raise SourceRefusedError(str(error)) from error
+        place = _place(download.url)
         if download.manner.asks_first:
             exchange = self._follow(place, "HEAD", replace(download, start=0, etag=None), deadline=deadline)
             with exchange:
@@ -77,11 +74,20 @@ class GuardedFetcher:
             exchange.close()
             raise
 
+    def post(self, posting: Posting) -> Reply:
+        """Tell once. Raises as the port says."""
+        deadline = time.monotonic() + posting.within.total_seconds()
+        message = _Message("POST", _posted_headers(posting), posting.body)
+        exchange = self._ask(_place(posting.url), message, deadline=deadline, watch=posting.watch)
+        with exchange:
+            return Reply(status=exchange.status, body=_beginning(exchange, posting.max_reply))
+
     def _follow(self, place: WebAddress, method: str, download: Download, *, deadline: float) -> _Exchange:
         """The first answer that is no redirect."""
         most = download.manner.most_redirects
+        message = _Message(method, _headers(download))
         for turn in range(most + 1):
-            exchange = self._ask(place, method, download, deadline=deadline)
+            exchange = self._ask(place, message, deadline=deadline, watch=download.watch)
             location = exchange.headers.get("location")
             if exchange.status not in _REDIRECTS or location is None:
                 return exchange
@@ -91,19 +97,19 @@ class GuardedFetcher:
             place = _led(place, location)
         raise SourceRefusedError(f"{place.authority} redirects " + (f"more than {most} times" if most else "elsewhere"))
 
-    def _ask(self, place: WebAddress, method: str, download: Download, *, deadline: float) -> _Exchange:
+    def _ask(self, place: WebAddress, message: _Message, *, deadline: float, watch: Callable[[], None]) -> _Exchange:
         """One request on a connection of its own. The name in it, in SNI and in the certificate is the URL's."""
-        headers = _headers(download)
-        backend = GuardedBackend(self._guard, place, self._pace, deadline=deadline, watch=download.watch)
+        backend = GuardedBackend(self._guard, place, self._pace, deadline=deadline, watch=watch)
         url = httpcore2.URL(
             scheme=place.scheme.encode(), host=place.host.encode(), port=place.port, target=place.target.encode()
         )
         connection = httpcore2.HTTPConnection(url.origin, ssl_context=self._tls, network_backend=backend)
         request = httpcore2.Request(
-            method,
+            message.method,
             url,
-            headers=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+            headers=[(name.encode(), value.encode("latin-1")) for name, value in message.headers.items()]
             + [(b"Host", place.authority.encode())],
+            content=message.body,
         )
         try:
             response = connection.handle_request(request)
@@ -164,6 +170,13 @@ class GuardedFetcher:
         with suppress(ValueError, TypeError):
             return max(timedelta(0), parsedate_to_datetime(text) - self._clock.now())
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    method: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
 
 
 class HttpAnswer:
@@ -231,6 +244,37 @@ def _length(headers: Mapping[str, str]) -> int | None:
     """The announced length of the body."""
     length = None if "transfer-encoding" in headers else headers.get("content-length")
     return int(length) if length is not None else None
+
+
+def _posted_headers(posting: Posting) -> dict[str, str]:
+    """Names are equal in any case; what the caller chose replaces ours, but for the transport's own."""
+    chosen = {name.lower() for name in posting.headers}
+    usual = {"User-Agent": "penstock", "Accept": "*/*", "Content-Type": "application/json"}
+    return {
+        **{name: value for name, value in usual.items() if name.lower() not in chosen},
+        **posting.headers,
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "Content-Length": str(len(posting.body)),
+    }
+
+
+def _beginning(exchange: _Exchange, limit: int) -> bytes:
+    """As much of an answer's body as comes in time: its status counts, however the body ends."""
+    body = bytearray()
+    with suppress(httpcore2.ProtocolError, httpcore2.NetworkError, SourceError):
+        for block in exchange.response.iter_stream():
+            body += block
+            if len(body) >= limit:
+                break
+    return bytes(body[:limit])
+
+
+def _place(url: str) -> WebAddress:
+    try:
+        return parse_url(url)
+    except UrlRefusedError as error:
+        raise SourceRefusedError(str(error)) from error
 
 
 def _led(place: WebAddress, location: str) -> WebAddress:

@@ -130,7 +130,8 @@ class GuardedBackend(NetworkBackend):
     ) -> NetworkStream:
         """Connect to the place of this exchange."""
         self._watch()
-        line = self._guard.open(self._place, seconds=self._pace.connect)
+        seconds = min(self._pace.connect, max(0.0, self._deadline - time.monotonic()))
+        line = self._guard.open(self._place, seconds=seconds)
         self.line = Line(line, self._place, self._pace, deadline=self._deadline, watch=self._watch)
         return self.line
 
@@ -170,7 +171,7 @@ class Line(NetworkStream):
         """Send the request; the time for the answer's head begins."""
         self._head_deadline = time.monotonic() + self._pace.head
         try:
-            self._line.settimeout(self._pace.connect)
+            self._line.settimeout(self._patience())
             self._line.sendall(buffer)
         except OSError as error:
             raise self._broke_off() from error
@@ -186,7 +187,7 @@ class Line(NetworkStream):
         An end of the connection without TLS's own end is an error, or a body without a length could be cut unseen.
         """
         try:
-            self._line.settimeout(self._pace.connect)
+            self._line.settimeout(self._patience())
             self._line = ssl_context.wrap_socket(
                 self._line, server_hostname=server_hostname, suppress_ragged_eofs=False
             )
@@ -218,6 +219,10 @@ class Line(NetworkStream):
                 continue
             except OSError as error:
                 raise self._broke_off() from error
+
+    def _patience(self) -> float:
+        """Seconds to wait for the other side to take something: never none, which would mean not to wait at all."""
+        return min(self._pace.connect, max(0.001, self._deadline - time.monotonic()))
 
     def _keep_pace(self, count: int, seconds: float) -> None:
         """Time counts only while it is the other side that we wait for."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from penstock.domain.catalog import Catalog
     from penstock.domain.references import Reference
     from penstock.domain.uploads import UploadPolicy
+    from penstock.domain.webhooks import CallbackPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
     from penstock.services.folders import Folders
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from penstock.services.rates import Rates
     from penstock.services.runs import Runs
     from penstock.services.uploads import Uploads
+    from penstock.services.webhooks import Webhooks
     from penstock.telemetry import Log
 
 
@@ -41,6 +43,7 @@ class Services:
     library: Library
     folders: Folders
     runs: Runs
+    webhooks: Webhooks
     streams: Streams
     large_bodies: LargeBodies
     rates: Rates
@@ -70,7 +73,10 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One product on the wire. `mount` is its path prefix; `base_url` handed to the functions is address + mount."""
+    """One product on the wire. `mount` is its path prefix; `base_url` handed to the functions is address + mount.
+
+    `callbacks`: how it tells somebody's server what happened; None: it does not.
+    """
 
     name: str
     mount: str
@@ -79,3 +85,4 @@ class Dialect:
     capabilities: Capabilities
     build: Callable[[Services, str], ASGIApp]
     reference_parser: Callable[[str], Callable[[str], Reference | None]]
+    callbacks: Callable[[str], CallbackPolicy] | None = None

@@ -64,6 +64,8 @@ ERRORS: ErrorTable = {
     e.ScopeMissing: _inferred("FORBIDDEN", 403),
     e.QuotaExceeded: _inferred("QUOTA_EXCEEDED", 403),
     e.RunNotFound: _inferred("NOT_FOUND", 404),
+    e.DeliveryNotFound: _inferred("NOT_FOUND", 404),
+    e.EndpointNotFound: _inferred("NOT_FOUND", 404),
     e.RouteNotFound: _inferred("NOT_FOUND", 404),
     e.AccountNotFound: _inferred("NOT_FOUND", 404),
     e.FolderNotFound: _inferred("NOT_FOUND", 404),
@@ -75,6 +77,7 @@ ERRORS: ErrorTable = {
     e.WrongUploadMethod: _inferred("CONFLICT", 409),
     e.NameTaken: _inferred("CONFLICT", 409),
     e.FolderConflict: _inferred("CONFLICT", 409),
+    e.TooManyEndpoints: _inferred("CONFLICT", 409),
 }
 READ_ERRORS: ErrorTable = {
     error: _inferred(_MISSING_FILE, 404) if row.code == _MISSING_FILE else row for error, row in ERRORS.items()

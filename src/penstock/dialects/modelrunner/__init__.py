@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.modelrunner import routes
+from penstock.dialects.modelrunner import callbacks, routes
 from penstock.dialects.modelrunner.wire import REQUEST_ID_HEADER, reference_parser
 from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import PartPolicy, SizePolicy, TypePolicy, UploadPolicy
@@ -37,4 +37,5 @@ DIALECT = Dialect(
     capabilities=CAPABILITIES,
     build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES),
     reference_parser=reference_parser,
+    callbacks=callbacks.policy,
 )

@@ -9,7 +9,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, public, takes_input
 from penstock.dialects.modelrunner import wire
+from penstock.dialects.modelrunner.callbacks import parse_callback
 from penstock.dialects.modelrunner.errors import render_error
+from penstock.dialects.modelrunner.webhook_routes import add_webhooks
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import AssetId, parse_media_key
@@ -50,6 +52,7 @@ def build(
     fixed = open_app(edge, title="ModelRunner", openapi_url=None)
     _add_storage(fixed, services, base_url, policy)
     _add_requests(fixed, services, base_url)
+    add_webhooks(fixed, services, dialect=_NAME)
     models = open_app(edge, title="ModelRunner", openapi_url=None)
     _add_models(models, services, base_url, capabilities, references)
 
@@ -133,10 +136,12 @@ def _add_requests(app: FastAPI, services: Services, base_url: str) -> None:
 def _add_models(
     app: FastAPI, services: Services, base_url: str, capabilities: Capabilities, references: ReferenceRules
 ) -> None:
-    def shown(run: Run, status: int, *, logs: bool = False) -> Response:
+    def shown(run: Run, status: int, asked: wire.Submission | None = None, *, logs: bool = False) -> Response:
         place = services.runs.place_in_queue(run)
         lines = services.runs.logs(run.account_id, run.id) if logs else ()
         told = wire.status_out(run, base_url=base_url, place=place, lines=lines)
+        if asked is not None:  # both are echoed as they were given (MR-32)
+            told.webhook, told.webhook_events_filter = asked.webhook, asked.webhook_events_filter
         return _json(told, status, request_id=told.request_id, exclude_none=True)
 
     def new_run(endpoint: str, body: wire.Submission, output_lifetime: timedelta | None) -> NewRun:
@@ -148,6 +153,7 @@ def _add_models(
             references=references,
             keeps_inputs=capabilities.run_input_keeps_file,
             output_lifetime=output_lifetime,
+            callback=parse_callback(body.webhook, body.webhook_events_filter),
         )
 
     @app.get("/{endpoint:path}/requests/{request_id}")
@@ -180,7 +186,7 @@ def _add_models(
         who.require(Scope.RUNS_WRITE)
         wire.check_store_io(store_io)
         asked = new_run(endpoint, body, wire.parse_lifecycle(lifecycle))
-        return shown(services.runs.submit(who.account_id, asked), 201)
+        return shown(services.runs.submit(who.account_id, asked), 201, body)
 
 
 def _result(services: Services, run: Run, base_url: str) -> Response:

@@ -127,14 +127,6 @@ class Submission(BaseModel):
     webhook: object = None
     webhook_events_filter: object = None
 
-    @field_validator("webhook", "webhook_events_filter")
-    @classmethod
-    def _no_callbacks(cls, value: object) -> object:
-        """A callback that would never come is refused, not forgotten."""
-        if value is not None:
-            raise PydanticCustomError("unsupported", "webhooks are not available on this server; poll the status")
-        return value
-
     def model_input(self) -> dict[str, object]:
         """What is left for the model."""
         return dict(self.model_extra or {})
@@ -169,6 +161,8 @@ class StatusOut(BaseModel):
     error: str | None = None
     message: str | None = None
     status_code: int | None = Field(default=None, serialization_alias="statusCode")
+    webhook: object = None
+    webhook_events_filter: object = None
 
 
 class ResultOut(BaseModel):
