@@ -6,13 +6,14 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from bench import control_plane, intake, library, polling, store, sweeps
+from bench import control_plane, dialects, intake, library, polling, store, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "control-plane": control_plane.main,
+    "dialects": dialects.main,
     "intake": intake.main,
     "library": library.main,
     "polling": polling.main,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from bench.dialects import NO_LIMITS
 from bench.processes import cpu_seconds, rss_mb
 from bench.server import running
 from bench.wire import Wire
@@ -42,7 +43,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--every", type=float, nargs="+", default=[5.0, 2.0, 1.0], help="seconds between two questions")
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args(arguments)
-    with running() as server:
+    with running(environment=NO_LIMITS) as server:
         targets = _runs(server)
         asyncio.run(_poll(server, targets, pollers=100, every=1.0, seconds=3.0))
         for every in options.every:
