@@ -8,7 +8,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.events import Event, EventKind
 from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
+from penstock.domain.ledger import Spent
 from penstock.domain.runs import RunState
 from penstock.domain.uploads import UploadState
 from penstock.ports.database import IdempotencyRaceError, LedgerConflictError
@@ -1029,6 +1030,63 @@ def _start_writer(url: str, account_id: AccountId, count: str) -> subprocess.Pop
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_what_runs_took_and_gave_back_is_told_by_day_and_model(database: SqlDatabase) -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    account_id, other = open_account(database, "acme"), open_account(database, "other")
+    moves = [("b", 3, -1, 1), ("a", 5, -1, 2), ("a", 4, 24 * 60 - 1, None), ("a", 6, 24 * 60, 24 * 60 + 1)]
+    for owner in (account_id, other):
+        with database.write() as tx:
+            tx.ledger.add(ledger.credit(None, Decimal(99), account_id=owner, now=midnight))
+    for number, (model, usd, held_at, refunded_at) in enumerate(moves):
+        run = make_run(number, account_id, model=model, held=Decimal(usd), deleted_at=midnight)
+        with database.write() as tx:
+            tx.runs.add(run)
+            for minute in (held_at, refunded_at):
+                last = tx.ledger.last(account_id, lock=True)
+                now = midnight + timedelta(minutes=minute or 0)
+                if minute is held_at:
+                    entry = ledger.hold(last, run.held, account_id=account_id, run_id=run.id, now=now)
+                    tx.ledger.add(entry)
+                elif minute is not None:
+                    assert last is not None
+                    tx.ledger.add(ledger.refund(last, held=run.held, run_id=run.id, now=now))
+
+    with database.read() as tx:
+        day = timedelta(days=1)
+        all_days = tx.ledger.spent(account_id, since=midnight - day, before=midnight + 9 * day)
+        one_day = tx.ledger.spent(account_id, since=midnight, before=midnight + day)
+        nobodys = tx.ledger.spent(other, since=midnight - day, before=midnight + 9 * day)
+
+    yesterday, today = date(2026, 11, 20), date(2026, 11, 21)
+    assert one_day == [
+        Spent(day=today, model="a", amount=Decimal(-1)),
+        Spent(day=today, model="b", amount=Decimal(-3)),
+    ]
+    assert all_days == [
+        Spent(day=yesterday, model="a", amount=Decimal(5)),
+        Spent(day=yesterday, model="b", amount=Decimal(3)),
+        *one_day,
+    ]
+    assert nobodys == []
+
+
+def test_runs_are_counted_by_model_since_a_time_also_those_that_were_removed(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    runs = [
+        make_run(1, account_id, model="a", created_at=NOW - TICK),
+        make_run(2, account_id, model="a", created_at=NOW),
+        make_run(3, account_id, model="a", created_at=NOW + HOUR, deleted_at=NOW + HOUR),
+        make_run(4, account_id, model="b", created_at=NOW),
+    ]
+    with database.write() as tx:
+        for run in runs:
+            tx.runs.add(run)
+
+    with database.read() as tx:
+        assert tx.runs.counted(account_id, since=NOW) == {"a": 2, "b": 1}
+        assert tx.runs.counted(AccountId("nobody"), since=NOW) == {}
 
 
 def test_of_many_who_mark_a_database_at_once_one_is_right_for_all(database: SqlDatabase) -> None:

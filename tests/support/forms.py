@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tests.support.exchange import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from tests.support.exchange import Answer
 
-BOUNDARY = "a-boundary"
+_BOUNDARY = "a-boundary"
+_PART = f"--{_BOUNDARY}\r\nContent-Disposition: form-data"
+HEADERS = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
+END = f"\r\n--{_BOUNDARY}--\r\n".encode()
+"""What stands behind the file's bytes."""
 
 
 def post_form(
     url: str, fields: Mapping[str, str] | Iterable[tuple[str, str]], content: bytes | None, *, filename: str = "a.png"
 ) -> Answer:
     """Post it, without any key. `fields` in pairs may repeat a name; without `content` there is no file."""
-    pairs = fields.items() if hasattr(fields, "items") else fields
-    body = b"".join(_part(f'name="{name}"', value.encode()) for name, value in pairs)
-    if content is not None:
-        kind = b"\r\nContent-Type: application/octet-stream"
-        body += _part(f'name="file"; filename="{filename}"', content, kind)
-    body += f"--{BOUNDARY}--\r\n".encode()
-    return exchange("POST", url, body, headers={"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+    body = form_head(fields, filename=None if content is None else filename)
+    body += END.lstrip() if content is None else content + END
+    return exchange("POST", url, body, headers=HEADERS)
 
 
-def _part(disposition: str, content: bytes, more: bytes = b"") -> bytes:
-    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; {disposition}".encode() + more
-    return head + b"\r\n\r\n" + content + b"\r\n"
+def form_head(fields: Mapping[str, str] | Iterable[tuple[str, str]], *, filename: str | None) -> bytes:
+    """What stands before the file's bytes; without a name there is no file."""
+    pairs = fields.items() if isinstance(fields, Mapping) else fields
+    head = "".join(f'{_PART}; name="{name}"\r\n\r\n{value}\r\n' for name, value in pairs)
+    if filename is not None:
+        head += f'{_PART}; name="file"; filename="{filename}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+    return head.encode()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from penstock.domain.errors import InsufficientCredits, InvalidField
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from penstock.domain.ids import AccountId, RunId
 
@@ -44,6 +44,15 @@ class LedgerEntry:
     balance: Decimal
     run_id: RunId | None
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What an account's runs of one model took on one UTC day, less what came back on it: negative when more did."""
+
+    day: date
+    model: str
+    amount: Decimal
 
 
 def parse_amount(text: str) -> Decimal:

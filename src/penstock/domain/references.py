@@ -12,6 +12,8 @@ from penstock.domain.errors import ReferenceInvalid
 from penstock.domain.media_types import is_media_type
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from penstock.domain.ids import AssetId, MediaKey, UploadId
 
 _SHOWN = 100
@@ -27,9 +29,13 @@ class AssetReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadReference:
-    """The asset that an upload makes; used before completion it is admitted on the spot. Only its owner may use it."""
+    """The asset that an upload makes; used before completion it is admitted on the spot. Only its owner may use it.
+
+    `names_for`: how long after the upload was begun the reference names anything; None: as long as there is something.
+    """
 
     upload_id: UploadId
+    names_for: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

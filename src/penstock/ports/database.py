@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from penstock.domain.events import Event, EventData, EventKind
     from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
     from penstock.domain.jobs import Job, JobData
-    from penstock.domain.ledger import LedgerEntry
+    from penstock.domain.ledger import LedgerEntry, Spent
     from penstock.domain.quotas import Limits, Quota, Usage
     from penstock.domain.runs import Run, RunState
     from penstock.domain.uploads import Upload, UploadState
@@ -250,6 +250,10 @@ class RunRepository(Protocol):
         """Newest first, without those that their owner removed."""
         ...
 
+    def counted(self, account_id: AccountId, *, since: datetime) -> Mapping[str, int]:
+        """How many runs were added since a time, by `model`; those that their owner removed count."""
+        ...
+
     def queued_before(self, run: Run) -> int:
         """How many queued runs, of all accounts, were created before this one: its place in the queue."""
         ...
@@ -272,6 +276,10 @@ class LedgerRepository(Protocol):
 
     def page(self, account_id: AccountId, *, below: int | None, limit: int) -> Sequence[LedgerEntry]:
         """Newest first, by number."""
+        ...
+
+    def spent(self, account_id: AccountId, *, since: datetime, before: datetime) -> Sequence[Spent]:
+        """What runs took and gave back, by UTC day and model, in that order; sums of nothing are left out."""
         ...
 
     def ended(self, run_id: RunId) -> bool:

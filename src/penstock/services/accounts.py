@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain import ledger
@@ -29,10 +29,11 @@ from penstock.services.paging import Page, check_limit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
     from decimal import Decimal
 
     from penstock.domain.accounts import Scope
-    from penstock.domain.ledger import LedgerEntry
+    from penstock.domain.ledger import LedgerEntry, Spent
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
 
@@ -100,6 +101,15 @@ class Accounts:
             entries = tx.ledger.page(account_id, below=below, limit=limit + 1)
         shown = entries[:limit]
         return Page(items=shown, next_cursor=str(shown[-1].number) if len(entries) > limit else None)
+
+    def today(self) -> date:
+        """The day that it is, UTC."""
+        return self._clock.now().date()
+
+    def spent(self, account_id: AccountId, *, since: date, before: date) -> Sequence[Spent]:
+        """What runs took and gave back from the beginning of one UTC day to that of another, by day and model."""
+        with self._database.read() as tx:
+            return tx.ledger.spent(account_id, since=_midnight(since), before=_midnight(before))
 
     def create_key(self, account_name: str, scopes: tuple[str, ...]) -> tuple[ApiKey, str]:
         """A new key and its secret, which is shown this once. Raises `AccountNotFound`, `InvalidField`."""
@@ -173,6 +183,10 @@ class Accounts:
         if len(self._recent) >= _RECALL_LIMIT:
             self._recent.clear()
         self._recent[digest] = (time.monotonic(), known)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _balance(entry: LedgerEntry | None) -> Decimal:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.egress import EgressRules
     from penstock.domain.foreign import InlineRules
-    from penstock.domain.ids import AccountId
+    from penstock.domain.ids import AccountId, UploadId
     from penstock.domain.media_types import Kind
     from penstock.domain.references import Reference
     from penstock.domain.uploads import Upload
@@ -96,13 +96,6 @@ class References:
         if found is None:
             raise ReferenceInvalid((), "is not a reference to a file: give an id, a URL of this server or a data URI")
         return found
-
-    def is_ours(self, text: str) -> bool:
-        """Whether a text is in a form that this server gives out; broken ones count."""
-        try:
-            return any(parse(text) is not None for parse in (*self._parsers, self._assets.signed_reference))
-        except (ReferenceInvalid, AssetNotFound):
-            return True
 
     def resolve(
         self, account_id: AccountId, text: str, *, path: tuple[str | int, ...], accepts: tuple[str, ...] = ()
@@ -179,7 +172,9 @@ class References:
         match reference:
             case AssetReference(asset_id=asset_id):
                 return self._assets.first_use(account_id, asset_id)
-            case UploadReference(upload_id=upload_id):
+            case UploadReference(upload_id=upload_id, names_for=names_for):
+                if names_for is not None:
+                    self._require_recent(account_id, upload_id, names_for)
                 return self._uploads.complete_upload(account_id, upload_id)
             case MediaReference(media_key=media_key):
                 return self._assets.by_media_key(media_key)
@@ -189,6 +184,11 @@ class References:
                 return self._keep_inline(account_id, reference, accepts)
             case ForeignUrl(url=url):
                 return wanted_file(url, rules.urls, self._egress, kinds=accepts)
+
+    def _require_recent(self, account_id: AccountId, upload_id: UploadId, names_for: timedelta) -> None:
+        """Raises `UploadNotFound`, also for an upload that was begun so long ago."""
+        if self._clock.now() >= self._uploads.get(account_id, upload_id).created_at + names_for:
+            raise UploadNotFound(upload_id)
 
     def _keep_inline(self, account_id: AccountId, inline: InlineData, accepts: tuple[str, ...]) -> Asset:
         """A data URI becomes an ephemeral asset of the caller's; one that does not fit leaves nothing behind."""

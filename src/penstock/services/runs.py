@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from penstock.domain import ledger
 from penstock.domain import runs as rules
+from penstock.domain.assets import Asset, is_readable
 from penstock.domain.assets import deleted as asset_deleted
-from penstock.domain.assets import is_readable
 from penstock.domain.catalog import check_input
 from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from penstock.domain.assets import Asset
     from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
@@ -56,6 +55,8 @@ class NewRun:
     long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field may
     hold a URL, ours or anybody's, or a data URI. `metadata_limit`: bytes of JSON that metadata of any shape may take;
     None: some strings. `named`: references in other places of the input, each of which must name a file as well.
+    `kinds`: inputs that the caller's API takes for files, and of which kinds; what stands there must be such a file,
+    also where the model has no such input.
     """
 
     dialect: str
@@ -67,6 +68,7 @@ class NewRun:
     output_lifetime: timedelta | None = None
     takes_urls: bool = True
     named: tuple[str, ...] = ()
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: ReferenceRules = field(default_factory=ReferenceRules)
     callback: Callback | None = None
 
@@ -130,16 +132,7 @@ class Runs:
         files = _Files()
         queued: Run | None = None
         try:
-            for name, (field_, text) in checked.files.items():
-                given = _given_name(field_, asked.inputs)
-                found = self._references.find(
-                    account_id, text, path=("input", given), accepts=field_.accepts, rules=asked.references
-                )
-                if isinstance(found, WantedFile):
-                    upload = self._references.fetched(account_id, found, dialect=asked.dialect)
-                    files.fetched[name] = Fetched(field=given, file=found, upload=upload)
-                else:
-                    files.assets[name] = found
+            self._find_files(account_id, asked, checked, files)
             for text in set(asked.named).difference(text for _, text in checked.files.values()):
                 self._references.resolve(account_id, text, path=("input",))
             run = Run(
@@ -172,9 +165,32 @@ class Runs:
             self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
         return queued
 
-    def is_ours(self, text: str) -> bool:
-        """Whether a text names something of this server, there or not: a product's rules for others do not hold."""
-        return self._references.is_ours(text)
+    def _find_files(self, account_id: AccountId, asked: NewRun, checked: CheckedInput, files: _Files) -> None:
+        """Add to `files` what is found, one after another. Raises what finding one raises, about its field."""
+        unused = dict(asked.kinds)
+        for name, (field_, text) in checked.files.items():
+            given = _given_name(field_, asked.inputs)
+            accepts = _fitting_kinds(field_.accepts, unused.pop(given, ()))
+            found = self._references.find(
+                account_id, text, path=("input", given), accepts=accepts, rules=asked.references
+            )
+            if isinstance(found, WantedFile):
+                upload = self._references.fetched(account_id, found, dialect=asked.dialect)
+                files.fetched[name] = Fetched(field=given, file=found, upload=upload)
+            else:
+                files.assets[name] = found
+        for given, kinds in unused.items():
+            text = str(asked.inputs[given])
+            found = self._references.find(
+                account_id, text, path=("input", given), accepts=kinds, rules=asked.references
+            )
+            if isinstance(found, Asset) and is_data_uri(text):
+                self._references.forget(account_id, [found])
+
+    def counted(self, account_id: AccountId, *, within: timedelta) -> Mapping[str, int]:
+        """How many runs were queued lately, by the model's name that was used; those that were removed count."""
+        with self._database.read() as tx:
+            return tx.runs.counted(account_id, since=self._clock.now() - within)
 
     def get(self, account_id: AccountId, run_id: RunId) -> Run:
         """Raises `RunNotFound`."""
@@ -353,6 +369,13 @@ def _shortened(value: object) -> object:
     if isinstance(value, list):
         return [shortened(item) if isinstance(item, str) else item for item in value]
     return shortened(value) if isinstance(value, str) else value
+
+
+def _fitting_kinds(accepted: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """The kinds that both a model and the caller's API take; where they agree on none, the model's word counts."""
+    if not accepted or not allowed:
+        return accepted or allowed
+    return tuple(kind for kind in accepted if kind in allowed) or accepted
 
 
 def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.exchange import exchange
 from tests.support.forms import post_form
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.support.exchange import Answer
 
 PNG = bytes.fromhex(
@@ -17,6 +20,9 @@ PNG = bytes.fromhex(
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
 )
 PICTURE = PNG + bytes(600)
+_MEDIA = Path(__file__).parents[2] / "fixtures" / "media"
+FILM = (_MEDIA / "film.mp4").read_bytes()
+SOUND = (_MEDIA / "sound.wav").read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +53,17 @@ class Runway:
         return str(slot["runwayUri"])
 
     def generate(self, reference: object, **changes: object) -> Answer:
-        """Ask for a task; a change to None leaves the member out."""
+        """Ask for a film from a picture; a change to None leaves the member out."""
         body = {"model": "gen4.5", "promptImage": reference, "promptText": "a", "ratio": "1280:720", "duration": 5}
-        kept = {name: value for name, value in {**body, **changes}.items() if value is not None}
-        return self.call("POST", "/v1/image_to_video", kept)
+        return self.create("image_to_video", {**body, **changes})
+
+    def create(self, endpoint: str, body: Mapping[str, object]) -> Answer:
+        """Ask for a task; members that are None are left out."""
+        return self.call("POST", f"/v1/{endpoint}", {name: value for name, value in body.items() if value is not None})
+
+    def task(self, reference: object, **changes: object) -> str:
+        """The path of a new task."""
+        return f"/v1/tasks/{self.generate(reference, **changes).must(200)['id']}"
 
 
 def send(slot: Any, content: bytes = PICTURE, **changes: str) -> Answer:  # noqa: ANN401 - JSON
@@ -62,4 +75,5 @@ def issue_paths(answer: Answer) -> list[list[str | int]]:
     """The paths of a refusal's issues; the body must be nothing but a refusal."""
     said = answer.must(400)
     assert set(said) == {"error", "issues"}
+    assert all(set(issue) == {"code", "path", "message"} for issue in said["issues"])
     return [issue["path"] for issue in said["issues"]]

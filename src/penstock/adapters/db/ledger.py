@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Integer, bindparam, exists, select
+from sqlalchemy import BigInteger, Integer, bindparam, cast, exists, func, select, text, type_coerce
 
-from penstock.adapters.db.columns import LARGEST_INTEGER
+from penstock.adapters.db.columns import EPOCH, LARGEST_INTEGER, Usd
 from penstock.adapters.db.rows import Rows, insert_missing
-from penstock.adapters.db.tables import accounts, ledger_entries
-from penstock.domain.ledger import EntryKind, LedgerEntry
+from penstock.adapters.db.tables import accounts, ledger_entries, runs
+from penstock.domain.ledger import EntryKind, LedgerEntry, Spent
 from penstock.ports.database import LedgerConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -35,6 +37,22 @@ _ENDED = select(
     exists().where(
         ledger_entries.c.run_id == bindparam("run_id"), ledger_entries.c.kind.in_([EntryKind.SETTLE, EntryKind.REFUND])
     )
+)
+_DAY = 24 * 60 * 60 * 10**6
+_NUMBER_OF_DAY = type_coerce(ledger_entries.c.created_at, BigInteger) // _DAY
+"""Times are microseconds since 1970, so this is the day's number since then, on both databases."""
+_TAKEN = func.sum(type_coerce(ledger_entries.c.amount, BigInteger))
+_SPENT = (
+    select(_NUMBER_OF_DAY.label("day"), runs.c.model, type_coerce(cast(-_TAKEN, BigInteger), Usd).label("amount"))
+    .join(runs, runs.c.id == ledger_entries.c.run_id)
+    .where(
+        ledger_entries.c.account_id == bindparam("account_id"),
+        ledger_entries.c.created_at >= bindparam("since"),
+        ledger_entries.c.created_at < bindparam("before"),
+    )
+    .group_by(text("day"), runs.c.model)
+    .having(_TAKEN != 0)
+    .order_by(text("day"), runs.c.model)
 )
 
 
@@ -62,6 +80,14 @@ class SqlLedger:
             return _ROWS.all(self._connection, _NEWEST, {"account_id": account_id, "limit": limit})
         cut = min(below, LARGEST_INTEGER)
         return _ROWS.all(self._connection, _BELOW, {"account_id": account_id, "below": cut, "limit": limit})
+
+    def spent(self, account_id: AccountId, *, since: datetime, before: datetime) -> Sequence[Spent]:
+        """What runs took and gave back, by day and model."""
+        found = self._connection.execute(_SPENT, {"account_id": account_id, "since": since, "before": before})
+        return [
+            Spent(day=(EPOCH + timedelta(days=int(day))).date(), model=model, amount=amount)
+            for day, model, amount in found
+        ]
 
     def ended(self, run_id: RunId) -> bool:
         """Whether the run's hold was settled or refunded."""

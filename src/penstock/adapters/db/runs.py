@@ -13,7 +13,8 @@ from penstock.domain.errors import RunNotFound
 from penstock.domain.runs import Run, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
@@ -51,6 +52,11 @@ _QUEUED_BEFORE = (
     select(func.count())
     .select_from(runs)
     .where(text("state = 'queued'"), tuple_(runs.c.created_at, runs.c.id) < _POSITION)
+)
+_COUNTED = (
+    select(runs.c.model, func.count())
+    .where(runs.c.account_id == bindparam("account_id"), runs.c.created_at >= bindparam("since"))
+    .group_by(runs.c.model)
 )
 _CANCEL_REQUESTED = select(runs.c.cancel_requested).where(runs.c.id == bindparam("id"))
 
@@ -93,6 +99,11 @@ class SqlRuns:
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:
         """Newest first."""
         return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
+
+    def counted(self, account_id: AccountId, *, since: datetime) -> Mapping[str, int]:
+        """How many runs were added since a time, by model."""
+        found = self._connection.execute(_COUNTED, {"account_id": account_id, "since": since})
+        return {model: int(count) for model, count in found}
 
     def queued_before(self, run: Run) -> int:
         """How many queued runs were created before this one."""

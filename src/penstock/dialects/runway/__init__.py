@@ -8,6 +8,7 @@ from functools import partial
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.runway import routes
 from penstock.dialects.runway.wire import reference_parser
+from penstock.domain.foreign import FetchManner, InlineRules, ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
 # 512 bytes to 200 MB (RW-14); that an MB is 1024 · 1024 bytes (RW-15, RW-63) and the form's one hour are inferred.
@@ -19,6 +20,24 @@ POLICY = UploadPolicy(
     type_policy=TypePolicy.RECORD,
     free_form_fields=("metadata",),
 )
+_MIB = 2**20
+# A data URI: characters as a whole, "under" so many (RW-52, RW-64). A URL of another server: RW-51, RW-53.
+REFERENCES = ReferenceRules(
+    urls=UrlRules(
+        max_bytes=16 * _MIB,
+        max_bytes_by_kind={"image": 16 * _MIB, "video": 32 * _MIB, "audio": 32 * _MIB},
+        names_only=True,
+        min_length=13,
+        max_length=2048,
+        tells_kind=True,
+        manner=FetchManner(user_agent="RunwayML API/1.0", most_redirects=0, asks_first=True, needs_size=True),
+    ),
+    inline=InlineRules(
+        max_characters={"image": 5 * _MIB - 1, "video": 16 * _MIB - 1, "audio": 16 * _MIB - 1},
+        max_bytes=12 * _MIB,
+        base64_only=True,
+    ),
+)
 CAPABILITIES = Capabilities(
     confirms=False, lasting_urls=False, upload_lifetimes=False, file_urls=False, declares_sizes=False
 )
@@ -28,6 +47,6 @@ DIALECT = Dialect(
     request_id_header="x-request-id",
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY),
+    build=partial(routes.build, policy=POLICY, references=REFERENCES),
     reference_parser=reference_parser,
 )

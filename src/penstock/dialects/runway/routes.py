@@ -8,38 +8,42 @@ from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
-from penstock.dialects.runway import wire
+from penstock.dialects.runway import bodies, wire
 from penstock.dialects.runway.errors import render_error
 from penstock.domain import errors as e
 from penstock.domain.accounts import Scope
 from penstock.domain.ids import AssetId
 from penstock.domain.ledger import ZERO
-from penstock.domain.references import is_data_uri
 from penstock.domain.runs import output_assets
 from penstock.domain.uploads import UploadMethod
 from penstock.services.runs import NewRun
 from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastapi import FastAPI
     from starlette.types import ASGIApp
 
     from penstock.dialects.base import Services
+    from penstock.dialects.runway.bodies import FileMember
     from penstock.domain.assets import Asset
+    from penstock.domain.foreign import ReferenceRules
     from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
 _NAME = "runway"
-_UNKNOWN = (e.AssetNotFound, e.AssetGone, e.UploadNotFound, e.FileNotStored, e.UploadNotCompletable)
-_UNFIT = (e.FileTooLarge, e.FileTooSmall, e.FileTypeMismatch, e.FileTypeRefused)
+_MAX_LARGE_BODY = 18 * 2**20
+"""Bytes: a data URI of a film or a sound has up to 16 MiB (RW-64), and others may stand beside it."""
 
 
-def build(services: Services, _base_url: str, *, policy: UploadPolicy) -> ASGIApp:
+def build(services: Services, _base_url: str, *, policy: UploadPolicy, references: ReferenceRules) -> ASGIApp:
     """Runway's API as an ASGI app to be mounted at its base URL."""
-    edge = Edge(services=services, read_secret=_key, render_error=render_error)
+    edge = Edge(services=services, read_secret=_key, render_error=render_error, max_large_body=_MAX_LARGE_BODY)
     app = open_app(edge, title="Runway", openapi_url=None, dependencies=[Depends(_version)])
     _add_uploads(app, services, policy)
+    _add_generations(app, services, references)
     _add_tasks(app, services)
     _add_organization(app, services)
     return RequestScope(app, header="x-request-id", edge_error=render_error, log=services.log)
@@ -68,20 +72,65 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         return JSONResponse({"uploadUrl": form.url, "fields": form.fields, "runwayUri": uri})
 
 
-def _add_tasks(app: FastAPI, services: Services) -> None:
-    @app.post("/v1/image_to_video")
-    @takes_input
-    def image_to_video(request: Request, body: wire.ImageToVideo) -> Response:
-        """Queue a task."""
+def _add_generations(app: FastAPI, services: Services, references: ReferenceRules) -> None:
+    def create(request: Request, body: bodies.Generation) -> Response:
         who = principal(request)
         who.require(Scope.RUNS_WRITE)
-        path, text = body.image
-        _check_reference(services, text, path=path, medium="image")
+        files = tuple(body.files())
+        wire.check_media(files)
         asked = NewRun(
-            dialect=_NAME, model=body.model, inputs=body.model_input(), output_lifetime=wire.REFERENCE_LIFETIME
+            dialect=_NAME,
+            model=body.model,
+            inputs=body.model_input(),
+            kinds={file.name: file.kinds for file in files},
+            references=references,
         )
-        return JSONResponse(wire.created_out(_submit(services, who.account_id, asked, path)))
+        return JSONResponse(wire.created_out(_submit(services, who.account_id, asked, files)))
 
+    @app.post("/v1/image_to_video")
+    @takes_input
+    def image_to_video(request: Request, body: bodies.ImageToVideo) -> Response:
+        """A film that begins with a picture."""
+        return create(request, body)
+
+    @app.post("/v1/text_to_video")
+    @takes_input
+    def text_to_video(request: Request, body: bodies.TextToVideo) -> Response:
+        """A film from words."""
+        return create(request, body)
+
+    @app.post("/v1/video_to_video")
+    @takes_input
+    def video_to_video(request: Request, body: bodies.VideoToVideo) -> Response:
+        """Another film from a film."""
+        return create(request, body)
+
+    @app.post("/v1/text_to_image")
+    @takes_input
+    def text_to_image(request: Request, body: bodies.TextToImage) -> Response:
+        """A picture from words, and from pictures that they speak of."""
+        return create(request, body)
+
+    @app.post("/v1/image_upscale")
+    @takes_input
+    def image_upscale(request: Request, body: bodies.ImageUpscale) -> Response:
+        """A larger picture."""
+        return create(request, body)
+
+    @app.post("/v1/video_upscale")
+    @takes_input
+    def video_upscale(request: Request, body: bodies.VideoUpscale) -> Response:
+        """A larger film."""
+        return create(request, body)
+
+    @app.post("/v1/character_performance")
+    @takes_input
+    def character_performance(request: Request, body: bodies.CharacterPerformance) -> Response:
+        """A film of a character who does what somebody else does."""
+        return create(request, body)
+
+
+def _add_tasks(app: FastAPI, services: Services) -> None:
     @app.get("/v1/tasks/{task_id}")
     def get_task(request: Request, task_id: str) -> Response:
         """Where a task stands."""
@@ -89,7 +138,8 @@ def _add_tasks(app: FastAPI, services: Services) -> None:
         who.require(Scope.RUNS_READ)
         run = _task(services, who.account_id, task_id)
         files = _files(services, run)
-        return JSONResponse(wire.task_out(run, output=[services.assets.signed_get(file) for file in files]))
+        output = [services.assets.signed_get(file, life=wire.OUTPUT_URL_LIFETIME) for file in files]
+        return JSONResponse(wire.task_out(run, output=output))
 
     @app.delete("/v1/tasks/{task_id}")
     def delete_task(request: Request, task_id: str) -> Response:
@@ -103,37 +153,29 @@ def _add_tasks(app: FastAPI, services: Services) -> None:
 def _add_organization(app: FastAPI, services: Services) -> None:
     @app.get("/v1/organization")
     def get_organization(request: Request) -> Response:
-        """The account's credits. No tier limits are kept here, so none are listed (inferred)."""
-        _, balance = services.accounts.account(principal(request).account_id)
-        return JSONResponse(
-            {
-                "creditBalance": max(0, int(balance * 100)),
-                "tier": {"maxMonthlyCreditSpend": 0, "models": {}},
-                "usage": {"models": {}},
-            }
-        )
+        """The account's credits, and how much it has used in the last 24 hours."""
+        account_id = principal(request).account_id
+        _, balance = services.accounts.account(account_id)
+        daily = services.runs.counted(account_id, within=wire.DAY)
+        names = [name for model in services.catalog.models for name in (model.slug, *model.aliases)]
+        return JSONResponse(wire.organization_out(balance, models=names, daily=daily))
+
+    @app.post("/v1/organization/usage")
+    def get_usage(request: Request, body: wire.UsageQuery | None = None) -> Response:
+        """What was spent, by day and model."""
+        since, before = (body or wire.UsageQuery()).span(services.accounts.today())
+        spent = services.accounts.spent(principal(request).account_id, since=since, before=before)
+        return JSONResponse(wire.usage_out(spent))
 
 
-def _submit(services: Services, account_id: AccountId, asked: NewRun, path: tuple[str | int, ...]) -> Run:
-    """Queue a run; what is wrong with its file is told as an issue at the field that named it (RW-24 to RW-27)."""
+def _submit(services: Services, account_id: AccountId, asked: NewRun, files: Sequence[FileMember]) -> Run:
+    """Queue a run; what is wrong with one of its files is told as an issue at the member that named it."""
     try:
         return services.runs.submit(account_id, asked)
     except e.ModelNotFound:
-        raise e.InvalidField(("model",), "is no model of this endpoint", rule="invalid_enum_value") from None
-    except e.ReferenceInvalid as error:
-        raise e.ReferenceInvalid(path, error.reason) from None
-    except _UNKNOWN:
-        raise e.ReferenceInvalid(path, wire.UNKNOWN_REFERENCE) from None
-    except _UNFIT as error:
-        raise e.ReferenceInvalid(path, f"Unsupported asset type. {error.message}") from None
-
-
-def _check_reference(services: Services, text: str, *, path: tuple[str | int, ...], medium: str) -> None:
-    """Hold what is not of this server against the rules for data URIs and URLs. Raises `ReferenceInvalid`."""
-    if is_data_uri(text):
-        wire.check_data_uri(text, path=path, medium=medium)
-    elif not services.runs.is_ours(text):
-        wire.check_url(text, path=path)
+        raise e.InvalidField(("model",), "is no model of this server", rule="invalid_enum_value") from None
+    except e.PenstockError as error:
+        raise wire.refused_file(error, files) from None
 
 
 def _task(services: Services, account_id: AccountId, task_id: str) -> Run:

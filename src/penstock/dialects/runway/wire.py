@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from penstock.domain.errors import InvalidField, ReferenceInvalid, RunNotFound
+from penstock.domain.errors import (
+    AssetGone,
+    AssetNotFound,
+    FileNotStored,
+    InputError,
+    InvalidField,
+    PenstockError,
+    ReferenceInvalid,
+    RunNotFound,
+    UploadNotCompletable,
+)
 from penstock.domain.ids import RunId, UploadId, format_short, parse_short
-from penstock.domain.references import UploadReference
+from penstock.domain.references import UploadReference, is_data_uri
 from penstock.domain.runs import Run, RunFault, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from decimal import Decimal
 
+    from penstock.dialects.runway.bodies import FileMember
+    from penstock.domain.ledger import Spent
     from penstock.domain.references import Reference
 
 VERSION_HEADER = "X-Runway-Version"
 VERSION = "2024-11-06"
 REFERENCE_LIFETIME = timedelta(hours=24)
-UNKNOWN_REFERENCE = "Failed to fetch asset. The upload does not exist, has expired, or has no file yet."
+DAY = timedelta(hours=24)
+OUTPUT_URL_LIFETIME = DAY
+"""Of URLs in an `output`; a later look gives fresh ones, as long as the task is not deleted (RW-44)."""
 
 _SCHEME = "runway://"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z")
-_URL_LENGTHS = range(13, 2048 + 1)
-_MIB = 2**20
-_DATA_URI_CHARACTERS = {"image": 5 * _MIB, "video": 16 * _MIB, "audio": 16 * _MIB}
-_MAX_TEXT_UNITS = 1000
+_USUAL_SPAN = timedelta(days=30)
+_LONGEST_SPAN = timedelta(days=90)
+# The documents' words for what is wrong with an asset. The first says nothing of what there is (RW-24 to RW-26).
+_UNKNOWN = "Failed to fetch asset. The upload does not exist, has expired, or has no file yet."
+_UNSUPPORTED = "Unsupported asset type."
+_REASONS = {
+    "url_scheme": "Only HTTPS URLs are allowed.",
+    "url_host": "URLs must be hosted on a domain.",
+    "data_uri": "Invalid data URI.",
+    "data_uri_length": "Invalid data URI. It is too long; upload the file instead.",
+}
 # No document lists the extensions that are valid: these follow the media formats (inferred). No GIF.
 _TYPES = {
     "jpg": "image/jpeg",
@@ -59,6 +82,17 @@ _TYPES = {
 }
 
 
+def _day(value: object) -> object:
+    """A day from `YYYY-MM-DD`, and from nothing else."""
+    if isinstance(value, str) and _DAY.match(value):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(value)
+    raise PydanticCustomError("date", "must be a day such as 2026-11-21")
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+
+
 class NewSlot(BaseModel):
     """`POST /v1/uploads`. Members that are not listed are ignored (inferred)."""
 
@@ -80,46 +114,21 @@ class NewSlot(BaseModel):
         return _TYPES[_extension(self.filename)]
 
 
-class Frame(BaseModel):
-    """One entry of `promptImage`."""
+class UsageQuery(BaseModel):
+    """`POST /v1/organization/usage`. Days are UTC, `beforeDate` is not included."""
 
     model_config = ConfigDict(strict=True)
 
-    uri: str
-    position: Literal["first"]
+    startDate: Day | None = None  # noqa: N815 - the wire's word
+    beforeDate: Day | None = None  # noqa: N815 - the wire's word
 
-
-class ImageToVideo(BaseModel):
-    """`POST /v1/image_to_video`, in the shape of `gen4.5`. Members that are not listed are ignored (inferred)."""
-
-    model_config = ConfigDict(strict=True)
-
-    model: str
-    promptImage: str | Annotated[list[Frame], Field(min_length=1, max_length=1)]  # noqa: N815 - the wire's word
-    promptText: str | None = None  # noqa: N815 - the wire's word
-    ratio: Literal["1280:720", "720:1280", "1104:832", "960:960", "832:1104", "1584:672"]
-    duration: Annotated[int, Field(ge=2, le=10)] | None = None
-    seed: Annotated[int, Field(ge=0, le=4294967295)] | None = None
-
-    @field_validator("promptText")
-    @classmethod
-    def _of_bounded_length(cls, value: str | None) -> str | None:
-        """1 to 1000 UTF-16 code units (RW-50)."""
-        if value is not None and not 1 <= len(value.encode("utf-16-le", "surrogatepass")) // 2 <= _MAX_TEXT_UNITS:
-            raise PydanticCustomError("length", "must have 1 to 1000 UTF-16 code units")
-        return value
-
-    @property
-    def image(self) -> tuple[tuple[str | int, ...], str]:
-        """Where the reference stands, and the reference."""
-        if isinstance(self.promptImage, str):
-            return ("promptImage",), self.promptImage
-        return ("promptImage", 0, "uri"), self.promptImage[0].uri
-
-    def model_input(self) -> dict[str, object]:
-        """What the model gets, under the wire's names."""
-        given = self.model_dump(exclude={"model", "promptImage"}, exclude_none=True)
-        return {**given, "promptImage": self.image[1]}
+    def span(self, today: date) -> tuple[date, date]:
+        """First day and the day after the last; 30 days unless said otherwise. Raises `InvalidField`."""
+        start = self.startDate or today - _USUAL_SPAN
+        before = self.beforeDate or start + _USUAL_SPAN
+        if not start <= before <= start + _LONGEST_SPAN:
+            raise InvalidField(("beforeDate",), f"must be 0 to {_LONGEST_SPAN.days} days after startDate")
+        return start, before
 
 
 def check_version(given: str | None) -> None:
@@ -128,18 +137,27 @@ def check_version(given: str | None) -> None:
         raise InvalidField((VERSION_HEADER,), f"must be {VERSION}")
 
 
-def check_data_uri(text: str, *, path: tuple[str | int, ...], medium: str) -> None:
-    """Raises `ReferenceInvalid` for a data URI that is too long, of another medium, or not base64 (RW-52)."""
-    problem = _data_uri_problem(text, medium)
-    if problem is not None:
-        raise ReferenceInvalid(path, problem)
+def check_media(files: Iterable[FileMember]) -> None:
+    """Raises `ReferenceInvalid` for a data URI that names another medium than its field's (RW-52)."""
+    for file in files:
+        if is_data_uri(file.text) and file.text[5:].partition("/")[0].lower() not in file.kinds:
+            raise ReferenceInvalid(file.path, _UNSUPPORTED)
 
 
-def check_url(text: str, *, path: tuple[str | int, ...]) -> None:
-    """Raises `ReferenceInvalid` for a URL that is not https, has no domain or is too long (RW-51)."""
-    problem = _url_problem(text)
-    if problem is not None:
-        raise ReferenceInvalid(path, problem)
+def refused_file(error: PenstockError, files: Iterable[FileMember]) -> PenstockError:
+    """The error as an issue at the member that it is about, in the product's words; as it is if about none (RW-24)."""
+    place = next((file.path for file in files if error.at == ("input", file.name)), None)
+    if place is None:
+        return error
+    match error:
+        case ReferenceInvalid(rule=rule):
+            return ReferenceInvalid(place, _REASONS.get(rule, "Invalid URL"), rule=rule)
+        case AssetNotFound() | AssetGone() | FileNotStored() | UploadNotCompletable():
+            return ReferenceInvalid(place, _UNKNOWN)
+        case InputError():
+            return ReferenceInvalid(place, f"{_UNSUPPORTED} {error.message}")
+        case _:
+            return error
 
 
 def format_reference(upload_id: UploadId) -> str:
@@ -155,8 +173,8 @@ def reference_parser(_base_url: str) -> Callable[[str], Reference | None]:
             return None
         found = parse_short(text.removeprefix(_SCHEME))
         if found is None:
-            raise ReferenceInvalid((), UNKNOWN_REFERENCE)
-        return UploadReference(upload_id=UploadId(found))
+            raise AssetNotFound(text)
+        return UploadReference(upload_id=UploadId(found), names_for=REFERENCE_LIFETIME)
 
     return parse
 
@@ -193,6 +211,29 @@ def task_out(run: Run, *, output: Sequence[str]) -> dict[str, Any]:
             return {**shown, "cost": cost}
 
 
+def organization_out(balance: Decimal, *, models: Iterable[str], daily: Mapping[str, int]) -> dict[str, Any]:
+    """The account. There are no tiers here: no model has a limit, and the month's is the ledger's own (inferred)."""
+    unlimited = {"maxConcurrentGenerations": None, "maxDailyGenerations": None}
+    return {
+        "creditBalance": max(0, math.floor(balance * 100)),
+        "tier": {"maxMonthlyCreditSpend": _MOST_CREDITS, "models": dict.fromkeys(models, unlimited)},
+        "usage": {"models": {model: {"dailyGenerations": count} for model, count in daily.items()}},
+    }
+
+
+def usage_out(spent: Iterable[Spent]) -> dict[str, Any]:
+    """What was spent, by day and model (RW-61). Credits are whole numbers, rounded up."""
+    rows = list(spent)
+    results = [
+        {
+            "date": day.isoformat(),
+            "usedCredits": [{"model": row.model, "amount": credits_of(row.amount)} for row in of_day],
+        }
+        for day, of_day in groupby(rows, key=lambda row: row.day)
+    ]
+    return {"results": results, "models": sorted({row.model for row in rows})}
+
+
 def credits_of(amount: Decimal) -> int:
     """USD in credits of one cent, rounded up, so that an estimate is never below the cost (RW-41)."""
     return math.ceil(amount * 100)
@@ -211,38 +252,11 @@ _STATUS = {
 }
 
 
+_MOST_CREDITS = 10**11
+
+
 def _extension(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
-
-
-def _data_uri_problem(text: str, medium: str) -> str | None:
-    if len(text) >= _DATA_URI_CHARACTERS[medium]:
-        return "Invalid data URI. It is too long; upload the file instead."
-    head = text[:100].partition(",")[0].lower()
-    if not head.startswith(f"data:{medium}/"):
-        return "Unsupported asset type."
-    return None if head.endswith(";base64") else "Invalid data URI."
-
-
-def _url_problem(text: str) -> str | None:
-    try:
-        url = urlsplit(text)
-        host = url.hostname
-    except ValueError:
-        return "Invalid URL"
-    if not url.scheme or not host or len(text) not in _URL_LENGTHS:
-        return "Invalid URL"
-    if url.scheme != "https":
-        return "Only HTTPS URLs are allowed."
-    return "URLs must be hosted on a domain." if _is_address(host) else None
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return host.replace(".", "").isdecimal()
-    return True
 
 
 def _timestamp(time: datetime) -> str:
