@@ -46,10 +46,14 @@ class Begun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """An uploaded file: what names it in a run, and where anybody can read it (empty: nowhere)."""
+    """An uploaded file: what names it in a run, and where anybody can read it (empty: nowhere).
+
+    `others` are further names that only its owner may use.
+    """
 
     reference: str
     url: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,40 +107,6 @@ def test_a_files_url_serves_it_to_anybody(driver: Driver, speaker: Speaker) -> N
     assert (served.status, served.headers["content-type"], served.body) == (200, "image/png", PICTURE)
 
 
-@pytest.mark.parametrize("other", SPEAKERS, ids=lambda speaker: f"in {speaker.dialect.name}")
-def test_a_file_can_be_named_in_every_other_dialect(
-    driver: Driver, house: House, speaker: Speaker, other: Speaker
-) -> None:
-    listener = speak(other, house, house.accounts.create_key("acme", ())[1])
-    file = bring(driver, PICTURE)
-
-    names = [file.reference] if is_a_name(file.reference, other) else []
-    names += [file.url] if speaker.dialect.capabilities.lasting_urls and is_a_name(file.url, other) else []
-    runs = [listener.submit(MODEL, {"image": name}) for name in names]
-    house.work()
-
-    assert [listener.look(run) for run in runs] == [read_of(PICTURE)] * len(names)
-
-
-@pytest.mark.parametrize("other", SPEAKERS, ids=lambda speaker: f"in {speaker.dialect.name}")
-def test_a_files_url_is_refused_where_a_product_forbids_urls(
-    driver: Driver, house: House, speaker: Speaker, other: Speaker
-) -> None:
-    needs_file_urls(speaker)
-    if other.dialect.capabilities.takes_urls:
-        pytest.skip("this dialect takes URLs")
-    listener = speak(other, house, house.accounts.create_key("acme", ())[1])
-
-    with pytest.raises(RefusedError) as refused:
-        listener.submit(MODEL, {"image": bring(driver, PICTURE).url})
-
-    assert refused.value.status == 400
-
-
-def is_a_name(text: str, listener: Speaker) -> bool:
-    return listener.dialect.capabilities.takes_urls or not text.startswith("http")
-
-
 def needs_file_urls(speaker: Speaker) -> None:
     if not speaker.dialect.capabilities.file_urls:
         pytest.skip("uploaded files of this dialect have no URL")

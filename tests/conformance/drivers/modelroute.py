@@ -24,7 +24,9 @@ class ModelRouteDriver:
         return Begun(handle=made["file_id"], url=made["upload_url"], headers={"Content-Type": "image/png"})
 
     def complete(self, begun: Begun) -> File:
-        return File(reference=begun.handle, url=self._call("GET", f"/v1/files/{begun.handle}/url")["url"])
+        address = f"/v1/files/{begun.handle}"
+        url = self._call("GET", f"{address}/url")["url"]
+        return File(reference=begun.handle, url=url, others=(f"{self._api.base}{address}/download",))
 
     def submit(self, model: str, inputs: Mapping[str, object]) -> str:
         return str(self._call("POST", "/v1/executions", {"model": model, "input": dict(inputs)})["id"])

@@ -25,7 +25,7 @@ class NativeDriver:
 
     def complete(self, begun: Begun) -> File:
         asset = self._call("POST", f"/uploads/{begun.handle}/complete")
-        return File(reference=asset["id"], url=asset["url"])
+        return File(reference=asset["id"], url=asset["url"], others=(begun.handle,))
 
     def submit(self, model: str, inputs: Mapping[str, object]) -> str:
         return str(self._call("POST", "/runs", {"model": model, "input": dict(inputs)})["id"])

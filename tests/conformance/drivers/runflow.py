@@ -25,7 +25,7 @@ class RunflowDriver:
 
     def complete(self, begun: Begun) -> File:
         asset = self._call("POST", f"/v1/asset-uploads/{begun.handle}/confirmations", {})
-        return File(reference=f"runflow://assets/{asset['id']}", url=asset["url"])
+        return File(reference=f"runflow://assets/{asset['id']}", url=asset["url"], others=(asset["id"],))
 
     def submit(self, model: str, inputs: Mapping[str, object]) -> str:
         return str(self._call("POST", f"/v1/models/{model}/runs", {"input": dict(inputs)})["id"])
