@@ -18,7 +18,7 @@ from tests.support.server import clean_environment, running_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-from tests.support.server import Server
+    from tests.support.server import Server
 
 ROOT = Path(__file__).parents[3]
 # The guide's own script, but for key and address.
