@@ -29,6 +29,7 @@ class Scope(StrEnum):
     FILES_WRITE = "files:write"
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
+    WEBHOOKS_WRITE = "webhooks:write"
     ACCOUNT_READ = "account:read"
 
 

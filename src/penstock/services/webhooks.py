@@ -23,7 +23,7 @@ from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from penstock.domain.ids import AccountId
@@ -123,9 +123,18 @@ class Webhooks:
             tx.endpoints.remove(tx.endpoints.get(account_id, endpoint_id, dialect=dialect))
 
     def send(
-        self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str, event: str, body: bytes
+        self,
+        account_id: AccountId,
+        endpoint_id: EndpointId,
+        *,
+        dialect: str,
+        event: str,
+        body: Callable[[Delivery], bytes],
     ) -> Delivery:
-        """Send something that is no run's to an endpoint, active or not (a test). Raises `EndpointNotFound`."""
+        """Send something that is no run's to an endpoint, active or not (a test); its body may tell the delivery's id.
+
+        Raises `EndpointNotFound`.
+        """
         now = self._clock.now()
         with self._database.write() as tx:
             endpoint = tx.endpoints.get(account_id, endpoint_id, dialect=dialect)
@@ -138,7 +147,7 @@ class Webhooks:
                 moment=None,
                 url=endpoint.url,
                 event=event,
-                body=body.decode(),
+                body=None,
                 state=DeliveryState.PENDING,
                 tries=0,
                 attempts=0,
@@ -146,6 +155,7 @@ class Webhooks:
                 round_at=now,
                 created_at=now,
             )
+            delivery = replace(delivery, body=body(delivery).decode())
             tx.deliveries.add(delivery)
             enqueue_delivery(tx, delivery)
         return delivery

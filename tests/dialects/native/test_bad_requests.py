@@ -45,7 +45,7 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/uploads": {"filename": "a.png", "content_type": "image/png"},
     "/runs": {"model": "builtin/stylize", "input": {"prompt": "ink"}},
 }
-SCOPES = ("files:read", "files:write", "runs:read", "runs:write", "account:read")
+SCOPES = ("files:read", "files:write", "runs:read", "runs:write", "webhooks:write", "account:read")
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)

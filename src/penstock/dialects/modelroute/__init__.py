@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.modelroute import routes
+from penstock.dialects.modelroute import callbacks, routes
 from penstock.dialects.modelroute.wire import REQUEST_ID_HEADER, BeginLaterUpload, BeginUpload, reference_parser
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
 
@@ -34,4 +34,5 @@ DIALECT = Dialect(
         capabilities=CAPABILITIES,
     ),
     reference_parser=reference_parser,
+    callbacks=callbacks.policy,
 )

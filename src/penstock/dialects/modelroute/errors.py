@@ -89,6 +89,7 @@ _NO_FILE = "the file does not exist, or its upload was not completed"
 # One text for whatever is not there, so that nobody learns of others' files (MO-17); no id of the house is shown.
 _WORDS: dict[type[PenstockError], str] = {
     e.RunNotFound: "the execution does not exist",
+    e.EndpointNotFound: "the endpoint does not exist",
     e.AssetNotFound: _NO_FILE,
     e.AssetGone: _NO_FILE,
     e.UploadNotFound: _NO_FILE,
@@ -107,6 +108,8 @@ _DETAIL_CODES = {
     "too_long": "OUT_OF_RANGE",
     "string_type": "INVALID_TYPE",
     "int_type": "INVALID_TYPE",
+    "bool_type": "INVALID_TYPE",
+    "list_type": "INVALID_TYPE",
     "dict_type": "INVALID_TYPE",
     "type": "INVALID_TYPE",
 }

@@ -11,6 +11,7 @@ from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_
 from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.modelroute import wire
 from penstock.dialects.modelroute.errors import render_error, render_read_error
+from penstock.dialects.modelroute.webhook_routes import add_webhooks, signed_callback
 from penstock.domain.accounts import Scope
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId
@@ -48,6 +49,7 @@ def build(services: Services, base_url: str, *, policies: Policies, capabilities
     runs = Edge(services=services, read_secret=_key, render_error=render_error, rate_headers=X_RATE_LIMIT)
     executions = open_app(runs, title="ModelRoute", openapi_url=None)
     _add_executions(executions, services, capabilities)
+    add_webhooks(executions, services, dialect=_NAME)
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         """A file that is not there has one status where it is asked for and another where an execution names it."""
@@ -122,6 +124,7 @@ def _add_executions(app: FastAPI, services: Services, capabilities: Capabilities
             keeps_inputs=capabilities.run_input_keeps_file,
             takes_urls=capabilities.takes_urls,
             named=wire.named_files(body.input),
+            callback=signed_callback(services.webhooks, account_id, body.webhook_url, dialect=_NAME),
         )
         same = idempotent_request(idempotency_key, body.model_dump())
         return shown(services.runs.submit(account_id, asked, idempotency=same), 202)

@@ -11,8 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from penstock.dialects.base.errors import from_validation
 from penstock.domain.errors import AssetNotFound, InvalidField, RunNotFound
@@ -140,15 +139,7 @@ class Execute(BaseModel):
     model: Text
     input: dict[str, Any]
     metadata: dict[str, Any] | None = None
-    webhook_url: object = None
-
-    @field_validator("webhook_url")
-    @classmethod
-    def _no_callbacks(cls, value: object) -> object:
-        """A callback that would never come is refused, not forgotten."""
-        if value is not None:
-            raise PydanticCustomError("unsupported", "webhooks are not available on this server; poll the execution")
-        return value
+    webhook_url: str | None = None
 
 
 class FileOut(BaseModel):
