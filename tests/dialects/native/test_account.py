@@ -83,7 +83,8 @@ def test_the_models_are_those_that_can_be_run(alice: Native) -> None:
             "outputs",
         }
     paint = by_slug["builtin/stylize"]
-    assert (paint["object"], paint["aliases"], paint["price_usd"]) == ("model", ["flux-1.1-pro"], "0.004")
+    assert (paint["object"], paint["price_usd"]) == ("model", "0.004")
+    assert "flux-1.1-pro" in paint["aliases"]
     (prompt,) = (field for field in paint["inputs"] if field["name"] == "prompt")
     assert (prompt["type"], prompt["required"], prompt["min_length"]) == ("string", True, 1)
 
