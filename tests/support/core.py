@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,16 +18,19 @@ from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.objects.memory import MemoryObjectStore
 from penstock.adapters.objects.s3 import Bucket, S3Presigner
+from penstock.dialects.base.signatures import standard_webhooks
 from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.catalog import parse_catalog
 from penstock.domain.egress import parse_rules
 from penstock.domain.library import AssetFilter
 from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+from penstock.domain.webhooks import CallbackPolicy, RetryPlan
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.media import Inspection
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
+from penstock.services.callbacks import DELIVERY_JOB, Callbacks
 from penstock.services.folders import FOLDER_JOB, Folders
 from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
@@ -40,13 +44,16 @@ from penstock.services.run_files import RUN_JOB
 from penstock.services.runs import NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import NewUpload, Uploads
+from penstock.services.webhooks import Webhooks
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
 from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
+from penstock.workflows.delivery import DeliveryFlow, Shares
 from penstock.workflows.engine import Worker
 from penstock.workflows.excerpts import ExcerptLimits
 from penstock.workflows.folder_removal import FolderRemoval
+from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
 from tests.support.repeatable import SeededEntropy, SteppedClock
 
@@ -105,6 +112,21 @@ CATALOG = {
 }
 PART_BYTES = 5 * 2**20
 _LOOPBACK = parse_rules("127.0.0.0/8")
+PLAN = RetryPlan(
+    delays=(timedelta(minutes=1), HOUR),
+    within=timedelta(seconds=20),
+    jitter=0,
+    final=frozenset({410}),
+    patience=4,
+)
+TELLING = CallbackPolicy(
+    plan=PLAN,
+    event=lambda run, _moment: f"run.{run.state.value}",
+    body=lambda notice: json.dumps({"run": notice.run.id, "at": notice.at.isoformat()}).encode(),
+    headers=standard_webhooks,
+    endpoints=True,
+)
+"""How the core's runs tell, under the name of a dialect."""
 _BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-east-1", credentials=Credentials("k", "s"))
 
 
@@ -239,6 +261,7 @@ class Core:
     references: References
     quotas: Quotas
     runs: Runs
+    webhooks: Webhooks
     queue: SqlJobQueue
     models: Models
     run_flow: RunFlow
@@ -247,6 +270,8 @@ class Core:
     inspector: ScriptedInspector
     worker: Worker
     intake_worker: Worker
+    delivery: DeliveryFlow
+    delivery_worker: Worker
     interrupt: threading.Event
 
     def open_account(self, name: str = "acme", *, credits_usd: str = "100") -> AccountId:
@@ -310,7 +335,9 @@ class Core:
 
 
 @contextmanager
-def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = timedelta(seconds=60)) -> Iterator[Core]:
+def open_core(
+    database_url: str, scratch: Path, *, run_timeout: timedelta = timedelta(seconds=60), egress: str = "127.0.0.0/8"
+) -> Iterator[Core]:
     """A core on that (migrated) database."""
     clock, entropy, log = SteppedClock(), SeededEntropy(), Log("test", None)
     database = SqlDatabase(database_url, connections=25)
@@ -333,6 +360,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
     )
     catalog = parse_catalog(CATALOG)
     queue, models = SqlJobQueue(database), Models()
+    callbacks = Callbacks({"native": TELLING}, parse_rules(egress))
     scratch.mkdir(parents=True, exist_ok=True)
     interrupt = threading.Event()
     run_flow = RunFlow(
@@ -345,6 +373,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         entropy=entropy,
         log=log,
         interrupt=interrupt,
+        callbacks=callbacks,
     )
     fetch = AssetFetch(
         database,
@@ -356,6 +385,18 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
         log=log,
         interrupt=interrupt,
         part_bytes=PART_BYTES,
+    )
+    delivery = DeliveryFlow(
+        database,
+        assets,
+        callbacks,
+        GuardedFetcher(_LOOPBACK, clock=clock, log=log),
+        Places(),
+        shares=Shares(host=2, account=3),
+        clock=clock,
+        entropy=entropy,
+        log=log,
+        interrupt=interrupt,
     )
     inspector = ScriptedInspector()
     intake = AssetIntake(
@@ -370,7 +411,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
 
     folders = FolderRemoval(database, clock=clock, interrupt=interrupt)
 
-    def worker_of(flows: Mapping[str, Flow]) -> Worker:
+    def worker_of(flows: Mapping[str, Flow], *, concurrency: int = 2) -> Worker:
         return Worker(
             database,
             queue,
@@ -381,7 +422,7 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             entropy=entropy,
             log=log,
             owner="test",
-            concurrency=2,
+            concurrency=concurrency,
             interrupt=interrupt,
         )
 
@@ -404,7 +445,8 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             folders=Folders(database, clock=clock, entropy=entropy),
             references=references,
             quotas=Quotas(database),
-            runs=Runs(database, catalog, references, clock=clock, entropy=entropy),
+            runs=Runs(database, catalog, references, clock=clock, entropy=entropy, callbacks=callbacks),
+            webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             queue=queue,
             models=models,
             run_flow=run_flow,
@@ -413,6 +455,8 @@ def open_core(database_url: str, scratch: Path, *, run_timeout: timedelta = time
             inspector=inspector,
             worker=worker_of({RUN_JOB: run_flow, FETCH_JOB: fetch, FOLDER_JOB: folders}),
             intake_worker=worker_of({INTAKE_JOB: intake}),
+            delivery=delivery,
+            delivery_worker=worker_of({DELIVERY_JOB: delivery}, concurrency=4),
             interrupt=interrupt,
         )
     finally:

@@ -180,7 +180,8 @@ class CallbackPolicy:
     `event` names a moment of a run in the dialect's words; None: not told. `body` is called once for a delivery and
     kept. `headers` are made anew for each attempt: (delivery, body as sent, secrets in force newest first, now).
     `https_only`: a plain http receiver is refused unless the operator allows its place. `endpoints`: whether accounts
-    have endpoints that hear of every run. `overlap`: how long a replaced secret goes on.
+    have endpoints that hear of every run. `overlap`: how long a replaced secret goes on. `signs_always`: an account
+    that has no secret yet gets one with its first callback; else it goes unsigned.
     """
 
     plan: RetryPlan
@@ -190,6 +191,7 @@ class CallbackPolicy:
     https_only: bool = True
     endpoints: bool = False
     overlap: timedelta = timedelta(hours=24)
+    signs_always: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import TooManyEndpoints
-from penstock.domain.ids import DeliveryId, EndpointId, SecretId
+from penstock.domain.ids import DeliveryId, EndpointId
 from penstock.domain.webhooks import (
     ALL_CALLBACKS,
     MOST_ENDPOINTS,
@@ -18,22 +17,19 @@ from penstock.domain.webhooks import (
     check_headers,
     renewed,
 )
+from penstock.services.callback_secrets import current_secret, keep_secret, new_secret
 from penstock.services.callbacks import enqueue_delivery
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from penstock.domain.ids import AccountId
     from penstock.domain.webhooks import Attempt, DeliveryFilter
     from penstock.ports.clock import Clock, Entropy
-    from penstock.ports.database import Database, Transaction
+    from penstock.ports.database import Database
     from penstock.services.callbacks import Callbacks
-
-_SECRET_BYTES = 32
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - how Standard Webhooks mark a secret, not one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +77,7 @@ class Webhooks:
             succeeded_at=None,
             created_at=self._clock.now(),
         )
-        secret = self._new_secret(account_id, endpoint.id, dialect=dialect, label="", now=endpoint.created_at)
+        secret = new_secret(account_id, endpoint.id, dialect=dialect, entropy=self._entropy, now=endpoint.created_at)
         with self._database.write() as tx:
             if len(tx.endpoints.all(account_id, dialect=dialect)) >= MOST_ENDPOINTS:
                 raise TooManyEndpoints(limit=MOST_ENDPOINTS)
@@ -163,12 +159,12 @@ class Webhooks:
     def secret(self, account_id: AccountId, *, dialect: str, endpoint_id: EndpointId = ALL_CALLBACKS) -> Secret:
         """The one that signs, made at the first call."""
         with self._database.read() as tx:
-            found = _current(tx, account_id, endpoint_id, dialect=dialect)
+            found = current_secret(tx, account_id, endpoint_id, dialect=dialect)
         if found is not None:
             return found
-        made = self._new_secret(account_id, endpoint_id, dialect=dialect, label="", now=self._clock.now())
+        made = new_secret(account_id, endpoint_id, dialect=dialect, entropy=self._entropy, now=self._clock.now())
         with self._database.write() as tx:
-            return self._kept(tx, made)
+            return keep_secret(tx, made)
 
     def rotate_secret(
         self, account_id: AccountId, *, dialect: str, endpoint_id: EndpointId = ALL_CALLBACKS, label: str = ""
@@ -176,11 +172,11 @@ class Webhooks:
         """A new secret; the one before goes on beside it for as long as the dialect lets it. Two at once get one."""
         now = self._clock.now()
         policy = self._callbacks.policy(dialect)
-        made = self._new_secret(account_id, endpoint_id, dialect=dialect, label=label, now=now)
+        made = new_secret(account_id, endpoint_id, dialect=dialect, label=label, entropy=self._entropy, now=now)
         with self._database.write() as tx:
             retires_at = now + policy.overlap if policy is not None else now
             tx.endpoints.retire_secret(account_id, endpoint_id, dialect=dialect, at=retires_at)
-            return self._kept(tx, made)
+            return keep_secret(tx, made)
 
     def secrets(
         self, account_id: AccountId, *, dialect: str, endpoint_id: EndpointId = ALL_CALLBACKS
@@ -223,29 +219,3 @@ class Webhooks:
             tx.deliveries.replace(again)
             enqueue_delivery(tx, again)
         return again
-
-    def _kept(self, tx: Transaction, made: Secret) -> Secret:
-        """The secret that signs now: this one, or the one that somebody made at the same time."""
-        if tx.endpoints.add_secret(made):
-            return made
-        return _current(tx, made.account_id, made.endpoint_id, dialect=made.dialect) or made
-
-    def _new_secret(
-        self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str, label: str, now: datetime
-    ) -> Secret:
-        value = _SECRET_PREFIX + base64.b64encode(self._entropy.random_bytes(_SECRET_BYTES)).decode()
-        return Secret(
-            id=SecretId(new_id(self._entropy)),
-            account_id=account_id,
-            dialect=dialect,
-            endpoint_id=endpoint_id,
-            label=label,
-            value=value,
-            created_at=now,
-            retires_at=None,
-        )
-
-
-def _current(tx: Transaction, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str) -> Secret | None:
-    known = tx.endpoints.secrets(account_id, endpoint_id, dialect=dialect)
-    return next((secret for secret in known if secret.retires_at is None), None)

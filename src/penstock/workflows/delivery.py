@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock.domain.egress import parse_url
-from penstock.domain.errors import DeliveryNotFound, EndpointNotFound, RunNotFound
+from penstock.domain.errors import DeliveryNotFound, EndpointNotFound, RunNotFound, Unavailable
 from penstock.domain.ids import AssetId, DeliveryId
 from penstock.domain.runs import output_assets, require_there
 from penstock.domain.webhooks import (
@@ -30,6 +30,7 @@ from penstock.domain.webhooks import (
 )
 from penstock.ports.fetch import Posting, SourceError
 from penstock.ports.jobs import AttemptInterruptedError
+from penstock.services.callback_secrets import keep_secret, new_secret
 from penstock.services.run_logs import log_lines
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
     from penstock.services.callbacks import Callbacks
     from penstock.telemetry import Log
     from penstock.workflows.places import Places
+
+
+_OUTAGE_PAUSE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +104,14 @@ class DeliveryFlow:
         places = self._places_of(delivery)
         wait = self._places.enter(places, spread=self._random())
         if wait:
-            with self._database.write() as tx:
-                tx.fenced.postpone(job, run_at=self._clock.now() + timedelta(seconds=wait), error="waits for its turn")
+            self._put_off(job, timedelta(seconds=wait), error="waits for its turn")
             return
         begun = time.monotonic()
         try:
             self._attempt(job, delivery)
+        except (AttemptInterruptedError, Unavailable) as error:
+            # Not left to the worker, which counts the turns that a job waited for as outages, and gives up in the end.
+            self._put_off(job, _OUTAGE_PAUSE if isinstance(error, Unavailable) else timedelta(0), error="interrupted")
         finally:
             self._places.leave(places, seconds=time.monotonic() - begun)
 
@@ -118,6 +124,10 @@ class DeliveryFlow:
                 tx.deliveries.add_attempt(attempt)
                 tx.deliveries.replace(replace(abandoned(delivery), attempts=attempt.number))
             tx.fenced.bury(job, error=reason)
+
+    def _put_off(self, job: Job, pause: timedelta, *, error: str) -> None:
+        with self._database.write() as tx:
+            tx.fenced.postpone(job, run_at=self._clock.now() + pause, error=error)
 
     def _wanted(self, tx: Transaction, job: Job) -> Delivery | None:
         """The delivery, while it is to be made."""
@@ -212,7 +222,7 @@ class DeliveryFlow:
     def _post(self, delivery: Delivery, policy: CallbackPolicy, *, url: str, extra: Mapping[str, str]) -> Attempt:
         body = (delivery.body or "").encode()
         now = self._clock.now()
-        signed = policy.headers(delivery, body, self._secrets(delivery), now)
+        signed = policy.headers(delivery, body, self._secrets(delivery, policy), now)
         ours = {name.lower() for name in signed}
         posting = Posting(
             url=url,
@@ -233,13 +243,17 @@ class DeliveryFlow:
             reply=reply.body.decode(errors="replace"),
         )
 
-    def _secrets(self, delivery: Delivery) -> list[Secret]:
+    def _secrets(self, delivery: Delivery, policy: CallbackPolicy) -> list[Secret]:
         """Those that sign now, newest first."""
         now = self._clock.now()
         endpoint_id = delivery.endpoint_id or ALL_CALLBACKS
         with self._database.read() as tx:
             known = tx.endpoints.secrets(delivery.account_id, endpoint_id, dialect=delivery.dialect)
-        return [secret for secret in known if secret.retires_at is None or secret.retires_at > now]
+        if known or delivery.endpoint_id is not None or not policy.signs_always:
+            return [secret for secret in known if secret.retires_at is None or secret.retires_at > now]
+        made = new_secret(delivery.account_id, endpoint_id, dialect=delivery.dialect, entropy=self._entropy, now=now)
+        with self._database.write() as tx:
+            return [keep_secret(tx, made)]
 
     def _write(self, job: Job, after: Delivery, attempt: Attempt, policy: CallbackPolicy) -> None:
         """What came of it, in one transaction: the log, the delivery, its endpoint, and the job."""

@@ -35,7 +35,7 @@ def add_webhooks(app: FastAPI, services: Services, *, dialect: str) -> None:
     def get_secret(request: Request) -> Response:
         """The secret that signs, made at the first call."""
         who = principal(request)
-        who.require(Scope.RUNS_WRITE)
+        who.require(Scope.WEBHOOKS_WRITE)
         secret = webhooks.secret(who.account_id, dialect=dialect)
         return _json(callbacks.SecretOut(key=secret.value))
 
@@ -43,7 +43,7 @@ def add_webhooks(app: FastAPI, services: Services, *, dialect: str) -> None:
     def rotate_secret(request: Request) -> Response:
         """A new secret; the old one signs alongside for 24 hours."""
         who = principal(request)
-        who.require(Scope.RUNS_WRITE)
+        who.require(Scope.WEBHOOKS_WRITE)
         secret = webhooks.rotate_secret(who.account_id, dialect=dialect)
         return _json(callbacks.SecretOut(key=secret.value))
 
@@ -70,7 +70,7 @@ def add_webhooks(app: FastAPI, services: Services, *, dialect: str) -> None:
     def replay(request: Request, delivery_id: str) -> Response:
         """Send a delivery once more: the same bytes under the same id."""
         who = principal(request)
-        who.require(Scope.RUNS_WRITE)
+        who.require(Scope.WEBHOOKS_WRITE)
         delivery = webhooks.redeliver(who.account_id, DeliveryId(delivery_id), dialect=dialect)
         return _json(callbacks.delivery_out(delivery, webhooks.logs([delivery])[delivery.id]))
 
