@@ -44,7 +44,8 @@ MAX_METADATA = 16_384
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _FILE = re.compile(rf"file_({UUID})\Z")
 _EXECUTION = re.compile(rf"exec_({UUID})\Z")
-_EXECUTION_LIFE = timedelta(minutes=5)  # the example of executions/create; nothing here ends with it
+_EXECUTION_LIFE = timedelta(minutes=5)
+"""The example of executions/create, told of a run that has no deadline of its own."""
 _CENT_PLACES = Decimal("0.001")
 
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -185,7 +186,7 @@ class ResultOut(BaseModel):
     error: FailureOut | None = None
 
 
-# Of the seven states AWAITING_WEBHOOK and EXPIRED are not produced.
+# Of the seven states AWAITING_WEBHOOK is not produced; EXPIRED is a failure for want of time.
 _STATUS: Mapping[RunState, str] = {
     RunState.QUEUED: "PENDING",
     RunState.RUNNING: "PROCESSING",
@@ -244,12 +245,12 @@ def execution_out(run: Run, *, assets: Mapping[AssetId, Asset]) -> ExecutionOut:
     made = [assets[found] for found in map(AssetId, output_assets(run.output)) if found in assets]
     return ExecutionOut(
         id=format_execution(run.id),
-        status=_STATUS[run.state],
+        status=_status(run),
         model=run.model,
         # The product holds more than it estimates; here the price is fixed, and both are it.
         hold_amount=amount(run.held),
         estimated_cost=amount(run.held),
-        expires_at=timestamp(run.created_at + _EXECUTION_LIFE),
+        expires_at=timestamp(run.deadline_at or run.created_at + _EXECUTION_LIFE),
         created_at=timestamp(run.created_at),
         result=_file(made[0]) if made else None,
         cost=amount(run.cost) if run.cost is not None else None,
@@ -263,7 +264,7 @@ def result_out(run: Run, *, assets: Mapping[AssetId, Asset]) -> ResultOut:
     took = run.finished_at - run.created_at if run.finished_at else None
     return ResultOut(
         execution_id=format_execution(run.id),
-        status=_STATUS[run.state],
+        status=_status(run),
         output=_output(run.output, assets) if run.state is RunState.SUCCEEDED else None,
         cost=amount(run.cost) if run.cost is not None else None,
         latency_ms=took // timedelta(milliseconds=1) if took is not None else None,
@@ -326,6 +327,12 @@ def amount(value: Decimal) -> str:
     """USD with at least three decimal places, as in the examples, and as many as it takes."""
     plain = value.normalize()
     return f"{plain.quantize(_CENT_PLACES) if plain == plain.quantize(_CENT_PLACES) else plain:f}"
+
+
+def _status(run: Run) -> str:
+    """A run that did not end by its deadline has expired (inferred); one whose attempt took too long has failed."""
+    ended_late = run.finished_at is not None and run.deadline_at is not None and run.finished_at >= run.deadline_at
+    return "EXPIRED" if run.fault is RunFault.TIMEOUT and ended_late else _STATUS[run.state]
 
 
 def _failure(run: Run) -> FailureOut | None:
