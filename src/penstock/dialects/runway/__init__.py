@@ -30,6 +30,7 @@ REFERENCES = ReferenceRules(
         min_length=13,
         max_length=2048,
         tells_kind=True,
+        within=timedelta(minutes=5),  # half of what the official clients wait for a whole task (inferred)
         manner=FetchManner(user_agent="RunwayML API/1.0", most_redirects=0, asks_first=True, needs_size=True),
     ),
     inline=InlineRules(
