@@ -31,7 +31,7 @@ from penstock.domain.errors import (
 from penstock.domain.events import Event, EventKind
 from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
 from penstock.domain.ledger import Spent
-from penstock.domain.runs import RunState
+from penstock.domain.runs import RunFault, RunFilter, RunState
 from penstock.domain.uploads import UploadState
 from penstock.ports.database import IdempotencyRaceError, LedgerConflictError
 from tests.support.records import HOUR, NOW, make_asset, make_key, make_run, make_upload, open_account, uuid_text
@@ -369,6 +369,44 @@ def test_things_of_the_same_instant_are_each_listed_once(database: SqlDatabase) 
 
     assert sorted(run.id for run in listed) == [run.id for run in runs]
     assert listed == sorted(runs, key=lambda run: run.id, reverse=True)
+
+
+def test_a_history_shows_the_runs_that_fit(database: SqlDatabase) -> None:
+    account_id, stranger = open_account(database), open_account(database, "stranger")
+    runs = {
+        1: make_run(1, account_id, fault=None, metadata={"env": "prod", "batch": "42"}),
+        2: make_run(2, account_id, fault=None, model="acme/model"),
+        3: make_run(3, account_id, state=RunState.FAILED, fault=RunFault.MODEL, metadata={"env": "Prod"}),
+        4: make_run(4, account_id, state=RunState.FAILED, fault=RunFault.TIMEOUT, metadata={"env": "prod"}),
+        5: make_run(5, account_id, fault=None, metadata={'x,"env': "prod"}),
+        6: make_run(6, account_id, fault=None, metadata={"ü\0": "%_", "batch": "42"}),
+    }
+    removed = make_run(7, account_id, deleted_at=NOW, metadata={"env": "prod", "batch": "42"})
+    with database.write() as tx:
+        for run in (*runs.values(), removed, make_run(8, stranger, metadata={"env": "prod", "batch": "42"})):
+            tx.runs.add(run)
+    cases: list[tuple[RunFilter, list[int]]] = [
+        (RunFilter(), [6, 5, 4, 3, 2, 1]),
+        (RunFilter(model="acme/model"), [2]),
+        (RunFilter(stands=frozenset({(RunState.QUEUED, None)})), [6, 5, 2, 1]),
+        (RunFilter(stands=frozenset({(RunState.SUCCEEDED, None), (RunState.FAILED, RunFault.MODEL)})), [3]),
+        (RunFilter(metadata={"env": "prod"}), [4, 1]),
+        (RunFilter(metadata={"env": "prod", "batch": "42"}), [1]),
+        (RunFilter(metadata={"env": "PROD"}), []),
+        (RunFilter(metadata={"env": "pro"}), []),
+        (RunFilter(metadata={"batch": "42"}), [6, 1]),
+        (RunFilter(metadata={'x,"env': "prod"}), [5]),
+        (RunFilter(metadata={"ü\0": "%_"}), [6]),
+        (RunFilter(metadata={"env": "prod"}, model="acme/model"), []),
+    ]
+
+    for wanted, numbers in cases:
+        with database.read() as tx:
+            found = tx.runs.history(account_id, wanted, skip=0, limit=10)
+            pages = [tx.runs.history(account_id, wanted, skip=skip, limit=1) for skip in range(len(numbers) + 1)]
+
+        assert found == [runs[number] for number in numbers], wanted
+        assert [run for page in pages for run in page] == found, wanted
 
 
 def test_paging_shows_what_exists_throughout_exactly_once_while_others_write(database: SqlDatabase) -> None:  # F34

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -110,6 +110,19 @@ class Run:
     payloads_deleted_at: datetime | None = None
     callback_url: str | None = None
     callback_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """What a history shall show: runs that stand so (None: any state and fault), of this model, with these metadata."""
+
+    stands: frozenset[tuple[RunState, RunFault | None]] | None = None
+    model: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+HISTORY = 10_000
+"""A history looks at so many of an account's newest runs, and no further (P9)."""
 
 
 def started(run: Run, *, now: datetime) -> Run:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from penstock.domain.jobs import Job, JobData
     from penstock.domain.ledger import LedgerEntry, Spent
     from penstock.domain.quotas import Limits, Quota, Usage
-    from penstock.domain.runs import Run, RunState
+    from penstock.domain.runs import Run, RunFilter, RunState
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
@@ -252,6 +252,10 @@ class RunRepository(Protocol):
 
     def counted(self, account_id: AccountId, *, since: datetime) -> Mapping[str, int]:
         """How many runs were added since a time, by `model`; those that their owner removed count."""
+        ...
+
+    def history(self, account_id: AccountId, wanted: RunFilter, *, skip: int, limit: int) -> Sequence[Run]:
+        """Those that fit among the `HISTORY` newest that were not removed: newest first, the first `skip` left out."""
         ...
 
     def queued_before(self, run: Run) -> int:

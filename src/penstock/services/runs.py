@@ -18,6 +18,7 @@ from penstock.domain.events import EventKind
 from penstock.domain.foreign import ReferenceRules, WantedFile
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, RunId
+from penstock.domain.library import NUL
 from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
 from penstock.ports.database import IdempotencyRaceError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
+    from penstock.domain.runs import RunFilter
     from penstock.domain.webhooks import Callback
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
@@ -203,6 +205,20 @@ class Runs:
         with self._database.read() as tx:
             found = tx.runs.page(account_id, below=decode_cursor(cursor), limit=limit + 1)
         return page_of(found, limit, lambda run: (run.created_at, run.id))
+
+    def history(self, account_id: AccountId, wanted: RunFilter, *, page: int, limit: int) -> tuple[Sequence[Run], bool]:
+        """The runs on that page (from 1), newest first, and whether there are more. `HISTORY` says how far it goes.
+
+        Unlike those of `page`, pages move on when there is something new. Raises `InvalidField`.
+        """
+        check_limit(limit)
+        if wanted.model is not None and NUL in wanted.model:
+            raise InvalidField(("model",), "must not hold the character NUL")
+        if not 1 <= page <= rules.HISTORY // limit:
+            raise InvalidField(("page",), f"must be from 1 to {rules.HISTORY // limit} with that limit")
+        with self._database.read() as tx:
+            found = tx.runs.history(account_id, wanted, skip=(page - 1) * limit, limit=limit + 1)
+        return found[:limit], len(found) > limit
 
     def cancel(self, account_id: AccountId, run_id: RunId) -> Run:
         """Ask for the end of a run: queued ends at once, running when its attempt notices, finished stays.

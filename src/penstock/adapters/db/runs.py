@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, insert, select, text, tuple_, update
+from sqlalchemy import Text, and_, bindparam, cast, func, insert, or_, select, text, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, to_change
 from penstock.adapters.db.tables import runs
 from penstock.domain.errors import RunNotFound
-from penstock.domain.runs import Run, RunState
+from penstock.domain.runs import HISTORY, Run, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from penstock.domain.ids import AccountId, RunId
+    from penstock.domain.runs import RunFilter
     from penstock.ports.database import Position
 
 _ROWS = Rows(Run, runs)
@@ -46,6 +48,12 @@ _NOTE_PROGRESS = (
     .values(progress=bindparam("fraction", type_=runs.c.progress.type))
 )
 _LISTING = Listing(_ROWS.select().where(runs.c.deleted_at.is_(None)), runs)
+_NEWEST = (
+    select(runs.c.id)
+    .where(runs.c.account_id == bindparam("account_id"), runs.c.deleted_at.is_(None))
+    .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+    .limit(HISTORY)
+)
 _POSITION = tuple_(bindparam("at", type_=runs.c.created_at.type), bindparam("id", type_=runs.c.id.type))
 # The state stands in the text, as in the partial index that this count walks.
 _QUEUED_BEFORE = (
@@ -105,6 +113,12 @@ class SqlRuns:
         found = self._connection.execute(_COUNTED, {"account_id": account_id, "since": since})
         return {model: int(count) for model, count in found}
 
+    def history(self, account_id: AccountId, wanted: RunFilter, *, skip: int, limit: int) -> Sequence[Run]:
+        """Looks at the newest alone, whatever is asked for."""
+        query = _ROWS.select().where(runs.c.id.in_(_NEWEST), *_conditions(wanted))
+        query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit).offset(skip)
+        return _ROWS.all(self._connection, query, {"account_id": account_id})
+
     def queued_before(self, run: Run) -> int:
         """How many queued runs were created before this one."""
         return int(self._connection.execute(_QUEUED_BEFORE, {"at": run.created_at, "id": run.id}).scalar_one())
@@ -113,3 +127,22 @@ class SqlRuns:
         """The wish to cancel; True for a run that is gone."""
         wanted = self._connection.execute(_CANCEL_REQUESTED, {"id": run_id}).scalar_one_or_none()
         return True if wanted is None else bool(wanted)
+
+
+def _conditions(wanted: RunFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.stands is not None:
+        ways = sorted(wanted.stands, key=lambda way: (way[0].value, way[1].value if way[1] else ""))
+        yield or_(*(and_(runs.c.state == state, runs.c.fault.is_not_distinct_from(fault)) for state, fault in ways))
+    if wanted.model is not None:
+        yield runs.c.model == wanted.model
+    for key, value in wanted.metadata.items():
+        yield _holds(f"{json.dumps(key)}:{json.dumps(value)}")
+
+
+def _holds(pair: str) -> ColumnElement[bool]:
+    """Whether the text of a flat map of strings has this member; behind `{` or `,` no text of its own can look like it.
+
+    By replacing, for LIKE does not tell upper case from lower on SQLite.
+    """
+    column = cast(runs.c.metadata, Text)
+    return or_(*(func.replace(column, before + pair, "", type_=Text) != column for before in "{,"))
