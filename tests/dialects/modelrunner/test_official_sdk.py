@@ -113,6 +113,12 @@ def test_subscribe_reports_the_queue_and_answers_the_result(modelrunner: Any) ->
     assert isinstance(seen[-1], modelrunner_ai.Completed)
 
 
+def test_stream_answers_the_output(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
+    [output] = modelrunner.stream(MODEL, arguments={"image_path": PHOTOGRAPH})
+
+    assert fetch(output["image"]["url"]).body.startswith(b"\x89PNG")
+
+
 def test_the_asynchronous_client_does_the_same(key: str, base: str) -> None:
     async def story() -> dict[str, Any]:
         client = modelrunner_ai.AsyncClient(key=key)

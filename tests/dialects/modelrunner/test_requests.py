@@ -153,6 +153,7 @@ def test_the_result_is_the_same_at_both_addresses(acme: ModelRunner, house: Hous
         "error": None,
         "metadata": {},
         "billingStatus": "charged",
+        "payloadsPurgedAt": None,
     }
     assert (file["content_type"], file["file_name"], file["file_size"]) == ("image/png", "made.png", len(PNG))
     assert file["url"].startswith(f"{acme.base}/media/")

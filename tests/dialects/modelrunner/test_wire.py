@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.dialects.modelrunner import wire
+from penstock.dialects.modelrunner.wire import common, requests
 from penstock.domain import runs as rules
 from penstock.domain.errors import InvalidField, RunNotFound
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, format_short
@@ -64,9 +64,9 @@ def ended_runs() -> dict[str, Run]:
 
 @given(key=st.builds(lambda value, name: MediaKey(f"{UUID(value).hex}-{name}"), uuids, names))
 def test_a_file_url_names_what_it_was_made_for(key: MediaKey) -> None:
-    parse = wire.reference_parser(BASE)
+    parse = common.reference_parser(BASE)
 
-    assert parse(wire.media_url(key, base_url=BASE)) == MediaReference(media_key=key)
+    assert parse(common.media_url(key, base_url=BASE)) == MediaReference(media_key=key)
 
 
 @pytest.mark.parametrize(
@@ -83,18 +83,18 @@ def test_a_file_url_names_what_it_was_made_for(key: MediaKey) -> None:
     ],
 )
 def test_another_text_is_no_file_url(text: str) -> None:
-    assert wire.reference_parser(BASE)(text) is None
+    assert common.reference_parser(BASE)(text) is None
 
 
 @given(uuids)
 def test_a_request_id_names_its_run(value: str) -> None:
-    assert wire.parse_request_id(format_short(value)) == value
+    assert requests.parse_request_id(format_short(value)) == value
 
 
 @given(st.from_regex(r"[A-Za-z0-9_-]{21}", fullmatch=True))
 def test_any_well_formed_request_id_is_known_or_unknown_but_never_malformed(text: str) -> None:
     try:
-        found = wire.parse_request_id(text)
+        found = requests.parse_request_id(text)
     except RunNotFound:
         return
     assert format_short(found) == text
@@ -103,14 +103,18 @@ def test_any_well_formed_request_id_is_known_or_unknown_but_never_malformed(text
 @pytest.mark.parametrize("text", ["", "a" * 20, "a" * 22, "a" * 20 + "\n", "a" * 20 + "=", "ä" * 21])
 def test_any_other_text_is_a_malformed_request_id(text: str) -> None:
     with pytest.raises(InvalidField):
-        wire.parse_request_id(text)
+        requests.parse_request_id(text)
 
 
 def test_every_run_that_the_life_cycle_can_make_has_a_status() -> None:
     running = rules.started(make_run(), now=NOW)
 
     told = {
-        name: (wire.status_out(run, base_url=BASE, place=0, lines=()).status, wire.status_of(run), wire.result_of(run))
+        name: (
+            requests.status_out(run, base_url=BASE, place=0, lines=()).status,
+            requests.status_of(run),
+            requests.result_of(run),
+        )
         for name, run in {"queued": make_run(), "running": running, **ended_runs()}.items()
     }
 
@@ -127,17 +131,17 @@ def test_every_run_that_the_life_cycle_can_make_has_a_status() -> None:
 def test_a_failure_of_before_faults_were_noted_is_the_servers() -> None:
     run = make_run(state=RunState.FAILED, error="long ago", finished_at=NOW)
 
-    assert (wire.status_of(run), wire.result_of(run)) == (400, 400)
+    assert (requests.status_of(run), requests.result_of(run)) == (400, 400)
 
 
 @pytest.mark.parametrize("name", ["failed by the model", "failed by the server", "cancelled"])
 def test_a_result_without_output_says_why_in_every_place_where_a_client_looks(name: str) -> None:
     run = ended_runs()[name]
 
-    shown = wire.result_out(run, assets={}, base_url=BASE, lines=()).model_dump(by_alias=True)
+    shown = requests.result_out(run, assets={}, base_url=BASE, lines=()).model_dump(by_alias=True)
 
     assert shown["error"] == shown["message"] != ""
-    assert shown["statusCode"] == wire.result_of(run)
+    assert shown["statusCode"] == requests.result_of(run)
     assert shown["request_id"] == shown["id"] == format_short(RUN_ID)
     assert (shown["output"], shown["billingStatus"]) == ({}, "failed")
 
@@ -146,14 +150,14 @@ def test_a_result_without_output_says_why_in_every_place_where_a_client_looks(na
 def test_an_output_is_shown_as_it_is(output: object) -> None:
     run = rules.succeeded(rules.started(make_run(), now=NOW), output=output, cost=Decimal(0), now=NOW)
 
-    assert wire.result_out(run, assets={}, base_url=BASE, lines=()).output == output
+    assert requests.result_out(run, assets={}, base_url=BASE, lines=()).output == output
 
 
 def test_a_file_that_is_gone_has_no_address() -> None:
     output = {"images": [{rules.ASSET_MARK: AssetId("gone")}]}
     run = rules.succeeded(rules.started(make_run(), now=NOW), output=output, cost=Decimal(0), now=NOW)
 
-    assert wire.result_out(run, assets={}, base_url=BASE, lines=()).output == {"images": [{"url": None}]}
+    assert requests.result_out(run, assets={}, base_url=BASE, lines=()).output == {"images": [{"url": None}]}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,7 @@ def test_a_file_that_is_gone_has_no_address() -> None:
 def test_an_endpoint_is_namespace_owner_and_alias(model: str, endpoint: str) -> None:
     run = make_run(model=model)
 
-    assert wire.endpoint_of(model) == endpoint
-    assert wire.require_endpoint(run, endpoint) is run
+    assert requests.endpoint_of(model) == endpoint
+    assert requests.require_endpoint(run, endpoint) is run
     with pytest.raises(RunNotFound):
-        wire.require_endpoint(run, f"{endpoint}-2")
+        requests.require_endpoint(run, f"{endpoint}-2")

@@ -108,6 +108,16 @@ class Streams:
                 while len(events) < BATCH and not await _within(_HEARTBEAT_SECONDS, changed):
                     yield None
 
+    async def repeatedly(self, look: Callable[[], T], *, seconds: float) -> AsyncIterator[T]:
+        """What is seen every so many seconds, for what no subject's events tell. It ends as `follow` does."""
+        while not self._feed.closed:
+            try:
+                value = await to_thread.run_sync(look, limiter=self._readers)
+            except Unavailable:
+                return
+            yield value
+            await asyncio.sleep(seconds)
+
     @contextmanager
     def _woken(self, subject: str, number: int) -> Iterator[tuple[asyncio.Event, Watch]]:
         """An event that is set whenever the subject has gone on."""

@@ -7,7 +7,7 @@ from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.modelrunner import callbacks, routes
-from penstock.dialects.modelrunner.wire import REQUEST_ID_HEADER, reference_parser
+from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER, reference_parser
 from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import PartPolicy, SizePolicy, TypePolicy, UploadPolicy
 

@@ -1,121 +1,34 @@
-"""ModelRunner shapes: snake_case in uploads and in the queue envelope, camelCase in results.
-
-What the product's documents leave open is marked *inferred*.
-"""
+"""Requests: the queue envelope is snake_case, the result camelCase."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
-from penstock.dialects.base.strict_json import parse_strict
-from penstock.domain.errors import InvalidField, MalformedBody, RunNotFound, UploadNotFound
-from penstock.domain.ids import AssetId, MediaKey, RunId, UploadId, format_short, parse_media_key, parse_short
-from penstock.domain.parts import MOST_PARTS
-from penstock.domain.references import MediaReference
+from penstock.dialects.modelrunner.wire.common import (
+    media_url,
+    timestamp,
+)
+from penstock.domain.errors import InvalidField, RunNotFound
+from penstock.domain.ids import AssetId, RunId, format_short, parse_short
 from penstock.domain.runs import Run, RunFault, RunState, flat_metadata, with_assets
-from penstock.domain.uploads import UploadMethod
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from penstock.domain.assets import Asset
     from penstock.domain.events import Event
-    from penstock.domain.references import Reference
-    from penstock.domain.uploads import Upload
 
-REQUEST_ID_HEADER = "x-modelrunner-request-id"
-LIFECYCLE_HEADER = "X-Modelrunner-Object-Lifecycle-Preference"
 STORE_IO_HEADER = "X-Modelrunner-Store-IO"
-RESERVED_OWNERS = frozenset({"files", "media", "proxy", "requests", "storage", "tokens", "webhooks"})
-"""First segments that no model's owner can have, because four hosts of the product share one prefix here (inferred)."""
 
-_MAX_NAME = 1000
-_MAX_TYPE = 255
-_MAX_ETAG = 100
-_LIFETIME_SECONDS = range(60, 157_680_000 + 1)  # guides/data-retention: one minute to five years
 _STORE_IO = frozenset({"0", "1", "true", "false", "TRUE", "FALSE"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{21}\Z")  # openapi: exactly 21 characters
-
-
-class _Camel(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, strict=True)
-
-
-class Initiate(BaseModel):
-    """`POST /storage/upload/initiate` and `initiate-multipart`. Members that are not listed are ignored (MR-02)."""
-
-    model_config = ConfigDict(strict=True)
-
-    file_name: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_NAME)]
-    content_type: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_TYPE)]
-    size: int | None = Field(default=None, ge=0)
-
-
-class InitiateOut(BaseModel):
-    """Where to PUT the bytes, and the address that they will have."""
-
-    upload_url: str
-    file_url: str
-
-
-class InitiateMultipartOut(_Camel):
-    """What names an upload in parts, and the address that its file will have. Only the uploads in parts are camelCase.
-
-    The guide shows that `uploadKey` is the last segment of `fileUrl`.
-    """
-
-    file_url: str
-    upload_id: str
-    upload_key: str
-
-
-class PartUrlOut(_Camel):
-    """Where to PUT one part."""
-
-    presigned_url: str
-
-
-class NamedPart(_Camel):
-    """A part and the ETag that its PUT answered: bare from the guide and from JS, in quotes from Python (MR-16, 17)."""
-
-    part_number: int = Field(ge=1, le=MOST_PARTS)
-    etag: Annotated[str, StringConstraints(min_length=1, max_length=_MAX_ETAG)]
-
-
-class Complete(_Camel):
-    """`POST /storage/upload/complete`."""
-
-    upload_id: str
-    upload_key: str
-    parts: Annotated[list[NamedPart], Field(min_length=1, max_length=MOST_PARTS)]
-
-    @field_validator("parts")
-    @classmethod
-    def _ascending(cls, parts: list[NamedPart]) -> list[NamedPart]:
-        """As S3 wants them (CompleteMultipartUpload, InvalidPartOrder); that we do, too, is inferred."""
-        numbers = [part.part_number for part in parts]
-        if any(later <= earlier for earlier, later in pairwise(numbers)):
-            raise PydanticCustomError("order", "part numbers must ascend")
-        return parts
-
-    def named(self) -> dict[int, str]:
-        """ETags by part number."""
-        return {part.part_number: part.etag for part in self.parts}
-
-
-class CompleteOut(_Camel):
-    """The address that `initiate-multipart` promised (MR-20)."""
-
-    file_url: str
 
 
 class Submission(BaseModel):
@@ -183,6 +96,7 @@ class ResultOut(BaseModel):
     error: str | None
     metadata: dict[str, str]
     billing_status: str
+    payloads_purged_at: str | None
 
 
 class FailedResultOut(ResultOut):
@@ -223,6 +137,11 @@ _OK = 200
 _LEVELS = {"warning": "WARN"}
 
 
+def standing(word: str) -> frozenset[tuple[RunState, RunFault | None]] | None:
+    """How runs stand whose status is told by that word; None for no word of the product's."""
+    return frozenset(way for way, told in _TOLD.items() if told.word == word) or None
+
+
 def status_of(run: Run) -> int:
     """The HTTP status of `GET …/status`."""
     return _TOLD[run.state, run.fault].status
@@ -257,7 +176,22 @@ def status_out(run: Run, *, base_url: str, place: int, lines: Sequence[Event]) -
 def result_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, lines: Sequence[Event]) -> ResultOut:
     """A finished run as its result; `assets` are those that its output names and that can still be read."""
     told = _TOLD[run.state, run.fault]
-    result = ResultOut(
+    result = item_out(run, assets=assets, base_url=base_url, lines=lines)
+    if told.result == _OK:
+        return result
+    return FailedResultOut(
+        **result.model_dump(by_alias=False),
+        message=result.error or told.word,
+        status_code=told.result,
+        request_id=result.id,
+        details=_INVALID_OUTPUT if run.fault is RunFault.MODEL else {"code": told.word},
+    )
+
+
+def item_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, lines: Sequence[Event] = ()) -> ResultOut:
+    """A run in whatever state, as results and the history show it."""
+    told = _TOLD[run.state, run.fault]
+    return ResultOut(
         id=format_short(run.id),
         model_endpoint=run.model,
         status=told.word,
@@ -272,21 +206,8 @@ def result_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, line
         error=_error(run),
         metadata=flat_metadata(run),
         billing_status=told.billing,
+        payloads_purged_at=timestamp(run.payloads_deleted_at) if run.payloads_deleted_at else None,
     )
-    if told.result == _OK:
-        return result
-    return FailedResultOut(
-        **result.model_dump(by_alias=False),
-        message=result.error or told.word,
-        status_code=told.result,
-        request_id=result.id,
-        details=_INVALID_OUTPUT if run.fault is RunFault.MODEL else {"code": told.word},
-    )
-
-
-def timestamp(time: datetime) -> str:
-    """ISO 8601, UTC, milliseconds, `Z`."""
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_request_id(text: str) -> RunId:
@@ -312,89 +233,18 @@ def require_endpoint(run: Run, endpoint: str) -> Run:
     return run
 
 
-def initiated(upload: Upload, *, base_url: str) -> InitiateMultipartOut:
-    """An upload in parts as it is named to its owner."""
-    return InitiateMultipartOut(
-        file_url=media_url(upload.media_key, base_url=base_url),
-        upload_id=format_short(upload.id),
-        upload_key=upload.media_key,
-    )
-
-
-def parse_upload_id(text: str) -> UploadId:
-    """The upload of an `uploadId`. Raises `UploadNotFound`."""
-    found = parse_short(text)
-    if found is None:
-        raise UploadNotFound(text)
-    return UploadId(found)
-
-
-def require_pair(upload: Upload, upload_key: str) -> Upload:
-    """The upload, when it is one in parts and `uploadKey` is its key. Raises `UploadNotFound`."""
-    if upload.method is not UploadMethod.MULTIPART or upload.media_key != upload_key:
-        raise UploadNotFound(upload_key)
-    return upload
-
-
-def check_size(size: int | None, *, limit: int) -> None:
-    """Raises `InvalidField` for a declared size (bytes) above the limit (MR-45, inferred)."""
-    if size is not None and size > limit:
-        raise InvalidField(("size",), f"must be at most {limit} bytes", rule="too_big")
-
-
-def parse_lifecycle(header: str | None) -> timedelta | None:
-    """The lifetime that a lifecycle header asks for; None for no end (MR-11). Raises `InvalidField`."""
-    if header is None:
-        return None
-    try:
-        preference = parse_strict(header.encode("utf-8", "surrogateescape"))
-    except MalformedBody:
-        _refuse_lifecycle("must be a JSON object")
-    if not isinstance(preference, dict):
-        _refuse_lifecycle("must be a JSON object")
-    if "initial_acl" in preference:
-        _refuse_lifecycle("initial_acl is not supported: whoever has a file's URL can read it")
-    seconds = preference.get("expiration_duration_seconds")
-    if seconds is None:
-        return None
-    if type(seconds) is not int or seconds not in _LIFETIME_SECONDS:  # a boolean is an int, too
-        _refuse_lifecycle("expiration_duration_seconds must be null or an integer from 60 to 157680000")
-    return timedelta(seconds=seconds)
-
-
-def lifetime_at_completion(header: str | None) -> timedelta | Literal["as declared"] | None:
-    """The header at completion counts; without one, that of `initiate-multipart` (inferred). Raises `InvalidField`."""
-    return "as declared" if header is None else parse_lifecycle(header)
-
-
 def check_store_io(header: str | None) -> None:
     """Raises `InvalidField` for a value other than the six that the product knows."""
     if header is not None and header not in _STORE_IO:
         raise InvalidField((STORE_IO_HEADER,), "must be 0, 1, true or false")
 
 
-def media_url(key: MediaKey, *, base_url: str) -> str:
-    """The canonical file URL: a stable public address, the name behind a random prefix (MR-03)."""
-    return f"{base_url}/media/{key}"
-
-
-def reference_parser(base_url: str) -> Callable[[str], Reference | None]:
-    """Parses canonical file URLs under `base_url`; parse ∘ format = identity."""
-    prefix = media_url(MediaKey(""), base_url=base_url)
-
-    def parse(text: str) -> Reference | None:
-        key = parse_media_key(text.removeprefix(prefix)) if text.startswith(prefix) else None
-        return MediaReference(media_key=key) if key is not None else None
-
-    return parse
-
-
-def _refuse_lifecycle(reason: str) -> NoReturn:
-    raise InvalidField((LIFECYCLE_HEADER,), reason)
-
-
 def _error(run: Run) -> str | None:
-    return "the request was cancelled" if run.state is RunState.CANCELLED else run.error
+    if run.state is RunState.CANCELLED:
+        return "the request was cancelled"
+    if run.state is RunState.FAILED and run.payloads_deleted_at is not None:
+        return "the request failed; why was removed with its payloads"
+    return run.error
 
 
 def _log_line(event: Event) -> LogLine:
