@@ -11,6 +11,8 @@ import pytest
 from modelrunner_ai import client as sdk
 
 from tests.support.exchange import fetch
+from tests.support.remote import remote_server
+from tests.support.server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,10 +166,31 @@ def test_refusals_reach_the_caller_at_once(modelrunner: Any) -> None:  # noqa: A
         assert refused.value.status_code == status, model
 
 
-def test_what_is_not_there_says_so(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
-    with pytest.raises(sdk.ModelrunnerClientHTTPError) as secret:
-        modelrunner.get_webhook_secret()
-    with pytest.raises(sdk.ModelrunnerClientHTTPError) as webhook:
-        modelrunner.submit(MODEL, arguments={"image": "x"}, webhook_url="https://example.com/hook")
+@pytest.mark.statement("MR-36")
+def test_a_webhook_is_verified_by_the_sdk(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
+    with remote_server() as receiver:
+        receiver.on("/hook", lambda visit: visit.answer("200 OK"))
+        handle = modelrunner.submit(
+            MODEL,
+            arguments={"image": PHOTOGRAPH},
+            webhook_url=receiver.url("/hook"),
+            webhook_events=["start", "completed"],
+        )
+        wait_until(lambda: len(receiver.visits) == 2, "both webhooks have come")
 
-    assert (secret.value.status_code, webhook.value.status_code) == (404, 400)
+    secret = modelrunner.get_webhook_secret()
+    told = {
+        said["event"]: said
+        for visit in receiver.visits
+        for said in [modelrunner_ai.verify_webhook(secret, visit.headers, visit.body)]
+    }
+    assert set(told) == {"start", "completed"}
+    assert told["completed"]["id"] == handle.request_id
+    assert cutout(told["completed"]).startswith(b"\x89PNG")
+
+
+def test_a_webhook_that_could_never_come_is_refused(modelrunner: Any) -> None:  # noqa: ANN401 - the SDK is untyped
+    with pytest.raises(sdk.ModelrunnerClientHTTPError) as refused:
+        modelrunner.submit(MODEL, arguments={}, webhook_url="https://10.0.0.1/hook")
+
+    assert refused.value.status_code == 400
