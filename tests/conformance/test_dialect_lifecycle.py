@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -282,6 +285,38 @@ def test_completing_again_gives_the_same_file(driver: Driver) -> None:
     begun.send(PICTURE)
 
     assert driver.complete(begun) == driver.complete(begun)
+
+
+def test_an_outage_of_the_database_or_the_store_is_told_by_every_dialect_in_its_own_words(
+    house: House, tmp_path: Path
+) -> None:
+    drivers = {
+        speaker.dialect.name: speak(speaker, house, house.create_key(speaker.dialect.name)) for speaker in SPEAKERS
+    }
+    begun = {name: driver.begin(PICTURE) for name, driver in drivers.items()}
+    for upload in begun.values():
+        upload.send(PICTURE)
+
+    def told(act: Callable[[str, Driver], object]) -> dict[str, tuple[int, bool, bool]]:
+        """What each says, all asked at once: the status, whether it says when to ask again, whether in JSON."""
+
+        def one(name: str) -> tuple[int, bool, bool]:
+            with pytest.raises(RefusedError) as refused:
+                act(name, drivers[name])
+            answer = refused.value.answer
+            return answer.status, "retry-after" in answer.headers, bool(answer.json())
+
+        with ThreadPoolExecutor(len(drivers)) as pool:
+            return dict(zip(drivers, pool.map(one, drivers), strict=True))
+
+    with closing(sqlite3.connect(tmp_path / "penstock.db", isolation_level=None)) as rival:
+        rival.execute("BEGIN IMMEDIATE")
+        assert told(lambda _, driver: driver.begin(PICTURE)) == dict.fromkeys(drivers, (503, True, True))
+        rival.execute("ROLLBACK")
+    house.stop_store()
+    assert told(lambda name, driver: driver.submit(MODEL, {"image": driver.complete(begun[name]).reference})) == (
+        dict.fromkeys(drivers, (503, True, True))
+    )
 
 
 def test_every_dialect_has_a_driver_and_none_is_long() -> None:

@@ -115,6 +115,7 @@ class House:
     accounts: Accounts
     worker: Worker
     sweeps: Sequence[Schedule]
+    stop_store: Callable[[], None]
 
     def create_key(self, account: str = "acme", *, credits_usd: str = "100", scopes: tuple[str, ...] = ()) -> str:
         """A new account's key."""
@@ -156,7 +157,7 @@ def open_house(
     """
     clock, entropy, models = StandingClock(), SystemEntropy(), dict[str, "Behaviour"]()
     with ExitStack() as stack:
-        origin = stack.enter_context(_store(directory / "objects", clock))
+        origin, stop_store = stack.enter_context(_store(directory / "objects", clock))
         bucket = Bucket(endpoint=origin, name=_BUCKET, region="us-east-1", credentials=_CREDENTIALS)
         objects = S3ObjectStore(bucket, clock=clock, capabilities=Capabilities(trusts_checksums=True))
         stack.callback(objects.close)
@@ -280,6 +281,7 @@ def open_house(
             models=models,
             accounts=accounts,
             worker=worker,
+            stop_store=stop_store,
             sweeps=sweep_schedules(
                 all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
                 Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS),
@@ -288,8 +290,8 @@ def open_house(
 
 
 @contextmanager
-def _store(directory: Path, clock: StandingClock) -> Iterator[str]:
-    """The embedded store in a thread, on the house's clock; its address."""
+def _store(directory: Path, clock: StandingClock) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The embedded store in a thread, on the house's clock; its address, and what ends it."""
     config = StoreConfig(
         directory=directory,
         credentials={_CREDENTIALS.access_key: _CREDENTIALS.secret_key},
@@ -308,13 +310,17 @@ def _store(directory: Path, clock: StandingClock) -> Iterator[str]:
         kwargs={"ready": ready, "stop": stop, "log": _SILENT, "now": lambda: clock.now().timestamp()},
         name="store",
     )
+
+    def end() -> None:
+        stop.set()
+        thread.join()
+
     thread.start()
     try:
         assert is_ready.wait(20), "the store did not become ready"
-        yield f"http://127.0.0.1:{ports[0]}"
+        yield f"http://127.0.0.1:{ports[0]}", end
     finally:
-        stop.set()
-        thread.join()
+        end()
 
 
 @contextmanager
