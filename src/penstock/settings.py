@@ -189,6 +189,17 @@ class Settings(BaseSettings):
     )
     run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
+    cog_callback_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port at which Cog containers tell the worker how far a run is; 0: a free one; empty: they do not, "
+        "and a run's log comes at its end.",
+    )
+    cog_callback_host: str = Field(default="127.0.0.1", description="Address that this port is on.")
+    cog_callback_url: str = Field(
+        default="", description="Address of this port as containers see it; empty: `http://HOST:PORT` of it."
+    )
     import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
     callback_concurrency: int = Field(
         default=32,

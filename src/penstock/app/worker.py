@@ -6,6 +6,7 @@ import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
 
     log = Log("worker")
     core = open_core(settings, log)
+    open_until_end = ExitStack()
     queue = SqlJobQueue(core.database)
     scratch = _empty_directory(settings.data.absolute() / "scratch")
     owner = f"{socket.gethostname()}:{settings.data.absolute()}:"
@@ -59,7 +61,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         core.database,
         core.objects,
         core.assets,
-        _runners(log),
+        _runners(settings, core, open_until_end),
         limits=limits,
         clock=core.clock,
         entropy=core.entropy,
@@ -114,6 +116,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     try:
         _serve_together(workers, stop, ready=begun)
     finally:
+        open_until_end.close()
         inspector.close()
         core.close()
 
@@ -223,10 +226,20 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
     )
 
 
-def _runners(log: Log) -> Mapping[str, Runner]:
+def _runners(settings: Settings, core: Core, open_until_end: ExitStack) -> Mapping[str, Runner]:
+    from penstock.adapters.fetch import GuardedFetcher
     from penstock.adapters.runners.builtin import BuiltinRunner
+    from penstock.adapters.runners.cog import CogCallbacks, CogRunner
 
-    return {"builtin": BuiltinRunner(log)}
+    heard = None
+    if settings.cog_callback_port is not None:
+        address = (settings.cog_callback_host, settings.cog_callback_port)
+        heard = open_until_end.enter_context(CogCallbacks(*address, core.entropy, public_url=settings.cog_callback_url))
+    fetcher = GuardedFetcher(egress_rules(settings), clock=core.clock, log=core.log)
+    return {
+        "builtin": BuiltinRunner(core.log),
+        "cog": CogRunner(fetcher, core.entropy, callbacks=heard),
+    }
 
 
 def _inspector(settings: Settings, log: Log) -> ChildInspector:
