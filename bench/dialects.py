@@ -29,6 +29,7 @@ NO_LIMITS = {
     "PENSTOCK_QUOTA_OPEN_UPLOADS": "1000000",
 }
 """A load generator is one key at one address."""
+_LOOK, _UPLOAD = "look at a run", "begin an upload"
 _MODEL = "builtin/stylize"
 _SUCCESS = 2
 
@@ -37,12 +38,14 @@ _SUCCESS = 2
 class Tongue:
     """How a dialect asks for the two things. `run` is the path of a run, of its UUID.
 
-    `begin`, path and body, begins a run where a dialect shows none but its own.
+    `begin`, path and body, begins a run where a dialect shows none but its own. `upload_peer` begins an upload of the
+    same kind in the native API.
     """
 
     headers: Mapping[str, str]
     run: Callable[[str], str]
     begin: tuple[str, Mapping[str, object]] | None = None
+    upload_peer: str = "native"
     uploads: str
     upload: Mapping[str, object]
 
@@ -60,6 +63,12 @@ TONGUES: Mapping[str, Tongue] = {
         run=lambda run: f"/v1/runs/run_{UUID(run).hex}",
         uploads="/v1/uploads",
         upload={"filename": _NAME, "content_type": _TYPE, "size_bytes": _SIZE},
+    ),
+    "native form": Tongue(
+        headers=_BEARER,
+        run=lambda run: f"/v1/runs/run_{UUID(run).hex}",
+        uploads="/v1/uploads",
+        upload={"filename": _NAME, "content_type": _TYPE, "size_bytes": _SIZE, "method": "form"},
     ),
     "modelrunner": Tongue(
         headers={"Authorization": "Key {key}"},
@@ -80,6 +89,7 @@ TONGUES: Mapping[str, Tongue] = {
             "/runway/v1/image_to_video",
             {"model": "gen4.5", "promptImage": _PICTURE, "promptText": "zoom in", "ratio": "960:960", "duration": 2},
         ),
+        upload_peer="native form",
         uploads="/runway/v1/uploads",
         upload={"filename": _NAME, "type": "ephemeral"},
     ),
@@ -101,7 +111,7 @@ def main(arguments: list[str]) -> None:
     with running(environment=NO_LIMITS) as server:
         own = {name: _ended_run(server, tongue) for name, tongue in TONGUES.items() if tongue.begin is not None}
         run = _ended_run(server, TONGUES["native"])
-        for kind in ("look at a run", "begin an upload"):
+        for kind in (_LOOK, _UPLOAD):
             acts = {name: _act(server, tongue, kind, own.get(name, run)) for name, tongue in TONGUES.items()}
             for act in acts.values():
                 _cpu_ms(server, act, options.requests // 3)
@@ -131,7 +141,7 @@ def _headers(server: Running, tongue: Tongue) -> dict[str, str]:
 def _act(server: Running, tongue: Tongue, kind: str, run: str) -> Callable[[], None]:
     wire = Wire(server.url)
     headers = _headers(server, tongue)
-    looks = kind == "look at a run"
+    looks = kind == _LOOK
     method, target = ("GET", tongue.run(run)) if looks else ("POST", tongue.uploads)
     sent = b"" if looks else json.dumps(tongue.upload).encode()
 
@@ -152,8 +162,9 @@ def _cpu_ms(server: Running, act: Callable[[], None], count: int) -> float:
 
 def _tell(kind: str, rounds: list[dict[str, float]]) -> None:
     print(f"{kind}, CPU of the API per request")
-    for name in TONGUES:
+    for name, tongue in TONGUES.items():
         middle = statistics.median(outcome[name] for outcome in rounds)
-        ratios = sorted(outcome[name] / outcome["native"] for outcome in rounds)
+        peer = tongue.upload_peer if kind == _UPLOAD else "native"
+        ratios = sorted(outcome[name] / outcome[peer] for outcome in rounds)
         span = f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(f"  {name:<12}{middle:6.2f} ms   x{statistics.median(ratios):.2f} of native {span}")
+        print(f"  {name:<12}{middle:6.2f} ms   x{statistics.median(ratios):.2f} of {peer} {span}")
