@@ -24,7 +24,7 @@ from penstock.domain.errors import (
     UploadNotFound,
 )
 from penstock.domain.idempotency import IdempotentRequest
-from penstock.domain.ids import AccountId, FolderId, UploadId
+from penstock.domain.ids import AccountId, AssetId, FolderId, UploadId
 from penstock.domain.media_types import Kind
 from penstock.domain.uploads import SizePolicy, TypePolicy, Upload, UploadState
 from tests.support.core import HOUR, PNG, POLICY, at_once
@@ -551,6 +551,35 @@ def test_a_page_has_one_to_a_hundred_items(core: Core, limit: int) -> None:
         core.uploads.page(AccountId("acme"), cursor=None, limit=limit)
 
     assert caught.value.path == ("limit",)
+
+
+# --- confirmation
+
+
+def test_nobody_but_its_owner_makes_an_asset_of_an_upload_that_is_to_be_confirmed(core: Core) -> None:
+    acme = core.open_account()
+    confirmed = replace(POLICY, confirm_within=24 * HOUR)
+    used, late = core.begin(acme, policy=confirmed), core.begin(acme, policy=confirmed)
+    for upload in (used, late):
+        core.put(upload)
+
+    with pytest.raises(FileNotStored):
+        core.uploads.use_upload(acme, used.id)
+    with pytest.raises(AssetNotFound):
+        core.assets.first_use(acme, AssetId(used.id))
+    with pytest.raises(AssetNotFound):
+        core.assets.by_media_key(used.media_key)
+    core.clock.advance(23 * HOUR)
+    assert core.uploads.expire_overdue(limit=10) == 0
+    asset = core.uploads.complete_upload(acme, used.id)
+    assert core.uploads.use_upload(acme, used.id) == core.assets.first_use(acme, asset.id) == asset
+
+    core.clock.advance(3 * HOUR)
+    assert [found.reason for found in core.plans.uploads()] == ["it was not confirmed in time"]
+    assert core.uploads.expire_overdue(limit=10) == 1
+    assert core.uploads.get(acme, late.id).failure == "it was not confirmed in time"
+    with pytest.raises(UploadNotCompletable):
+        core.uploads.complete_upload(acme, late.id)
 
 
 # --- where it goes

@@ -81,7 +81,8 @@ class Run:
     the caller used; `runner_model` is what its runner calls it. `held` and `cost` are Decimal USD. `progress` is what
     the running attempt said last, 0.0 to 1.0. A run that has not ended by `deadline_at` fails. Its owner may remove
     what went in and came out (`payloads_deleted_at`: the row stays) or all of it (`deleted_at`: nobody finds it).
-    `callback_url` is told of the moments `callback_on` (`domain.webhooks.Moment`).
+    `client_ref` is what its caller calls it; `callback_url` is told of the moments `callback_on`
+    (`domain.webhooks.Moment`).
     """
 
     id: RunId
@@ -110,6 +111,7 @@ class Run:
     payloads_deleted_at: datetime | None = None
     callback_url: str | None = None
     callback_on: tuple[str, ...] = ()
+    client_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from penstock.domain.errors import (
     FileHashMismatch,
+    FileNotStored,
     FileSizeMismatch,
     FileTooLarge,
     FileTooSmall,
@@ -114,7 +115,9 @@ class UploadPolicy:
     """What a dialect allows. Sizes in bytes. `url_ttl` is for a client to bring the bytes, `fetch_ttl` for us to.
 
     `free_form_fields` are fields of a form, beside those that are signed, that a client may fill in as it likes.
-    `binds_type`: a PUT must come under the declared type.
+    `binds_type`: a PUT must come under the declared type. `confirm_within`: how long its owner may complete an upload
+    after having begun it, while nobody else makes an asset of its bytes. None: whoever uses it first does, and in the
+    end the server.
     """
 
     max_bytes: int
@@ -128,6 +131,7 @@ class UploadPolicy:
     multipart_ttl: timedelta = timedelta(hours=24)
     free_form_fields: tuple[str, ...] = ()
     binds_type: bool = True
+    confirm_within: timedelta | None = None
 
     def life_of(self, method: UploadMethod) -> timedelta:
         """How long an upload may take this way."""
@@ -149,7 +153,8 @@ class Upload:
 
     `sha256` (hex) is what the bytes must have. `folder_id` and `tags` are for the asset. Parts have `part_size` bytes
     (None: any size, under `PartPolicy.ANY`) and belong to the store's multipart upload `store_upload_id`, which
-    completes on `final_key`. `reserved` bytes of the account's quota are set aside for it until it is over.
+    completes on `final_key`. `reserved` bytes of the account's quota are set aside for it until it is over. With a
+    `confirm_by` its owner alone completes it, until then; otherwise it ends without an asset.
     """
 
     id: UploadId
@@ -179,6 +184,7 @@ class Upload:
     final_key: str | None = None
     source_url: str | None = None
     reserved: int = 0
+    confirm_by: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,8 +267,9 @@ def rejected(upload: Upload, *, reason: str) -> Upload:
 
 
 def expired(upload: Upload) -> Upload:
-    """The upload whose bytes never came in time. Raises `IllegalTransition`."""
-    return replace(upload, state=_next(upload, UploadEvent.EXPIRE), failure="no bytes arrived in time")
+    """The upload whose bytes never came, or were not confirmed, in time. Raises `IllegalTransition`."""
+    missing = "no bytes arrived in time" if upload.confirm_by is None else "it was not confirmed in time"
+    return replace(upload, state=_next(upload, UploadEvent.EXPIRE), failure=missing)
 
 
 def aborted(upload: Upload) -> Upload:
@@ -273,6 +280,12 @@ def aborted(upload: Upload) -> Upload:
 def is_over(upload: Upload) -> bool:
     """Whether nothing more will happen to the upload itself."""
     return upload.state not in {UploadState.PENDING, UploadState.STORED}
+
+
+def require_unasked(upload: Upload) -> None:
+    """Raises `FileNotStored` when an upload is to be completed by its owner's word alone, and was not yet."""
+    if upload.confirm_by is not None and upload.asset_id is None:
+        raise FileNotStored(upload.id)
 
 
 def require_completable(upload: Upload) -> None:

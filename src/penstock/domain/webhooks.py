@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from penstock.domain.egress import EgressRules, UrlRefusedError, parse_url
 from penstock.domain.errors import InvalidField
@@ -155,12 +155,20 @@ class Endpoint:
     created_at: datetime
 
 
+class Link(Protocol):
+    """Makes a URL of an asset."""
+
+    def __call__(self, asset: Asset, *, life: timedelta = ...) -> str:
+        """For an hour, where nothing is said."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """What a body is made from.
 
     `run` is as it was at the moment. `assets`: those that the output names and that can still be read; `link` makes a
-    short-lived URL of one.
+    URL of one, for so long or what is left of the asset's life.
     """
 
     delivery_id: DeliveryId
@@ -169,7 +177,7 @@ class Notice:
     run: Run
     assets: Mapping[AssetId, Asset]
     logs: Sequence[Event]
-    link: Callable[[Asset], str]
+    link: Link
     at: datetime
 
 

@@ -71,7 +71,7 @@ class Assets:
             return self.get(account_id, asset_id)
         except AssetNotFound:
             try:
-                return self._uploads.complete_upload(account_id, UploadId(asset_id))
+                return self._uploads.use_upload(account_id, UploadId(asset_id))
             except (UploadNotFound, FileNotStored):
                 raise AssetNotFound(asset_id) from None
 

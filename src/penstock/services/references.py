@@ -175,7 +175,7 @@ class References:
             case UploadReference(upload_id=upload_id, names_for=names_for):
                 if names_for is not None:
                     self._require_recent(account_id, upload_id, names_for)
-                return self._uploads.complete_upload(account_id, upload_id)
+                return self._uploads.use_upload(account_id, upload_id)
             case MediaReference(media_key=media_key):
                 return self._assets.by_media_key(media_key)
             case SignedReference(asset_id=asset_id):

@@ -73,6 +73,7 @@ class NewRun:
     kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: ReferenceRules = field(default_factory=ReferenceRules)
     callback: Callback | None = None
+    client_ref: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,7 @@ class Runs:
                 created_at=self._clock.now(),
                 started_at=None,
                 finished_at=None,
+                client_ref=asked.client_ref,
                 callback_url=callback_url,
                 callback_on=callback.moments if callback is not None else (),
             )

@@ -74,7 +74,11 @@ class SweepPlans:
         due = self._clock.now() - OVERDUE_GRACE
         for page in self._pages(lambda tx, after: tx.uploads.overdue(now=due, after=after, limit=_PAGE), _ended):
             for upload in page:
-                if self._size(upload.final_key or upload.staging_key) is None and not self._parts_came(upload):
+                if upload.confirm_by is not None:
+                    yield Finding(
+                        id=upload.id, keys=(), size=0, reason="it was not confirmed in time", since=upload.confirm_by
+                    )
+                elif self._size(upload.final_key or upload.staging_key) is None and not self._parts_came(upload):
                     yield Finding(
                         id=upload.id, keys=(), size=0, reason="no bytes arrived in time", since=upload.expires_at
                     )

@@ -155,6 +155,7 @@ class Uploads:
             tags=clean_tags(declared.tags),
             source_url=declared.source_url,
             reserved=declared.size or 0,
+            confirm_by=now + policy.confirm_within if policy.confirm_within is not None else None,
             part_size=part_size,
             final_key=new_final_key(self._entropy, upload_id) if in_parts else None,
         )
@@ -255,12 +256,18 @@ class Uploads:
                 self._admissions.discard(given_up)
                 return given_up
 
+    def use_upload(self, account_id: AccountId, upload_id: UploadId) -> Asset:
+        """As `complete_upload`, for who uses the file; one that waits for its owner's word is not there yet."""
+        rules.require_unasked(self.get(account_id, upload_id))
+        return self.complete_upload(account_id, upload_id)
+
     def admit(self, upload: Upload, *, sha256: str | None = None) -> Asset:
         """Admit the bytes of a pending upload without its owner's word, or return the asset of an admitted one.
 
         A lifetime counts from the arrival of the bytes, so the asset may be over at once: look before reading it.
         `sha256` is what somebody measured over all bytes on their way in. Raises as `complete_upload`.
         """
+        rules.require_unasked(upload)
         return self._admissions.admit(upload, lives_from=None, sha256=sha256)
 
     def expire_overdue(self, *, limit: int) -> int:
@@ -280,7 +287,7 @@ class Uploads:
         return len(overdue)
 
     def _settle_overdue(self, upload: Upload) -> None:
-        if upload.method is UploadMethod.FETCH:
+        if upload.method is UploadMethod.FETCH or upload.confirm_by is not None:
             self._expire(upload)
             return
         try:

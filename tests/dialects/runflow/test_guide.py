@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
+import queue
 import re
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from PIL import Image
 
 from penstock.dialects.runflow import POLICY
 from tests.dialects.runflow.client import PNG, Runflow, envelope
+from tests.support.remote import remote_server
 from tests.support.server import clean_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from tests.support.exchange import Answer
+    from tests.support.remote import Remote, Visit
     from tests.support.server import Server
 
 ROOT = Path(__file__).parents[3]
@@ -36,6 +41,12 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def environment(server: Server, key: str) -> dict[str, str]:
     return {"BASE": f"{server.url}/runflow", "RUNFLOW_API_KEY": key}
+
+
+@pytest.fixture
+def receiver() -> Iterator[Remote]:
+    with remote_server() as running:
+        yield running
 
 
 def shell(script: str, folder: Path, environment: Mapping[str, str], **variables: str) -> str:
@@ -66,6 +77,79 @@ def test_our_pages_lines_upload_a_file_and_run_a_model(folder: Path, environment
     assert made["type"] == "image"
     shell('curl -fsS -o made.png "$URL"', folder, environment, URL=made["url"])
     assert (folder / "made.png").read_bytes().startswith(b"\x89PNG")
+
+
+# The guide "Upload large files", its commands as they stand, but for hosts, key and the elided ids.
+CREATE = """
+curl -X POST https://api.runflow.io/v1/asset-uploads \\
+  -H "Authorization: Bearer $RUNFLOW_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "filename": "perfume-bottle.webp",
+    "mime_type": "image/webp",
+    "size_bytes": 2400000
+  }'
+"""
+PUT = """
+curl -X PUT "$UPLOAD_URL" \\
+  -H "Content-Type: image/webp" \\
+  --upload-file ./perfume-bottle.webp
+"""
+CONFIRM = """
+curl -X POST https://api.runflow.io/v1/asset-uploads/{asset_upload_id}/confirmations \\
+  -H "Authorization: Bearer $RUNFLOW_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{}'
+"""
+RUN = """
+curl -X POST https://api.runflow.io/v1/models/runflow/background-replace/runs \\
+  -H "Authorization: Bearer $RUNFLOW_API_KEY" \\
+  -H "Content-Type: application/json" \\
+  -d '{
+    "input": {
+      "asset_id": "01J0...",
+      "prompt": "white studio"
+    },
+    "callback_url": "https://your-server.com/webhook"
+  }'
+"""
+LOOK = """
+curl https://api.runflow.io/v1/assets/{id} \\
+  -H "Authorization: Bearer $RUNFLOW_API_KEY"
+"""
+
+
+@pytest.mark.statement("RF-32")
+def test_the_guides_sequence_works(folder: Path, environment: Mapping[str, str], receiver: Remote) -> None:
+    told: queue.Queue[bytes] = queue.Queue()
+
+    def take(visit: Visit) -> None:
+        told.put(visit.body)
+        visit.answer("200 OK")
+
+    receiver.on("/webhook", take)
+    picture = BytesIO()
+    Image.effect_mandelbrot((320, 240), (-2.0, -1.5, 1.0, 1.5), 50).convert("RGB").save(picture, "WEBP")
+    (folder / "perfume-bottle.webp").write_bytes(picture.getvalue().ljust(2_400_000, b"\0"))
+
+    def said(script: str, asset_id: str = "", **variables: str) -> Any:  # noqa: ANN401 - JSON
+        script = script.replace("https://api.runflow.io", environment["BASE"])
+        script = script.replace("https://your-server.com", receiver.url(""))
+        for elided in ("{asset_upload_id}", "{id}", "01J0..."):
+            script = script.replace(elided, asset_id)
+        return json.loads(shell(script, folder, environment, **variables) or "null")
+
+    begun = said(CREATE)
+    assert said(PUT, UPLOAD_URL=begun["upload_url"]) is None
+    asset = said(CONFIRM, begun["asset_id"])
+    run = said(RUN, asset["id"])
+
+    assert asset["id"] == begun["asset_id"]
+    assert asset["size_bytes"] == 2_400_000
+    assert run["status_code"] == "queued"
+    assert said(LOOK, asset["id"])["name"] == "perfume-bottle.webp"
+    callback = json.loads(told.get(timeout=120))
+    assert (callback["run_id"], callback["status"]) == (run["id"], "succeeded")
 
 
 @pytest.mark.statement("RF-33")

@@ -57,14 +57,15 @@ def test_a_run_of_an_asset_goes_from_the_queue_to_its_output(acme: Runflow, hous
     asset_id = acme.upload()["id"]
     house.work()
 
-    queued = acme.run({"asset_id": asset_id, "prompt": "white studio"}, metadata={"order": [7, None]})
+    asked: dict[str, Any] = {"metadata": {"order": [7, None]}, "client_ref": "order-7"}
+    queued = acme.run({"asset_id": asset_id, "prompt": "white studio"}, **asked)
     house.clock.advance(timedelta(seconds=1, milliseconds=840))
     house.work()
     done = acme.look(queued["id"])
 
     assert (queued["status_code"], queued["output"], queued["cost"]) == ("queued", None, None)
     assert queued["input"] == done["input"] == {"asset_id": asset_id, "prompt": "white studio"}
-    assert queued["metadata"] == done["metadata"] == {"order": [7, None]}
+    assert {name: queued[name] for name in asked} == {name: done[name] for name in asked} == asked
     assert (queued["model_id"], queued["target_type"]) == ("acme/model", "model")
     assert (done["status_code"], done["cost"], done["duration_ms"]) == ("succeeded", "0.01", 1840)
     assert (done["failure_code"], done["error"]) == (None, None)
@@ -113,17 +114,21 @@ def test_a_uri_in_an_input_is_read_as_a_fresh_address_while_its_asset_is_there(a
     assert acme.look(run["id"])["input"]["image"] == named
 
 
-@pytest.mark.statement("RF-23", part="unknown, deleted, foreign, without bytes")
+@pytest.mark.statement("RF-23")
 def test_a_run_that_names_an_asset_that_is_not_there_is_refused(acme: Runflow, rival: Runflow) -> None:
     deleted = acme.upload()["id"]
     acme.call("DELETE", f"/v1/assets/{deleted}")
+    unconfirmed = acme.send()
 
-    for asset_id in (UNKNOWN, deleted, rival.upload()["id"], acme.begin()["asset_id"]):
+    for asset_id in (UNKNOWN, deleted, rival.upload()["id"], acme.begin()["asset_id"], unconfirmed):
         uri = f"runflow://assets/{asset_id}"
         for inputs in ({"asset_id": asset_id}, {"image": uri}, {"prompt": "a", "style": [uri]}):
             said = envelope(acme.try_run(inputs), 422, "ASSET_NOT_FOUND")
             assert asset_id in said["message"]
     envelope(acme.try_run({"image": "runflow://assets/x"}), 422, "ASSET_NOT_FOUND")
+    assert acme.call("GET", "/v1/runs").must(200)["items"] == []
+    assert acme.try_confirm(unconfirmed).status == 201
+    acme.run({"asset_id": unconfirmed})
 
 
 def test_an_assets_url_that_has_ended_or_was_changed_names_nothing(acme: Runflow, house: House) -> None:
@@ -200,13 +205,16 @@ def test_members_of_the_wrong_shape_are_named(acme: Runflow) -> None:
     path = "/v1/models/acme/model/runs"
 
     assert wrong_fields(acme.call("POST", path, {})) == [["body", "input"]]
-    for member, wrong in (("input", []), ("input", None), ("input", "a"), ("metadata", []), ("metadata", "a")):
-        said = wrong_fields(acme.call("POST", path, {"input": {}, member: wrong}))
-        assert said == [["body", member]], (member, wrong)
+    for member, value in (("input", []), ("input", None), ("input", "a"), ("metadata", []), ("metadata", "a")):
+        said = wrong_fields(acme.call("POST", path, {"input": {}, member: value}))
+        assert said == [["body", member]], (member, value)
     assert wrong_fields(acme.try_run({"image": 7})) == [["body", "input", "image"]]
     assert wrong_fields(acme.try_run({}, metadata={"a": "b" * 16 * 2**10})) == [["body", "metadata"]]
-    for member in ("callback_url", "client_ref"):
-        assert wrong_fields(acme.try_run({}, **{member: "https://example.com"})) == [["body", member]]
+    for member, longest in (("callback_url", 2048), ("client_ref", 255)):
+        too_long = "https://example.com/".ljust(longest + 1, "a")
+        for other in (7, ["a"], too_long):
+            said = wrong_fields(acme.call("POST", path, {"input": {}, member: other}))
+            assert said == [["body", member]], (member, other)
 
 
 def test_metadata_of_any_shape_is_told_to_other_apis_as_text(acme: Runflow) -> None:

@@ -216,3 +216,21 @@ def test_with_a_public_https_address_every_url_begins_with_it(tmp_path: Path, sq
 
     assert begun["upload_url"].startswith(f"{public}/")
     assert asset["url"].startswith(f"{public}/")
+
+
+@pytest.mark.statement("RF-36")
+def test_bytes_that_came_in_time_wait_a_day_for_their_confirmation_and_show_nowhere(
+    acme: Runflow, house: House
+) -> None:
+    late, later = acme.send(name="late.png"), acme.send(name="later.png")
+    house.clock.advance(timedelta(hours=23, minutes=50))
+    house.sweep()
+    assert acme.call("GET", "/v1/assets").must(200)["items"] == []
+
+    assert acme.try_confirm(late).must(201)["id"] == late
+
+    house.clock.advance(timedelta(hours=2))
+    house.sweep()
+    assert [item["name"] for item in acme.call("GET", "/v1/assets").must(200)["items"]] == ["late.png"]
+    refused = envelope(acme.try_confirm(later), 409, "CONFLICT")
+    assert refused["message"].endswith("it was not confirmed in time")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _ROWS = Rows(Run, runs)
 _FIXED = (
-    *("id", "account_id", "created_at", "inputs", "callback_url", "callback_on"),
+    *("id", "account_id", "created_at", "inputs", "callback_url", "callback_on", "client_ref"),
     *("progress", "deleted_at", "payloads_deleted_at"),
 )
 """What replacing a row leaves alone: what never changes, or by a statement of its own (while an attempt goes on)."""

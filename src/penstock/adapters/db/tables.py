@@ -97,6 +97,7 @@ uploads = Table(
     Column("final_key", Word),
     Column("source_url", Word),
     Column("reserved", BigInteger, nullable=False, server_default=text("0")),
+    Column("confirm_by", Instant),
     UniqueConstraint("media_key"),
     Index(None, "account_id", "created_at", "id"),
 )
@@ -271,6 +272,7 @@ runs = Table(
     Column("payloads_deleted_at", Instant),
     Column("callback_url", Word),
     Column("callback_on", Tags),
+    Column("client_ref", Word),
     Index(None, "account_id", "created_at", "id"),
 )
 Index(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, insert, select, true, tuple_, update
+from sqlalchemy import Integer, bindparam, insert, or_, select, true, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, to_change
@@ -50,7 +50,10 @@ _OVER = (
 _ABOVE = tuple_(uploads.c.expires_at, uploads.c.id) > tuple_(
     bindparam("above_at", type_=uploads.c.expires_at.type), bindparam("above_id", type_=uploads.c.id.type)
 )
-_OVERDUE = _OVER.where(uploads.c.state == UploadState.PENDING)
+_OVERDUE = _OVER.where(
+    uploads.c.state == UploadState.PENDING,
+    or_(uploads.c.confirm_by.is_(None), uploads.c.confirm_by <= bindparam("now")),
+)
 _OVERDUE_ABOVE = _OVERDUE.where(_ABOVE)
 _UNSWEPT = _OVER.where(uploads.c.state != UploadState.PENDING)
 _UNSWEPT_ABOVE = _UNSWEPT.where(_ABOVE)
@@ -114,7 +117,7 @@ class SqlUploads:
         return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
 
     def overdue(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:
-        """Pending uploads whose URL has expired, oldest first."""
+        """Pending uploads whose URL has expired, and that nobody may confirm any more, oldest first."""
         return self._over(_OVERDUE, _OVERDUE_ABOVE, now=now, after=after, limit=limit)
 
     def unswept(self, *, now: datetime, after: Position | None = None, limit: int) -> Sequence[Upload]:

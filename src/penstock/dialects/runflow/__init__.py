@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.runflow import routes
+from penstock.dialects.runflow import callbacks, routes
 from penstock.dialects.runflow.wire.common import REQUEST_ID_HEADER, reference_parser
 from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
@@ -19,6 +19,7 @@ POLICY = UploadPolicy(
     url_ttl=timedelta(hours=1),
     size_policy=SizePolicy.EXACT,
     type_policy=TypePolicy.RECORD,
+    confirm_within=timedelta(hours=24),  # inferred
 )
 # "Host the file at a public URL and pass that on the run" is the guide's way for files over 50 MiB; the limit, and that
 # http:// is taken, are inferred.
@@ -33,4 +34,5 @@ DIALECT = Dialect(
     capabilities=CAPABILITIES,
     build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES),
     reference_parser=reference_parser,
+    callbacks=callbacks.policy,
 )

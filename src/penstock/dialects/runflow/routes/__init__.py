@@ -10,6 +10,7 @@ from penstock.dialects.base.http import Edge, RequestScope, open_app
 from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.runflow.errors import render_error, render_run_error
 from penstock.dialects.runflow.routes.assets import add_assets, add_uploads
+from penstock.dialects.runflow.routes.callbacks import add_callbacks
 from penstock.dialects.runflow.routes.common import check_organization, read_key
 from penstock.dialects.runflow.routes.folders import add_folders
 from penstock.dialects.runflow.routes.runs import add_models, add_runs
@@ -35,6 +36,7 @@ def build(
     add_uploads(rest, services, policy)
     add_assets(rest, services)
     add_folders(rest, services)
+    add_callbacks(rest, services)
     add_runs(rest, services, base_url)
     asks = Edge(services=services, read_secret=read_key, render_error=render_run_error, rate_headers=X_RATE_LIMIT)
     models = open_app(asks, title="Runflow", openapi_url=None, dependencies=member)

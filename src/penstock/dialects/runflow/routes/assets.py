@@ -7,15 +7,13 @@ from fastapi.responses import Response
 
 from penstock.dialects.base import Services
 from penstock.dialects.base.http import begins_upload, public
-from penstock.dialects.runflow.routes.common import file_reader, file_writer, json_answer
+from penstock.dialects.runflow.routes.common import DIALECT, file_reader, file_writer, json_answer
 from penstock.dialects.runflow.wire import assets as wire
 from penstock.dialects.runflow.wire.common import Page, parse_asset, parse_folder, parse_upload
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit, asset_filter
 from penstock.domain.assets import Asset
 from penstock.domain.uploads import UploadPolicy
 from penstock.services.uploads import NewUpload
-
-_NAME = "runflow"
 
 
 def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
@@ -25,7 +23,7 @@ def add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None:
         """Begin an upload: the bytes go to `upload_url`, and count once they are confirmed."""
         account_id = file_writer(request)
         wire.check_upload(body, limit=policy.max_bytes)
-        declared = NewUpload(dialect=_NAME, filename=body.filename, content_type=body.mime_type, size=body.size_bytes)
+        declared = NewUpload(dialect=DIALECT, filename=body.filename, content_type=body.mime_type, size=body.size_bytes)
         upload = services.uploads.begin_upload(account_id, declared, policy)
         out = wire.create_upload_out(upload, upload_url=services.uploads.signed_put(upload).url)
         return json_answer(out.model_dump(), 201)

@@ -15,6 +15,8 @@ from penstock.domain.errors import AccountNotFound
 if TYPE_CHECKING:
     from penstock.domain.ids import AccountId
 
+DIALECT = "runflow"
+
 
 def read_key(request: Request) -> str | None:
     """`Authorization: Bearer <key>`."""

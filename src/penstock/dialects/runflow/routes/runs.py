@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Capabilities, Services
 from penstock.dialects.base.http import takes_input
-from penstock.dialects.runflow.routes.common import json_answer, run_reader, run_writer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer, run_reader, run_writer
 from penstock.dialects.runflow.wire import runs as wire
 from penstock.dialects.runflow.wire.assets import asset_type_of
 from penstock.dialects.runflow.wire.common import Page, parse_run
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit
 from penstock.domain.foreign import ReferenceRules
 from penstock.domain.runs import Run
+from penstock.domain.webhooks import Callback
 from penstock.services.paging import gathered
 from penstock.services.runs import NewRun
-
-_NAME = "runflow"
-_URL_LIFE = timedelta(days=3)
-"""Of the addresses in a run's answer ("about 3 days", a published skill)."""
 
 
 def add_models(
@@ -32,13 +27,15 @@ def add_models(
     def create_run(request: Request, model: str, body: wire.CreateRun) -> Response:
         """Queue a run of a model, whose name has two segments or more."""
         asked = NewRun(
-            dialect=_NAME,
+            dialect=DIALECT,
             model=wire.model_of(model),
             inputs=body.input,
             metadata=body.metadata or {},
             metadata_limit=wire.MAX_METADATA,
             keeps_inputs=capabilities.run_input_keeps_file,
             references=references,
+            client_ref=body.client_ref,
+            callback=Callback(url=body.callback_url) if body.callback_url is not None else None,
             named=wire.named_assets(body.input),
         )
         run = services.runs.submit(run_writer(request), asked)
@@ -77,7 +74,6 @@ def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
 def _out(services: Services, run: Run, base_url: str) -> wire.RunOut:
     named = wire.assets_of(run)
     assets = services.assets.many(run.account_id, named) if named else {}
-    urls = {
-        asset.id: (services.assets.signed_get(asset, life=_URL_LIFE), asset_type_of(asset)) for asset in assets.values()
-    }
+    link = services.assets.signed_get
+    urls = {asset.id: (link(asset, life=wire.URL_LIFE), asset_type_of(asset)) for asset in assets.values()}
     return wire.run_out(run, base_url=base_url, urls=urls)

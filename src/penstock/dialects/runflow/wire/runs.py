@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from penstock.dialects.runflow.wire.common import ASSET_SCHEME, parse_asset, timestamp
 from penstock.domain.errors import AssetNotFound, InvalidField, MethodRefused
@@ -21,10 +20,14 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AssetId
     from penstock.domain.runs import Run
 
+URL_LIFE = timedelta(days=3)
+"""Of the addresses in a run's answer ("about 3 days", a published skill)."""
 MAX_METADATA = 16 * 2**10
 """Bytes of JSON (inferred)."""
 
 _MAX_NAMED = 100
+_MAX_URL = 2048
+_MAX_REF = 255
 _LEVELS = {"warning": "warn"}
 
 
@@ -35,16 +38,8 @@ class CreateRun(BaseModel):
 
     input: dict[str, Any]
     metadata: dict[str, Any] | None = None
-    callback_url: object = None
-    client_ref: object = None
-
-    @field_validator("callback_url", "client_ref")
-    @classmethod
-    def _unsupported(cls, value: object) -> object:
-        """A callback that would never come, and a name that would not be kept, are refused, not forgotten."""
-        if value is not None:
-            raise PydanticCustomError("unsupported", "is not available on this server")
-        return value
+    callback_url: Annotated[str, StringConstraints(max_length=_MAX_URL)] | None = None
+    client_ref: Annotated[str, StringConstraints(max_length=_MAX_REF)] | None = None
 
 
 class Failure(BaseModel):
@@ -139,7 +134,7 @@ def assets_of(run: Run) -> tuple[AssetId, ...]:
 def run_out(run: Run, *, base_url: str, urls: Mapping[AssetId, tuple[str, str]]) -> RunOut:
     """A run as answered; `urls` has the address and the sort of each of its `assets_of` that can be read."""
     url = f"{base_url}/v1/runs/{run.id}"
-    failure = _failure(run)
+    failure = failure_of(run)
     return RunOut(
         id=run.id,
         model_id=run.model,
@@ -147,20 +142,20 @@ def run_out(run: Run, *, base_url: str, urls: Mapping[AssetId, tuple[str, str]])
         org_id=run.account_id,
         status_code=STATUSES[run.state],
         input={name: _signed(value, urls) for name, value in run.inputs.items()},
-        output=_output(run.output, urls) if run.state is RunState.SUCCEEDED else None,
+        output=output_of(run.output, urls) if run.state is RunState.SUCCEEDED else None,
         duration_ms=(run.finished_at - run.created_at) // timedelta(milliseconds=1) if run.finished_at else None,
         cost=_amount(run.cost) if run.cost is not None else None,
         batch_id=None,
-        client_ref=None,
+        client_ref=run.client_ref,
         request_id=None,
         created_at=timestamp(run.created_at),
         started_at=timestamp(run.started_at) if run.started_at else None,
         completed_at=timestamp(run.finished_at) if run.finished_at else None,
-        callback_url=None,
+        callback_url=run.callback_url,
         metadata=dict(run.metadata) or None,
         has_logs=run.started_at is not None,
         has_node_runs=False,
-        links={"self": url, "logs": f"{url}/logs"},
+        links={"self": url, "logs": f"{url}/logs", "callback": f"{url}/callback"},
         failure_code=failure.code if failure else None,
         failure_message=failure.message if failure else None,
         failure_stage_code=None,
@@ -175,13 +170,14 @@ def log_line(event: Event) -> LogLine:
     return LogLine(message=message, level=_LEVELS.get(level, level), created_at=timestamp(event.created_at))
 
 
-def _failure(run: Run) -> Failure | None:
+def failure_of(run: Run) -> Failure | None:
+    """Why a run failed; None for one that did not."""
     if run.state is not RunState.FAILED:
         return None
     return Failure(code=FAILURES[run.fault], message=run.error or "the run failed")
 
 
-def _output(output: object, urls: Mapping[AssetId, tuple[str, str]]) -> dict[str, Any]:
+def output_of(output: object, urls: Mapping[AssetId, tuple[str, str]]) -> dict[str, Any]:
     """Every file in `outputs`, and the model's own members beside it, in which a file looks the same."""
 
     def file(asset_id: AssetId) -> dict[str, str | None]:
