@@ -88,7 +88,7 @@ class DeliveryOut(BaseModel):
 
 def policy(_base_url: str) -> CallbackPolicy:
     """Ends alone are told. That plain http is taken is inferred: no document asks for https."""
-    return CallbackPolicy(plan=PLAN, event=_event, body=_body, headers=_headers, https_only=False)
+    return CallbackPolicy(plan=PLAN, event=_event, body=_body, headers=_headers, https_only=False, signs_always=False)
 
 
 def secret_out(secret: Secret) -> SecretOut:
