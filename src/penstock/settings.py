@@ -187,7 +187,19 @@ class Settings(BaseSettings):
         description="Comma-separated addresses and networks of proxies whose `X-Forwarded-For` says where a request "
         "comes from; empty: it comes from whoever connects.",
     )
-    run_timeout_seconds: int = Field(default=600, ge=1, description="Longest a single run may take, in seconds.")
+    run_timeout_seconds: int = Field(
+        default=600,
+        ge=1,
+        description="Longest an attempt at a run may take, in seconds, where the catalog says nothing of its model.",
+    )
+    run_deadline_seconds: int = Field(
+        default=6 * 3600,
+        ge=1,
+        description="Longest a run may take from when it was asked for, its waiting and all attempts included.",
+    )
+    runs_per_account: int = Field(
+        default=0, ge=0, description="Runs of one account that may go on at a time, the others wait; 0: no limit."
+    )
     run_concurrency: int = Field(default=2, ge=1, description="Runs executed at the same time by one worker.")
     cog_callback_port: int | None = Field(
         default=None,

@@ -34,6 +34,17 @@ def test_a_minimal_model_has_the_documented_defaults() -> None:
     assert (model.inputs, model.outputs, model.extra_inputs.value) == ((), (), "refuse")
 
 
+def test_a_models_limits_are_counts() -> None:
+    model = catalog_of({"timeout_seconds": 60, "max_running": 4, "max_running_per_account": 2}).find("m/one")
+
+    assert (model.timeout_seconds, model.max_running, model.max_running_per_account) == (60, 4, 2)
+    assert model.max_daily_per_account is None
+    for key in ("timeout_seconds", "max_running", "max_running_per_account", "max_daily_per_account"):
+        for wrong in (0, -1, 1.5, "3", True):
+            with pytest.raises(CatalogError, match=f"m/one: {key}"):
+                catalog_of({key: wrong})
+
+
 def test_a_model_is_found_by_its_slug_and_its_aliases_exactly() -> None:
     catalog = catalog_of({"aliases": ["first", "a/b"]}, {"slug": "m/two"})
 

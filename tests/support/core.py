@@ -40,7 +40,9 @@ from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
 from penstock.services.references import References
-from penstock.services.run_files import RUN_JOB
+from penstock.services.run_deadlines import RunDeadlines
+from penstock.services.run_ends import RUN_JOB
+from penstock.services.run_terms import RunTerms
 from penstock.services.runs import NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import NewUpload, Uploads
@@ -79,6 +81,7 @@ T = TypeVar("T")
 Behaviour = Callable[[Mapping[str, "JsonLike"], "RunContext"], "JsonLike"]
 
 HOUR = timedelta(hours=1)
+RUN_DEADLINE = timedelta(days=7)
 EVERYTHING = AssetFilter()
 TRASH = timedelta(days=7)
 TOMBSTONES = timedelta(days=30)
@@ -106,6 +109,16 @@ CATALOG = {
             "runner": "test",
             "runner_model": "model",
             "input": [{"name": "image", "type": "file"}, {"name": "second", "type": "file"}],
+        },
+        {
+            "slug": "acme/scarce",
+            "runner": "test",
+            "runner_model": "scarce",
+            "price": "0.25",
+            "timeout_seconds": 30,
+            "max_running": 2,
+            "max_running_per_account": 1,
+            "max_daily_per_account": 5,
         },
         {"slug": "acme/orphan", "runner": "nobody", "runner_model": "model", "price": "1"},
     ]
@@ -262,6 +275,7 @@ class Core:
     quotas: Quotas
     runs: Runs
     webhooks: Webhooks
+    deadlines: RunDeadlines
     queue: SqlJobQueue
     models: Models
     run_flow: RunFlow
@@ -336,7 +350,12 @@ class Core:
 
 @contextmanager
 def open_core(
-    database_url: str, scratch: Path, *, run_timeout: timedelta = timedelta(seconds=60), egress: str = "127.0.0.0/8"
+    database_url: str,
+    scratch: Path,
+    *,
+    run_timeout: timedelta = timedelta(seconds=60),
+    runs_per_account: int | None = None,
+    egress: str = "127.0.0.0/8",
 ) -> Iterator[Core]:
     """A core on that (migrated) database."""
     clock, entropy, log = SteppedClock(), SeededEntropy(), Log("test", None)
@@ -359,6 +378,7 @@ def open_core(
         inline_lifetime=HOUR,
     )
     catalog = parse_catalog(CATALOG)
+    terms = RunTerms(catalog, timeout=run_timeout, deadline=RUN_DEADLINE, per_account=runs_per_account)
     queue, models = SqlJobQueue(database), Models()
     callbacks = Callbacks({"native": TELLING}, parse_rules(egress))
     scratch.mkdir(parents=True, exist_ok=True)
@@ -368,7 +388,7 @@ def open_core(
         objects,
         assets,
         {"test": models},
-        limits=RunLimits(timeout=run_timeout, scratch=scratch),
+        limits=RunLimits(terms=terms, scratch=scratch),
         clock=clock,
         entropy=entropy,
         log=log,
@@ -445,7 +465,8 @@ def open_core(
             folders=Folders(database, clock=clock, entropy=entropy),
             references=references,
             quotas=Quotas(database),
-            runs=Runs(database, catalog, references, clock=clock, entropy=entropy, callbacks=callbacks),
+            runs=Runs(database, catalog, references, terms=terms, clock=clock, entropy=entropy, callbacks=callbacks),
+            deadlines=RunDeadlines(database, callbacks, clock=clock),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             queue=queue,
             models=models,

@@ -44,7 +44,9 @@ from penstock.services.quotas import Quotas
 from penstock.services.rates import Rates
 from penstock.services.references import References
 from penstock.services.retention import Retention
-from penstock.services.run_files import RUN_JOB
+from penstock.services.run_deadlines import RunDeadlines
+from penstock.services.run_ends import RUN_JOB
+from penstock.services.run_terms import RunTerms
 from penstock.services.runs import Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import Uploads
@@ -188,6 +190,7 @@ def open_house(
         )
         policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
         callbacks = Callbacks(policies, _LOOPBACK)
+        terms = RunTerms(models_of_the_test, timeout=_TIMEOUT, deadline=_DAYS)
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
         services = Services(
@@ -199,7 +202,15 @@ def open_house(
             lifetimes=Lifetimes(database, clock=clock, classes=ClassLifetimes()),
             library=Library(database, assets, clock=clock),
             folders=Folders(database, clock=clock, entropy=entropy),
-            runs=Runs(database, models_of_the_test, references, clock=clock, entropy=entropy, callbacks=callbacks),
+            runs=Runs(
+                database,
+                models_of_the_test,
+                references,
+                terms=terms,
+                clock=clock,
+                entropy=entropy,
+                callbacks=callbacks,
+            ),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
@@ -209,7 +220,7 @@ def open_house(
         )
         scratch = directory / "scratch"
         scratch.mkdir(parents=True)
-        limits = RunLimits(timeout=_TIMEOUT, scratch=scratch)
+        limits = RunLimits(terms=terms, scratch=scratch)
         runners = {"test": _Models(models)}
         interrupt = threading.Event()
         run_flow = RunFlow(
@@ -285,6 +296,7 @@ def open_house(
             sweeps=sweep_schedules(
                 all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
                 Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS),
+                RunDeadlines(database, callbacks, clock=clock),
             ),
         )
 

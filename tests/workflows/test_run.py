@@ -17,7 +17,7 @@ from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.runs import RunFault, RunState, output_assets
 from penstock.ports.database import LeaseLostError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
-from penstock.services.run_files import RUN_JOB
+from penstock.services.run_ends import RUN_JOB
 from penstock.services.runs import NewRun
 from tests.support.core import EVERYTHING, HOUR, PNG, open_core
 from tests.support.records import uuid_text

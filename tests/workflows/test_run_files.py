@@ -16,6 +16,7 @@ from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.runs import RunFault, RunState
 from penstock.domain.uploads import UploadState
 from penstock.services.references import References
+from penstock.services.run_terms import RunTerms
 from penstock.services.runs import NewRun, Runs
 from tests.support.core import EVERYTHING, HOUR, PNG, at_once
 from tests.support.remote import Remote, remote_server, serving
@@ -290,7 +291,8 @@ def test_private_addresses_are_refused_before_anything_is_queued(core: Core, acm
         max_inline_bytes=1000,
         inline_lifetime=HOUR,
     )
-    runs = Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy)
+    terms = RunTerms(core.catalog, timeout=HOUR, deadline=HOUR)
+    runs = Runs(core.database, core.catalog, references, terms=terms, clock=core.clock, entropy=core.entropy)
     asked = NewRun(
         dialect="native",
         model="acme/model",

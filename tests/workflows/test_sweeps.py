@@ -23,7 +23,8 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     core.clock.advance(5 * HOUR)
 
     retention = Retention(core.database, clock=core.clock, events=2 * HOUR, idempotency=3 * HOUR, deliveries=4 * HOUR)
-    schedules = sweep_schedules(all_sweeps(core.uploads, core.purging, core.orphans, core.plans), retention)
+    sweeps = all_sweeps(core.uploads, core.purging, core.orphans, core.plans)
+    schedules = sweep_schedules(sweeps, retention, core.deadlines)
 
     counts = {schedule.name: schedule.act() for schedule in schedules}
 
@@ -34,6 +35,7 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         "tombstones": 0,
         "multiparts": 0,
         "orphans": 0,
+        "overdue-runs": 0,
         "events": 206,
         "idempotency-keys": 205,
         "deliveries": 0,
@@ -41,8 +43,8 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key, MARK_KEY]
-    assert [schedule.act() for schedule in schedules] == [0] * 9
+    assert [schedule.act() for schedule in schedules] == [0] * 10
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 205, 0, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 0, 205, 0, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, class_lifetimes, egress_rules, open_callbacks, open_core, rate_limits
+from penstock.app.parts import Core, class_lifetimes, egress_rules, open_callbacks, open_core, rate_limits, run_terms
 from penstock.domain.errors import InvalidField, PenstockError
 from penstock.telemetry import Log
 
@@ -141,7 +141,15 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         lifetimes=Lifetimes(core.database, clock=core.clock, classes=classes),
         library=Library(core.database, core.assets, clock=core.clock),
         folders=Folders(core.database, clock=core.clock, entropy=core.entropy),
-        runs=Runs(core.database, core.catalog, references, clock=core.clock, entropy=core.entropy, callbacks=callbacks),
+        runs=Runs(
+            core.database,
+            core.catalog,
+            references,
+            terms=run_terms(settings, core.catalog),
+            clock=core.clock,
+            entropy=core.entropy,
+            callbacks=callbacks,
+        ),
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         large_bodies=LargeBodies(),
         rates=Rates(rate_limits(settings), clock=core.clock),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from penstock.services.lifetimes import ClassLifetimes
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
+    from penstock.services.run_terms import RunTerms
     from penstock.services.uploads import Uploads
     from penstock.settings import Settings
     from penstock.telemetry import Log
@@ -142,6 +143,18 @@ def _catalog(settings: Settings) -> Catalog:
         return parse_catalog(tomllib.loads(text))
     except (OSError, tomllib.TOMLDecodeError, CatalogError) as error:
         raise InvalidField(("catalog",), str(error)) from error
+
+
+def run_terms(settings: Settings, catalog: Catalog) -> RunTerms:
+    """What catalog and settings allow a run; a setting of 0 is no limit."""
+    from penstock.services.run_terms import RunTerms
+
+    return RunTerms(
+        catalog,
+        timeout=timedelta(seconds=settings.run_timeout_seconds),
+        deadline=timedelta(seconds=settings.run_deadline_seconds),
+        per_account=settings.runs_per_account or None,
+    )
 
 
 def egress_rules(settings: Settings) -> EgressRules:

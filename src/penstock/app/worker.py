@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, egress_rules, open_callbacks, open_core, open_sweeps
+from penstock.app.parts import Core, egress_rules, open_callbacks, open_core, open_sweeps, run_terms
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     from penstock.services.folders import FOLDER_JOB
     from penstock.services.intake import INTAKE_JOB
     from penstock.services.retention import Retention
-    from penstock.services.run_files import RUN_JOB
+    from penstock.services.run_deadlines import RunDeadlines
+    from penstock.services.run_ends import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
     from penstock.workflows.engine import Worker
     from penstock.workflows.excerpts import ExcerptLimits
@@ -46,7 +47,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     owner = f"{socket.gethostname()}:{settings.data.absolute()}:"
     # One worker per data directory holds its lock, so whatever an earlier one of this name had leased is free (P12).
     queue.release(owner, now=core.clock.now())
-    limits = RunLimits(timeout=timedelta(seconds=settings.run_timeout_seconds), scratch=scratch)
+    limits = RunLimits(terms=run_terms(settings, core.catalog), scratch=scratch)
     interrupt = threading.Event()
     retention = Retention(
         core.database,
@@ -100,7 +101,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
             interrupt=interrupt,
         )
 
-    sweeps = sweep_schedules(open_sweeps(core)[0], retention)
+    sweeps = sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
     workers = [
         worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.

@@ -147,18 +147,24 @@ class OutputFile(_Json):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunError(_Json):
-    """Why a run failed."""
+    """Why a run failed: `code` is model, input, timeout, unavailable or server."""
 
     message: str
+    code: str = "server"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(_Json):
-    """A run. `output` is the model's own JSON; `files` are the files in it."""
+    """A run. `output` is the model's own JSON; `files` are the files in it.
+
+    `throttled`: it waits because as many runs as its model or its account may have are going on. `progress`: 0 to 1.
+    """
 
     id: str
     model: str
     state: str
+    throttled: bool = False
+    progress: float | None = None
     input: Mapping[str, Any]
     output: Any = None
     error: RunError | None = None
@@ -168,6 +174,7 @@ class Run(_Json):
     created_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    deadline_at: datetime | None = None
 
     @property
     def finished(self) -> bool:

@@ -74,7 +74,12 @@ class OutputField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A runnable model. `price` is USD per run."""
+    """A runnable model. `price` is USD per run.
+
+    `timeout_seconds` is how long an attempt may take; None: as the server has it. So many runs of it may go on at a
+    time, of everybody (`max_running`) and of one account, and so many may be asked for by one account in 24 hours;
+    None: any number.
+    """
 
     slug: str
     aliases: tuple[str, ...] = ()
@@ -83,6 +88,10 @@ class Model:
     title: str
     description: str = ""
     price: Decimal
+    timeout_seconds: int | None = None
+    max_running: int | None = None
+    max_running_per_account: int | None = None
+    max_daily_per_account: int | None = None
     extra_inputs: ExtraInputs = ExtraInputs.REFUSE
     inputs: tuple[InputField, ...]
     outputs: tuple[OutputField, ...] = ()
@@ -235,6 +244,10 @@ def _parse_model(value: object, number: int) -> Model:
         title=_text(table, "title", where, default=slug),
         description=_text(table, "description", where, default=""),
         price=_price(table.get("price", 0), where),
+        timeout_seconds=_count(table, "timeout_seconds", where),
+        max_running=_count(table, "max_running", where),
+        max_running_per_account=_count(table, "max_running_per_account", where),
+        max_daily_per_account=_count(table, "max_daily_per_account", where),
         extra_inputs=_member(ExtraInputs, table, "extra_inputs", where, default=ExtraInputs.REFUSE),
         inputs=tuple(_parse_input(item, n, where) for n, item in enumerate(_list(table, "input", where), start=1)),
         outputs=tuple(_parse_output(item, n, where) for n, item in enumerate(_list(table, "output", where), start=1)),
@@ -337,6 +350,13 @@ def _integer(table: Mapping[str, object], key: str, where: str) -> int | None:
     value = table.get(key)
     if value is not None and not _is_integer(value):
         raise _mistake(where, key, "must be an integer")
+    return value
+
+
+def _count(table: Mapping[str, object], key: str, where: str) -> int | None:
+    value = _integer(table, key, where)
+    if value is not None and value < 1:
+        raise _mistake(where, key, "must be at least 1")
     return value
 
 

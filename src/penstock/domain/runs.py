@@ -179,6 +179,22 @@ def require_there(run: Run) -> None:
         raise RunNotFound(run.id)
 
 
+def is_overdue(run: Run, *, now: datetime) -> bool:
+    """Whether the run has not ended although it must have."""
+    return not is_finished(run) and run.deadline_at is not None and now >= run.deadline_at
+
+
+def overdue(run: Run, *, now: datetime) -> Run:
+    """The run after its time was over. Raises `IllegalTransition`."""
+    return failed(run, error=overdue_message(run), now=now, fault=RunFault.TIMEOUT)
+
+
+def overdue_message(run: Run) -> str:
+    """What is said of a run whose time was over."""
+    seconds = (run.deadline_at - run.created_at).total_seconds() if run.deadline_at is not None else 0
+    return f"the run did not end within {seconds:.0f} s"
+
+
 def is_finished(run: Run) -> bool:
     """Whether the run has ended, in whatever way."""
     return run.state in FINISHED

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunId, UploadId
     from penstock.domain.jobs import Job, JobData
     from penstock.domain.ledger import LedgerEntry, Spent
+    from penstock.domain.places import Running
     from penstock.domain.quotas import Limits, Quota, Usage
     from penstock.domain.runs import Run, RunFilter, RunState
     from penstock.domain.uploads import Upload, UploadState
@@ -267,6 +268,28 @@ class RunRepository(Protocol):
         ...
 
 
+class RunQueueRepository(Protocol):
+    """Runs that wait, and those that go on."""
+
+    def running_beside(self, run: Run, *, lock: bool) -> Running:
+        """How many other runs are going on. With `lock`, nobody else counts so until our transaction ends."""
+        ...
+
+    def next_waiting(self, run: Run, *, limit: int) -> Sequence[RunId]:
+        """The oldest queued runs of the same model or the same account, which may have waited for this one's place."""
+        ...
+
+    def overdue(self, *, now: datetime, limit: int) -> Sequence[Run]:
+        """Runs that have not ended and whose `deadline_at` has come."""
+        ...
+
+    def asked_since(
+        self, account_id: AccountId, runner: str, runner_model: str, *, since: datetime, limit: int
+    ) -> Sequence[datetime]:
+        """When an account asked for runs of a model, removed ones included; the newest of them, up to `limit`."""
+        ...
+
+
 class LedgerRepository(Protocol):
     """Money, one account at a time."""
 
@@ -372,6 +395,10 @@ class JobRepository(Protocol):
         """Add a job, unless an unfinished one of this kind has the same `dedupe_key`."""
         ...
 
+    def wake(self, kind: str, dedupe_keys: Iterable[str], *, now: datetime) -> None:
+        """Let those of these jobs that rest come due at once; one that somebody is changing just now is left alone."""
+        ...
+
 
 class FencedJob(Protocol):
     """A worker's own writes about its job, inside the transaction of their effect. All raise `LeaseLostError`."""
@@ -452,6 +479,11 @@ class Transaction(Protocol):
     @property
     def endpoints(self) -> EndpointRepository:
         """Receivers of callbacks, and secrets."""
+        ...
+
+    @property
+    def run_queue(self) -> RunQueueRepository:
+        """Runs that wait, and those that go on."""
         ...
 
     @property

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from penstock.ports.database import Transaction
     from penstock.services.callbacks import Callbacks
 
+RUN_JOB = "run"
+_WOKEN = 4
+"""So many that may have waited for the place of a run are told that it is free: the first may wait for another."""
+
 
 def end_run(
     tx: Transaction,
@@ -43,6 +47,8 @@ def end_run(
         return False
     if was is RunState.QUEUED:
         _give_up_files(tx, ended, now=ended.finished_at)
+    if was is RunState.RUNNING:
+        tx.jobs.wake(RUN_JOB, tx.run_queue.next_waiting(ended, limit=_WOKEN), now=ended.finished_at)
     end_money_and_leases(tx, ended, now=ended.finished_at)
     tx.events.add(ended.account_id, ended.id, kind, data, now=ended.finished_at)
     if removed_at is not None:

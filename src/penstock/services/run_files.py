@@ -19,7 +19,7 @@ from penstock.domain.ids import JobId, RunId
 from penstock.domain.runs import RunFault, RunState
 from penstock.services.identity import new_id
 from penstock.services.imports import FETCH_JOB
-from penstock.services.run_ends import end_run
+from penstock.services.run_ends import RUN_JOB, end_run
 
 if TYPE_CHECKING:
     from penstock.domain.assets import Asset
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from penstock.ports.database import Transaction
     from penstock.services.callbacks import Callbacks
 
-RUN_JOB = "run"
 Errand = Mapping[str, object]
 """What a job that fetches has to know of the run that waits: `run_id`, `field`, `kinds`, `limits`, and its `job`."""
 _LOG_SOURCE = "fetch"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from penstock.ports.database import Database, Transaction
     from penstock.services.callbacks import Callbacks
     from penstock.services.references import References
+    from penstock.services.run_terms import RunTerms
 
 _VERB = "submit_run"
 _MAX_INPUT = 2**18
@@ -93,12 +94,13 @@ class _Files:
 class Runs:
     """Use cases on runs."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it works with
         self,
         database: Database,
         catalog: Catalog,
         references: References,
         *,
+        terms: RunTerms,
         clock: Clock,
         entropy: Entropy,
         callbacks: Callbacks = SILENT,
@@ -106,6 +108,7 @@ class Runs:
         self._database = database
         self._catalog = catalog
         self._references = references
+        self._terms = terms
         self._clock = clock
         self._entropy = entropy
         self._callbacks = callbacks
@@ -115,9 +118,9 @@ class Runs:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
         Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
-        `InsufficientCredits`, `IdempotencyMismatch`. On any of them nothing is queued, held, leased or kept. The path
-        of a wrong field begins with `input` or `metadata`, or is the callback's. Files of other servers are fetched
-        while the run is queued.
+        `InsufficientCredits`, `IdempotencyMismatch`, `RateLimited` (as many as the model lets one account ask for in
+        24 hours). On any of them nothing is queued, held, leased or kept. The path of a wrong field begins with `input`
+        or `metadata`, or is the callback's. Files of other servers are fetched while the run is queued.
         """
         if idempotency is not None:
             with self._database.read() as tx:
@@ -138,6 +141,7 @@ class Runs:
             self._find_files(account_id, asked, checked, files)
             for text in set(asked.named).difference(text for _, text in checked.files.values()):
                 self._references.resolve(account_id, text, path=("input",))
+            now = self._clock.now()
             run = Run(
                 id=RunId(new_id(self._entropy)),
                 account_id=account_id,
@@ -155,12 +159,13 @@ class Runs:
                 held=model.price,
                 cost=None,
                 cancel_requested=False,
-                created_at=self._clock.now(),
+                created_at=now,
                 started_at=None,
                 finished_at=None,
                 client_ref=asked.client_ref,
                 callback_url=callback_url,
                 callback_on=callback.moments if callback is not None else (),
+                deadline_at=self._terms.deadline(now),
             )
             queued = self._queue_once(run, files, asked, idempotency)
         finally:
@@ -261,6 +266,13 @@ class Runs:
         with self._database.read() as tx:
             return tx.runs.queued_before(run)
 
+    def waits_for_place(self, run: Run) -> bool:
+        """Whether a queued run waits because as many runs as its model or its account may have are going on."""
+        if run.state is not RunState.QUEUED:
+            return False
+        with self._database.read() as tx:
+            return self._terms.must_wait(tx, run)
+
     def logs(self, account_id: AccountId, run_id: RunId) -> Sequence[Event]:
         """The run's log lines so far (`data`: message, level, source)."""
         with self._database.read() as tx:
@@ -293,6 +305,7 @@ class Runs:
             if run.held > 0:
                 last = tx.ledger.last(run.account_id, lock=True)
                 tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
+            self._terms.require_day(tx, run, now=now)
             tx.runs.add(run)
             self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
             tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)

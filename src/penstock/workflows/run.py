@@ -38,6 +38,7 @@ from penstock.services.run_ends import end_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
 
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock, Entropy
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from penstock.ports.runners import JsonLike, Runner
     from penstock.services.assets import Assets
     from penstock.services.callbacks import Callbacks
+    from penstock.services.run_terms import RunTerms
     from penstock.telemetry import Log
 
 _PROGRESS_EVERY_SECONDS = 0.5
@@ -53,13 +55,14 @@ _CANCEL_LOOK_SECONDS = 0.1
 _MAX_LOG_LINE = 2000
 _MAX_LOG_LINES = 500
 _STARTED = "started"
+_PLACE_LOOK = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLimits:
-    """What one attempt may take."""
+    """What attempts may take, and where they work."""
 
-    timeout: timedelta
+    terms: RunTerms
     scratch: Path
 
 
@@ -126,7 +129,7 @@ class RunFlow:
             tx.fenced.bury(job, error=reason)
 
     def _start(self, job: Job) -> Run | None:
-        """Mark the run as running; None when it has ended already (a cancel, or a crash after the end was written)."""
+        """Mark the run as running; None when it is over already, or its time is, or when it has to wait for a place."""
         now = self._clock.now()
         with self._database.write() as tx:
             try:
@@ -136,6 +139,15 @@ class RunFlow:
                 return None
             if rules.is_finished(run):
                 tx.fenced.finish(job)
+                return None
+            if rules.is_overdue(run, now=now):
+                ended = rules.overdue(run, now=now)
+                data = {"error": ended.error}
+                end_run(tx, ended, EventKind.RUN_FAILED, data, was=run.state, callbacks=self._callbacks)
+                tx.fenced.finish(job)
+                return None
+            if self._limits.terms.must_wait(tx, run, lock=True):
+                tx.fenced.postpone(job, run_at=_next_look(run, now=now), error="waits for a place")
                 return None
             begun = rules.started(run, now=now)
             tx.runs.replace(begun, was=run.state)
@@ -147,7 +159,8 @@ class RunFlow:
         return begun
 
     def _attempt(self, job: Job, run: Run, workdir: Path) -> None:
-        context = _Context(self, job, run, workdir, deadline=time.monotonic() + self._limits.timeout.total_seconds())
+        seconds, late = self._patience(run)
+        context = _Context(self, job, run, workdir, deadline=time.monotonic() + seconds, late=late)
         runner = self._runners.get(run.runner)
         if runner is None:
             message = f"no runner named {run.runner} is configured for this model"
@@ -173,12 +186,19 @@ class RunFlow:
 
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
         if context.timed_out():
-            message = f"the run took longer than {self._limits.timeout.total_seconds():.0f} s"
-            self._end_failed(job, run, context, message, RunFault.TIMEOUT)
+            self._end_failed(job, run, context, context.late, RunFault.TIMEOUT)
         elif self._interrupt.is_set() and not self.cancel_wanted(run):
             raise AttemptInterruptedError
         else:
             self._end(job, rules.cancelled(run, now=self._clock.now()), EventKind.RUN_CANCELLED, {})
+
+    def _patience(self, run: Run) -> tuple[float, str]:
+        """How many seconds an attempt has, and what is said when they are over."""
+        timeout = self._limits.terms.timeout(run)
+        left = run.deadline_at - self._clock.now() if run.deadline_at is not None else timeout
+        if left < timeout:
+            return left.total_seconds(), rules.overdue_message(run)
+        return timeout.total_seconds(), f"the run took longer than {timeout.total_seconds():.0f} s"
 
     def _end_failed(self, job: Job, run: Run, context: _Context, message: str, fault: RunFault) -> None:
         context.close()
@@ -325,7 +345,8 @@ class RunFlow:
 class _Context:
     """One attempt's window (`ports.runners.RunContext`). Looks at the wish to cancel at most ten times a second."""
 
-    def __init__(self, flow: RunFlow, job: Job, run: Run, workdir: Path, *, deadline: float) -> None:
+    def __init__(self, flow: RunFlow, job: Job, run: Run, workdir: Path, *, deadline: float, late: str) -> None:
+        self.late = late
         self.assets: Mapping[AssetId, Asset] = {}
         self._flow = flow
         self._job = job
@@ -390,6 +411,12 @@ class _Context:
 
     def _tell(self, kind: EventKind, data: Mapping[str, object]) -> None:
         self._flow.tell(self._job, self._run, kind, data)
+
+
+def _next_look(run: Run, *, now: datetime) -> datetime:
+    """When a run looks for a place again by itself: it is woken when one becomes free, and by this if not it was."""
+    later = now + _PLACE_LOOK
+    return later if run.deadline_at is None else min(later, run.deadline_at)
 
 
 def _output_id(run: Run, index: int) -> AssetId:

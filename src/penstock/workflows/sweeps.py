@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.retention import Retention
+    from penstock.services.run_deadlines import RunDeadlines
     from penstock.services.sweep_plans import SweepPlans
     from penstock.services.uploads import Uploads
 
@@ -69,10 +70,11 @@ def all_sweeps(uploads: Uploads, purging: Purging, orphans: Orphans, plans: Swee
     )
 
 
-def sweep_schedules(sweeps: Sequence[Sweep], retention: Retention) -> Sequence[Schedule]:
+def sweep_schedules(sweeps: Sequence[Sweep], retention: Retention, deadlines: RunDeadlines) -> Sequence[Schedule]:
     """What a worker does periodically."""
     return (
         *(Schedule(name=sweep.name, every=sweep.every, act=sweep.act) for sweep in sweeps),
+        Schedule(name="overdue-runs", every=_EVERY, act=_batches(lambda: deadlines.expire(limit=_BATCH))),
         Schedule(name="events", every=_EVERY, act=_batches(lambda: retention.purge_events(limit=_BATCH))),
         Schedule(
             name="idempotency-keys",

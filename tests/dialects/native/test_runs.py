@@ -36,6 +36,9 @@ FIELDS = {
     "created_at",
     "started_at",
     "finished_at",
+    "deadline_at",
+    "throttled",
+    "progress",
 }
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -48,7 +51,9 @@ def test_a_run_is_queued_with_its_price_held(alice: Native, photo: bytes) -> Non
     assert set(run) == FIELDS
     assert re.fullmatch(r"run_[0-9a-f]{32}", run["id"])
     assert TIME.fullmatch(run["created_at"])
-    assert {name: run[name] for name in FIELDS - {"id", "created_at"}} == {
+    assert {name: run[name] for name in FIELDS - {"id", "created_at", "deadline_at"}} == {
+        "throttled": False,
+        "progress": None,
         "object": "run",
         "model": CUT_OUT,
         "state": "queued",

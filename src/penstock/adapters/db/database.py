@@ -19,6 +19,7 @@ from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.library import SqlLibrary
 from penstock.adapters.db.quotas import QuotaBook, SqlQuotas
+from penstock.adapters.db.run_queue import SqlRunQueue
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
 from penstock.adapters.db.uploads import SqlUploads
@@ -102,6 +103,10 @@ class SqlTransaction:
     @property
     def endpoints(self) -> SqlEndpoints:
         return SqlEndpoints(self._connection, writes=self._writes)
+
+    @property
+    def run_queue(self) -> SqlRunQueue:
+        return SqlRunQueue(self._connection)
 
     @property
     def ledger(self) -> SqlLedger:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, func, null, update
+from sqlalchemy import bindparam, delete, func, null, select, text, update
 
 from penstock.adapters.db.rows import Rows, insert_missing
 from penstock.adapters.db.tables import jobs
@@ -17,6 +17,7 @@ from penstock.domain.jobs import Job, JobState
 from penstock.ports.database import LeaseLostError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from sqlalchemy import Connection, Delete, Update
@@ -34,6 +35,19 @@ _FINISH = delete(jobs).where(*_HELD)
 _POSTPONE = update(jobs).where(*_HELD).values(state=JobState.READY, owner="")
 _RETRY = _POSTPONE.values(failures=jobs.c.failures + 1)
 _BURY = update(jobs).where(*_HELD).values(state=JobState.DEAD, failures=jobs.c.failures + 1, owner="", due_at=null())
+
+_RESTING = (
+    select(jobs.c.id)
+    .where(
+        text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
+        jobs.c.kind == bindparam("its_kind"),
+        jobs.c.dedupe_key.in_(bindparam("keys", expanding=True)),
+        jobs.c.state == JobState.READY,
+        jobs.c.due_at > bindparam("now", type_=jobs.c.due_at.type),
+    )
+    .with_for_update(skip_locked=True)
+)
+_WAKE = update(jobs).where(jobs.c.id.in_(_RESTING)).values(due_at=bindparam("now"), stamped_at=bindparam("now"))
 
 
 class SqlJobs:
@@ -72,6 +86,12 @@ class SqlJobs:
             "error": None,
         }
         self._connection.execute(_ADD, row)
+
+    def wake(self, kind: str, dedupe_keys: Iterable[str], *, now: datetime) -> None:
+        """Let jobs that rest come due."""
+        keys = sorted(dedupe_keys)
+        if keys:
+            self._connection.execute(_WAKE, {"its_kind": kind, "keys": keys, "now": now})
 
 
 class SqlFencedJobs:

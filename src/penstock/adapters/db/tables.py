@@ -282,6 +282,15 @@ Index(
     sqlite_where=text("state = 'queued'"),
     postgresql_where=text("state = 'queued'"),
 )
+# Few at any time, however many have ended: how many go on is counted whenever one begins, where there is a limit.
+Index(
+    "ix_runs_running",
+    runs.c.account_id,
+    runs.c.runner,
+    runs.c.runner_model,
+    sqlite_where=text("state = 'running'"),
+    postgresql_where=text("state = 'running'"),
+)
 
 ledger_entries = Table(
     "ledger_entries",

@@ -37,7 +37,8 @@ _MAX_WAIT_SECONDS = 60
 def add_runs(app: FastAPI, services: Services, base_url: str, references: ReferenceRules) -> None:
     def shown(run: Run) -> runs.RunOut:
         named = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
-        return runs.run_out(run, assets=services.assets.many(run.account_id, named) if named else {}, base_url=base_url)
+        assets = services.assets.many(run.account_id, named) if named else {}
+        return runs.run_out(run, assets=assets, base_url=base_url, throttled=services.runs.waits_for_place(run))
 
     @app.get("/models", response_model=runs.ModelPage, tags=["models"])
     def list_models(request: Request) -> Response:

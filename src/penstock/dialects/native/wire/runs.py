@@ -12,7 +12,7 @@ from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.assets import Asset
 from penstock.domain.catalog import Model
 from penstock.domain.ids import AssetId, format_prefixed
-from penstock.domain.runs import Run, flat_metadata, with_assets
+from penstock.domain.runs import Run, RunFault, flat_metadata, with_assets
 
 
 class CreateRun(Request):
@@ -40,6 +40,10 @@ class CreateRun(Request):
 class RunErrorOut(BaseModel):
     """Why a run failed."""
 
+    code: str = Field(
+        description="model: by its model; input: a file of another server could not be had; timeout; unavailable: its "
+        "model has no runner; server: by any other fault of the server's."
+    )
     message: str
 
 
@@ -50,6 +54,10 @@ class RunOut(BaseModel):
     object: Literal["run"] = "run"
     model: str = Field(description="The name that was asked for.")
     state: str = Field(description="queued, running, succeeded, failed or cancelled.")
+    throttled: bool = Field(
+        description="Queued, and as many runs as its model or its account may have are going on; it begins by itself."
+    )
+    progress: float | None = Field(description="How far its attempt is, 0 to 1; null until its model says so.")
     input: dict[str, Any] = Field(description="As given; a data URI is cut short.")
     output: Any = Field(description="The model's output; a file is an object with `asset_id` and `url`.")
     error: RunErrorOut | None
@@ -59,6 +67,7 @@ class RunOut(BaseModel):
     created_at: str
     started_at: str | None = Field(description="When the first attempt began.")
     finished_at: str | None
+    deadline_at: str | None = Field(description="When it fails if it has not ended; null for runs of older servers.")
 
 
 class ModelOut(BaseModel):
@@ -90,21 +99,26 @@ class ModelPage(BaseModel):
     data: list[ModelOut]
 
 
-def run_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str) -> RunOut:
+def run_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, throttled: bool) -> RunOut:
     """A run as answered; `assets` are those that its output names and that can still be read."""
+    # A failure of before faults were noted is the server's.
+    fault = (run.fault or RunFault.SERVER).value
     return RunOut(
         id=format_prefixed("run", run.id),
         model=run.model,
         state=run.state.value,
         input=dict(run.inputs),
         output=with_assets(run.output, lambda asset_id: _file(asset_id, assets.get(asset_id), base_url)),
-        error=RunErrorOut(message=run.error) if run.error is not None else None,
+        throttled=throttled,
+        progress=run.progress,
+        error=RunErrorOut(code=fault, message=run.error) if run.error is not None else None,
         metadata=flat_metadata(run),
         held_usd=money(run.held),
         cost_usd=money(run.cost) if run.cost is not None else None,
         created_at=timestamp(run.created_at),
         started_at=timestamp(run.started_at) if run.started_at else None,
         finished_at=timestamp(run.finished_at) if run.finished_at else None,
+        deadline_at=timestamp(run.deadline_at) if run.deadline_at else None,
     )
 
 
