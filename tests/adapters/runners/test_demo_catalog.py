@@ -35,6 +35,8 @@ def test_every_builtin_model_of_the_demo_catalog_exists_and_each_is_listed() -> 
         ("gen4_turbo", "builtin/image-to-video"),
         ("magnific_precision_upscaler_v2", "builtin/upscale"),
         ("aleph2", "builtin/video-to-video"),
+        ("magnific_video_upscaler_creative", "builtin/upscale-video"),
+        ("act_two", "builtin/motion-transfer"),
     ],
 )
 def test_the_documented_example_names_are_aliases(name: str, slug: str) -> None:

@@ -168,6 +168,25 @@ def test_a_film_is_repainted_in_the_style_of_the_prompt(
     assert (file.name, bench.logs) == ("mosaic.mp4", [("info", "painting in mosaic")])
 
 
+def test_films_are_enlarged_and_their_motion_is_taken(
+    runner: BuiltinRunner, bench: Workbench, tmp_path: Path, cat: Path, coffee: Path
+) -> None:
+    asked = {"image": bench.file(cat), "prompt": "pan left", "ratio": "480:480", "duration": 2}
+    source = bench.file(run(runner, "image-to-video", bench, asked).path.rename(tmp_path / "film.mp4"))
+    sizes = []
+
+    for model, inputs in (
+        ("upscale-video", {"video": source, "resolution": "1k"}),
+        ("motion-transfer", {"character": bench.file(coffee), "reference": source, "ratio": "640:360"}),
+        ("motion-transfer", {"character": source, "reference": source, "ratio": "360:640"}),
+    ):
+        with av.open(str(run(runner, model, bench, inputs).path)) as film:
+            pictures = list(film.decode(video=0))
+            sizes.append((len(pictures), pictures[0].width, pictures[0].height))
+
+    assert sizes == [(48, 1024, 1024), (48, 640, 360), (48, 360, 640)]
+
+
 def test_a_picture_is_no_film(runner: BuiltinRunner, bench: Workbench, cat: Path) -> None:
     with pytest.raises(RunnerFailed, match="not a film that can be read"):
         runner.run("video-to-video", {"video": bench.file(cat)}, bench)

@@ -32,14 +32,19 @@ class Footage:
     seconds: float
 
 
+def is_film(path: Path) -> bool:
+    """Whether a file begins as a film of one of the two containers."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return head[4:8] == b"ftyp" or head.startswith(_MATROSKA)
+
+
 def open_footage(path: Path) -> Footage:
     """Look at a film's headers. Raises `UnusableInputError`.
 
     Only two containers are let through to the demuxers, by their first bytes: others can name further files to open.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    if head[4:8] != b"ftyp" and not head.startswith(_MATROSKA):
+    if not is_film(path):
         raise UnusableInputError(_NOT_A_FILM)
     film = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:

@@ -14,7 +14,7 @@ from penstock.adapters.runners.builtin.backdrops import LANDSCAPE, paint_backdro
 from penstock.adapters.runners.builtin.cutout import remove_background
 from penstock.adapters.runners.builtin.enlarging import FACTORS, check_enlarged, enlarge, enlarge_plane
 from penstock.adapters.runners.builtin.faults import UnusableInputError
-from penstock.adapters.runners.builtin.film_models import animate, restyle
+from penstock.adapters.runners.builtin.film_models import animate, enlarge_film, restyle, transfer_motion
 from penstock.adapters.runners.builtin.painting import paint_landscape
 from penstock.adapters.runners.builtin.placing import find_stand, place
 from penstock.adapters.runners.builtin.stylize import stylize
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PAINTING_PIXELS = 1024 * 1024
 _BACKDROP_SIDE = 1600
 _DEFAULT_QUALITY = 90
-_SUBJECT_SIZES = (64, 2048)
+_SUBJECT_SIZES = (64, 2112)
 _FORMATS = ("png", "jpeg", "jpg", "webp")
 _DEFAULT_BACKDROP = "white studio"
 _CAST = 0.12
@@ -128,6 +128,8 @@ MODELS: Mapping[str, Callable[..., tuple[str, str]]] = {
     "stylize": repaint,
     "image-to-video": animate,
     "video-to-video": restyle,
+    "upscale-video": enlarge_film,
+    "motion-transfer": transfer_motion,
 }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from penstock.adapters.runners.builtin.camera import frame_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from penstock.adapters.runners.builtin.camera import Frame, Move
     from penstock.adapters.runners.builtin.planes import Plane
@@ -25,7 +25,11 @@ def film(bgr: Plane, move: Move, *, size: tuple[int, int], frames: int, phase: f
 
     The frame never leaves the picture, which is cut to the film's shape around its middle where it has another.
     """
-    path = [frame_at(move, index / max(1, frames - 1), phase=phase) for index in range(frames)]
+    return film_along(bgr, [frame_at(move, index / max(1, frames - 1), phase=phase) for index in range(frames)], size)
+
+
+def film_along(bgr: Plane, path: Sequence[Frame], size: tuple[int, int]) -> Iterator[Plane]:
+    """The frames that a camera sees which is at each place of `path` in turn; as `film`."""
     spare = max(_spare(bgr, size, frame) for frame in path)
     closest = spare * max(frame.zoom for frame in path)
     stage = _stage(bgr, size, closest)
