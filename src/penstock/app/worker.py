@@ -29,15 +29,12 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     from penstock.adapters.db.queue import SqlJobQueue
     from penstock.services.folders import FOLDER_JOB
     from penstock.services.intake import INTAKE_JOB
-    from penstock.services.retention import Retention
-    from penstock.services.run_deadlines import RunDeadlines
     from penstock.services.run_ends import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
     from penstock.workflows.engine import Worker
     from penstock.workflows.excerpts import ExcerptLimits
     from penstock.workflows.folder_removal import FolderRemoval
     from penstock.workflows.run import RunFlow, RunLimits
-    from penstock.workflows.sweeps import sweep_schedules
 
     log = Log("worker")
     core = open_core(settings, log)
@@ -49,13 +46,6 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     queue.release(owner, now=core.clock.now())
     limits = RunLimits(terms=run_terms(settings, core.catalog), scratch=scratch)
     interrupt = threading.Event()
-    retention = Retention(
-        core.database,
-        clock=core.clock,
-        events=timedelta(days=settings.event_retention_days),
-        idempotency=timedelta(days=settings.idempotency_retention_days),
-        deliveries=timedelta(days=settings.delivery_retention_days),
-    )
     callbacks = open_callbacks(settings)
     inspector = _inspector(settings, log)
     run_flow = RunFlow(
@@ -101,9 +91,8 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
             interrupt=interrupt,
         )
 
-    sweeps = sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
     workers = [
-        worker({RUN_JOB: run_flow}, sweeps, concurrency=settings.run_concurrency),
+        worker({RUN_JOB: run_flow}, _schedules(settings, core, callbacks), concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.
         worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
         _import_worker(settings, core, callbacks, owner=owner),
@@ -120,6 +109,22 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         open_until_end.close()
         inspector.close()
         core.close()
+
+
+def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence[Schedule]:
+    """What is done every so often."""
+    from penstock.services.retention import Retention
+    from penstock.services.run_deadlines import RunDeadlines
+    from penstock.workflows.sweeps import sweep_schedules
+
+    retention = Retention(
+        core.database,
+        clock=core.clock,
+        events=timedelta(days=settings.event_retention_days),
+        idempotency=timedelta(days=settings.idempotency_retention_days),
+        deliveries=timedelta(days=settings.delivery_retention_days),
+    )
+    return sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
 
 
 def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: Callable[[], None]) -> None:
