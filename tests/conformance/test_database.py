@@ -170,6 +170,9 @@ def test_an_asset_comes_back_as_it_went_in(database: SqlDatabase, changes: dict[
         assert tx.assets.by_media_key(asset.media_key) == asset
         with pytest.raises(AssetNotFound):
             tx.assets.by_media_key(MediaKey("unknown"))
+        assert tx.assets.of_anyone(asset.id) == asset
+        with pytest.raises(AssetNotFound):
+            tx.assets.of_anyone(AssetId("unknown"))
 
 
 @pytest.mark.parametrize(
@@ -459,6 +462,21 @@ def test_overdue_uploads_are_pending_ones_whose_url_has_expired(database: SqlDat
         assert tx.uploads.overdue(now=NOW, limit=1) == [later]
 
 
+def test_an_upload_that_waits_for_its_owners_word_is_overdue_when_that_comes_too_late(database: SqlDatabase) -> None:
+    account_id = open_account(database)
+    past = NOW - timedelta(hours=2)
+    waiting = make_upload(1, account_id, expires_at=past, confirm_by=NOW + timedelta(microseconds=1))
+    over = make_upload(2, account_id, expires_at=past, confirm_by=NOW)
+    with database.write() as tx:
+        tx.uploads.add(waiting)
+        tx.uploads.add(over)
+
+    with database.read() as tx:
+        assert tx.uploads.overdue(now=NOW, limit=10) == [over]
+        assert tx.uploads.overdue(now=NOW, after=(past, over.id), limit=10) == []
+        assert tx.uploads.get(account_id, waiting.id) == waiting
+
+
 def test_unswept_uploads_are_over_past_their_url_and_still_staged(database: SqlDatabase) -> None:
     account_id = open_account(database)
     done = [
@@ -494,6 +512,8 @@ def test_a_deleted_asset_is_not_found_and_an_expired_one_is(database: SqlDatabas
             tx.assets.get(account_id, deleted.id)
         with pytest.raises(AssetNotFound):
             tx.assets.by_media_key(deleted.media_key)
+        with pytest.raises(AssetNotFound):
+            tx.assets.of_anyone(deleted.id)
 
 
 def test_an_asset_is_over_when_expired_or_deleted_and_not_leased(database: SqlDatabase) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,19 @@ def test_a_folder_comes_back_as_it_went_in_to_its_own_account_alone(database: Sq
         assert not tx.folders.hold(stranger, FolderId("a"))
         with pytest.raises(FolderNotFound):
             tx.folders.get(stranger, FolderId("a"))
+
+
+def test_folders_at_whatever_depth_come_newest_first_page_by_page(database: SqlDatabase, acme: AccountId) -> None:
+    with database.write() as tx:
+        tx.folders.add(replace(make_folder(acme, "e", "d"), created_at=NOW + HOUR))
+        tx.folders.dissolve(tx.folders.get(acme, FolderId("c")))
+
+    with database.read() as tx:
+        first = tx.folders.everywhere(acme, below=None, limit=2)
+        rest = tx.folders.everywhere(acme, below=(first[-1].created_at, first[-1].id), limit=10)
+
+    assert [folder.id for folder in (*first, *rest)] == ["e", "d", "b", "a"]
+    assert rest[-1].parent_id is None
 
 
 def test_path_height_children_and_number_say_what_the_tree_is(database: SqlDatabase, acme: AccountId) -> None:

@@ -125,6 +125,7 @@ def test_a_run_that_names_an_asset_that_is_not_there_is_refused(acme: Runflow, r
         for inputs in ({"asset_id": asset_id}, {"image": uri}, {"prompt": "a", "style": [uri]}):
             said = envelope(acme.try_run(inputs), 422, "ASSET_NOT_FOUND")
             assert asset_id in said["message"]
+            assert said["errors"][0]["loc"][:2] == ["body", "input"]
     envelope(acme.try_run({"image": "runflow://assets/x"}), 422, "ASSET_NOT_FOUND")
     assert acme.call("GET", "/v1/runs").must(200)["items"] == []
     assert acme.try_confirm(unconfirmed).status == 201

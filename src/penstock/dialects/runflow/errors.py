@@ -108,9 +108,11 @@ def render_run_error(error: PenstockError, request_id: str) -> Response:
 
 def _rendered(table: ErrorTable, error: PenstockError) -> Response:
     row = look_up(table, error)
-    fields = [_field(field) for field in field_errors(error)]
-    message = "Request validation failed." if fields else _message(error)
-    body = {"code": row.code, "message": message, "errors": fields or None}
+    wrong = [_field(field) for field in field_errors(error)]
+    message = "Request validation failed." if wrong else _message(error)
+    if not wrong and error.at:
+        wrong = [_field(e.InvalidField(error.at, message))]
+    body = {"code": row.code, "message": message, "errors": wrong or None}
     return Response(json.dumps(body), status_code=row.status, media_type="application/json", headers=_headers(error))
 
 
