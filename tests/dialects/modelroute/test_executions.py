@@ -55,7 +55,7 @@ def test_an_execution_of_an_uploaded_file_is_accepted(acme: ModelRoute, house: H
         "model": "acme/model",
         "hold_amount": "40.040",
         "estimated_cost": "40.040",
-        "expires_at": stamp(now + timedelta(minutes=5)),
+        "expires_at": stamp(now + timedelta(days=7)),
         "created_at": stamp(now),
     }
     assert acme.execution(said["id"]) == said
@@ -122,6 +122,22 @@ def test_a_failed_execution_says_why_and_costs_nothing(acme: ModelRoute, house: 
     assert "cost" not in said
     assert balance(acme) == "100"
     assert acme.call("GET", f"/v1/executions/{execution_id}/result").must(200)["error"] == said["error"]
+
+
+@pytest.mark.statement("MO-13", part="time runs out")
+def test_an_execution_that_does_not_end_in_its_time_expires_and_costs_nothing(acme: ModelRoute, house: House) -> None:
+    execution_id = acme.execute({})["id"]
+    house.clock.advance(timedelta(days=7))
+    house.work()
+
+    said = acme.execution(execution_id)
+
+    assert (said["status"], said["error"]["code"]) == ("EXPIRED", "GENERATION_TIMEOUT")
+    assert said["completed_at"] >= said["expires_at"]
+    assert "cost" not in said
+    assert balance(acme) == "100"
+    assert acme.call("POST", f"/v1/executions/{execution_id}/cancel").must(200) == said
+    assert acme.call("GET", f"/v1/executions/{execution_id}/result").must(200)["status"] == "EXPIRED"
 
 
 @pytest.mark.statement("MO-14")
