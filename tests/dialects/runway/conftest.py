@@ -34,9 +34,13 @@ CATALOG: list[dict[str, Any]] = [
         ("gen4_aleph", "0.75", [_file("videoUri", "video", required=True)]),
         ("magnific_precision_upscaler_v2", "0.1", [_file("imageUri", "image", required=True)]),
         ("magnific_video_upscaler_creative", "0.1", [_file("videoUri", "video", required=True)]),
+        ("gen3a_turbo", "0.25", [_file("promptImage", "image", required=True)]),
         ("act_two", "0.25", [_file("character", "image", "video"), _file("reference", "video", required=True)]),
     )
 ]
+for _table in CATALOG:
+    if _table["slug"] == "gen3a_turbo":
+        _table |= {"max_running_per_account": 1, "max_daily_per_account": 3}
 _NUMBERS = count()
 
 

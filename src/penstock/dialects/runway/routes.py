@@ -139,7 +139,8 @@ def _add_tasks(app: FastAPI, services: Services) -> None:
         run = _task(services, who.account_id, task_id)
         files = _files(services, run)
         output = [services.assets.signed_get(file, life=wire.OUTPUT_URL_LIFETIME) for file in files]
-        return JSONResponse(wire.task_out(run, output=output))
+        throttled = services.runs.waits_for_place(run)
+        return JSONResponse(wire.task_out(run, output=output, throttled=throttled))
 
     @app.delete("/v1/tasks/{task_id}")
     def delete_task(request: Request, task_id: str) -> Response:
@@ -157,8 +158,7 @@ def _add_organization(app: FastAPI, services: Services) -> None:
         account_id = principal(request).account_id
         _, balance = services.accounts.account(account_id)
         daily = services.runs.counted(account_id, within=wire.DAY)
-        names = [name for model in services.catalog.models for name in (model.slug, *model.aliases)]
-        return JSONResponse(wire.organization_out(balance, models=names, daily=daily))
+        return JSONResponse(wire.organization_out(balance, models=services.catalog.models, daily=daily))
 
     @app.post("/v1/organization/usage")
     def get_usage(request: Request, body: wire.UsageQuery | None = None) -> Response:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from penstock.dialects.runway.bodies import FileMember
+    from penstock.domain.catalog import Model
     from penstock.domain.ledger import Spent
     from penstock.domain.references import Reference
 
@@ -191,14 +192,14 @@ def created_out(run: Run) -> dict[str, Any]:
     return {"id": run.id, "estimatedCost": {"credits": credits_of(run.held)}}
 
 
-def task_out(run: Run, *, output: Sequence[str]) -> dict[str, Any]:
-    """A task with exactly the members of its status (RW-42)."""
+def task_out(run: Run, *, output: Sequence[str], throttled: bool) -> dict[str, Any]:
+    """A task with exactly the members of its status (RW-42); `throttled`: it is queued for want of a place (RW-47)."""
     shown: dict[str, Any] = {"id": run.id, "createdAt": _timestamp(run.created_at), "status": _STATUS[run.state]}
     cost = {"credits": credits_of(run.cost) if run.cost is not None else 0}
     estimated = {"credits": credits_of(run.held)}
     match run.state:
         case RunState.QUEUED:
-            return {**shown, "estimatedCost": estimated}
+            return {**shown, **({"status": _THROTTLED} if throttled else {}), "estimatedCost": estimated}
         case RunState.RUNNING:
             return {**shown, "progress": run.progress or 0.0, "estimatedCost": estimated}
         case RunState.SUCCEEDED:
@@ -211,12 +212,19 @@ def task_out(run: Run, *, output: Sequence[str]) -> dict[str, Any]:
             return {**shown, "cost": cost}
 
 
-def organization_out(balance: Decimal, *, models: Iterable[str], daily: Mapping[str, int]) -> dict[str, Any]:
-    """The account. There are no tiers here: no model has a limit, and the month's is the ledger's own (inferred)."""
-    unlimited = {"maxConcurrentGenerations": None, "maxDailyGenerations": None}
+def organization_out(balance: Decimal, *, models: Iterable[Model], daily: Mapping[str, int]) -> dict[str, Any]:
+    """The account. Every one is of the tier that the catalog's limits make; the month's is the ledger's (inferred)."""
+    limits = {
+        name: {
+            "maxConcurrentGenerations": model.max_running_per_account,
+            "maxDailyGenerations": model.max_daily_per_account,
+        }
+        for model in models
+        for name in (model.slug, *model.aliases)
+    }
     return {
         "creditBalance": max(0, math.floor(balance * 100)),
-        "tier": {"maxMonthlyCreditSpend": _MOST_CREDITS, "models": dict.fromkeys(models, unlimited)},
+        "tier": {"maxMonthlyCreditSpend": _MOST_CREDITS, "models": limits},
         "usage": {"models": {model: {"dailyGenerations": count} for model, count in daily.items()}},
     }
 
@@ -243,6 +251,7 @@ _FAILURES: Mapping[RunFault | None, str] = {
     RunFault.MODEL: "INTERNAL.BAD_OUTPUT.MODEL",
     RunFault.INPUT: "ASSET.INVALID",
 }
+_THROTTLED = "THROTTLED"
 _STATUS = {
     RunState.QUEUED: "PENDING",
     RunState.RUNNING: "RUNNING",
