@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from penstock.dialects.base.errors import leaf_errors
 from penstock.dialects.runway import POLICY, REFERENCES, wire
 from penstock.dialects.runway.bodies import ENDPOINTS
 from penstock.dialects.runway.errors import ERRORS
+from penstock.domain.catalog import parse_catalog
 from tests.clients.tools import NODE_FOLDER, missing, program
 from tests.clients.tools import environment as clean
 from tests.support.exchange import fetch
@@ -103,6 +105,20 @@ def test_the_page_lists_exactly_the_statuses_of_the_error_table() -> None:
 
     assert told == {(row.status, "inferred" if row.inferred else "documented") for row in ERRORS.values()}
     assert set(leaf_errors()) == set(ERRORS)
+
+
+def test_what_stands_in_for_the_products_models_takes_every_ratio_of_theirs() -> None:
+    catalog = parse_catalog(tomllib.loads((ROOT / "src" / "penstock" / "demo_catalog.toml").read_text("utf-8")))
+    names = {name for model in catalog.models for name in (model.slug, *model.aliases)}
+    checked = set()
+
+    for body in ENDPOINTS.values():
+        for model, rules in body.RULES.items():
+            if model in names:
+                fields = [f for f in catalog.find(model).inputs if "ratio" in (f.name, *f.synonyms)]
+                assert all(set(rules.ratios) <= set(field.choices) for field in fields), model
+                checked.add(model)
+    assert checked >= {"gen4.5", "gen4_turbo", "gen4_image"}
 
 
 def test_the_page_lists_every_endpoint() -> None:

@@ -114,8 +114,11 @@ def _headers(error: PenstockError) -> dict[str, str]:
             return {"WWW-Authenticate": "Bearer"}
         case e.MethodRefused(allowed=allowed):
             return {"Allow": ", ".join(allowed)}
+        case e.RateLimited(retry_after=seconds) if seconds > _MOST_RETRY_AFTER_SECONDS:
+            # A day's limit: the official clients would try again at once, and believe this header more (inferred).
+            return {"Retry-After": str(_MOST_RETRY_AFTER_SECONDS), "x-should-retry": "false"}
         case e.RateLimited(retry_after=seconds):
-            return {"Retry-After": str(min(_MOST_RETRY_AFTER_SECONDS, max(1, round(seconds))))}
+            return {"Retry-After": str(max(1, round(seconds)))}
         case e.Unavailable():
             return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
         case _:
