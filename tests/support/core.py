@@ -138,6 +138,7 @@ TELLING = CallbackPolicy(
     body=lambda notice: json.dumps({"run": notice.run.id, "at": notice.at.isoformat()}).encode(),
     headers=standard_webhooks,
     endpoints=True,
+    signs_always=True,
 )
 """How the core's runs tell, under the name of a dialect."""
 _BUCKET = Bucket(endpoint="http://objects.test", name="penstock", region="us-east-1", credentials=Credentials("k", "s"))

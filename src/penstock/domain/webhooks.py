@@ -199,7 +199,7 @@ class CallbackPolicy:
     https_only: bool = True
     endpoints: bool = False
     overlap: timedelta = timedelta(hours=24)
-    signs_always: bool = True
+    signs_always: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

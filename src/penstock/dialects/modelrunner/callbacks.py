@@ -40,4 +40,4 @@ def policy(base_url: str) -> CallbackPolicy:
             told["input"] = {"_elided": f"{size} bytes; see the request"}
         return json.dumps(told, separators=(",", ":")).encode()
 
-    return CallbackPolicy(plan=_PLAN, event=event, body=body, headers=standard_webhooks)
+    return CallbackPolicy(plan=_PLAN, event=event, body=body, headers=standard_webhooks, signs_always=True)
