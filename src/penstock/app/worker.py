@@ -44,7 +44,6 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     owner = f"{socket.gethostname()}:{settings.data.absolute()}:"
     # One worker per data directory holds its lock, so whatever an earlier one of this name had leased is free (P12).
     queue.release(owner, now=core.clock.now())
-    limits = RunLimits(terms=run_terms(settings, core.catalog), scratch=scratch)
     interrupt = threading.Event()
     callbacks = open_callbacks(settings)
     inspector = _inspector(settings, log)
@@ -53,7 +52,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         core.objects,
         core.assets,
         _runners(settings, core, open_until_end),
-        limits=limits,
+        limits=RunLimits(terms=run_terms(settings, core.catalog), scratch=scratch),
         clock=core.clock,
         entropy=core.entropy,
         log=log,

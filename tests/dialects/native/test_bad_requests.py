@@ -38,12 +38,19 @@ ROUTES = [
     ("GET", f"/runs/run_{UNKNOWN}", "runs:read"),
     ("POST", f"/runs/run_{UNKNOWN}/cancel", "runs:write"),
     ("GET", f"/runs/run_{UNKNOWN}/events", "runs:read"),
+    ("POST", "/webhook-endpoints", "webhooks:write"),
+    ("GET", f"/webhook-endpoints/endpoint_{UNKNOWN}", "webhooks:write"),
+    ("GET", "/webhook-secret", "webhooks:write"),
+    ("POST", "/webhook-secret/rotate", "webhooks:write"),
+    ("GET", "/webhook-deliveries", "webhooks:write"),
+    ("POST", f"/webhook-deliveries/delivery_{UNKNOWN}/redeliver", "webhooks:write"),
     ("GET", "/account", "account:read"),
     ("GET", "/account/ledger", "account:read"),
 ]
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/uploads": {"filename": "a.png", "content_type": "image/png"},
     "/runs": {"model": "builtin/stylize", "input": {"prompt": "ink"}},
+    "/webhook-endpoints": {"url": "https://hooks.example.com/a"},
 }
 SCOPES = ("files:read", "files:write", "runs:read", "runs:write", "webhooks:write", "account:read")
 

@@ -33,6 +33,8 @@ ID_OF = {
     "folder_id": "folder",
     "parent_id": "folder",
     "ids": "asset",
+    "endpoint_id": "endpoint",
+    "delivery_id": "delivery",
 }
 """Which kind of id stands in a parameter of a path or a query, or in a member of a body."""
 NOT_IDS = {"slug", "key"}
@@ -48,6 +50,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "SetLifetime": {"expires_in": 3600},
     "SignParts": {"part_numbers": [1]},
     "CompleteUpload": {},
+    "CreateEndpoint": {"url": "https://hooks.example.com/a"},
+    "ChangeEndpoint": {"description": "changed"},
 }
 """A body of each shape with which its request could succeed. What stands in a run's `input` is tested apart."""
 ANSWERED = {("GET", "/assets", "run_id"), ("POST", "/assets/bulk", "ids")}
@@ -140,7 +144,7 @@ def _same_but_for_ids(answer: Answer) -> tuple[int, str | None, str]:
 
 def _everything(account: Native) -> tuple[object, ...]:
     """All that an account has, as it sees it."""
-    listings = ("/assets", "/assets?deleted=true", "/folders")
+    listings = ("/assets", "/assets?deleted=true", "/folders", "/webhook-endpoints")
     return account.kept(), [list(_all(account, listing)) for listing in listings]
 
 
@@ -164,6 +168,7 @@ def things_of_alice(alice: Native, photo: bytes) -> dict[str, list[str]]:
     asset, thrown_away = alice.upload(photo), alice.upload(photo)
     alice.delete(f"/assets/{thrown_away['id']}").must(204)
     run = alice.finished(alice.start(CUT_OUT, {"image": asset["id"]})["id"])
+    endpoint = alice.post("/webhook-endpoints", {"url": "https://127.0.0.1:9/a", "events": ["run.started"]}).must(201)
     return {
         "upload": [pending["id"], given_up["id"], asset["upload_id"]],
         "asset": [
@@ -174,6 +179,8 @@ def things_of_alice(alice: Native, photo: bytes) -> dict[str, list[str]]:
         ],
         "run": [run["id"]],
         "folder": [alice.post("/folders", {"name": "hers"}).must(201)["id"]],
+        "endpoint": [endpoint["id"]],
+        "delivery": [alice.post(f"/webhook-endpoints/{endpoint['id']}/test").must(200)["id"]],
     }
 
 
@@ -184,7 +191,7 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
     wait_until(lambda: all(one["intake"] == "done" for one in _all(alice, "/assets")), "the intake of Alice's assets")
     before = _everything(alice)
     operations = _operations(exchange("GET", f"{alice.url}/v1/openapi.json").must(200))
-    assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids"} == {
+    assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids", "endpoint_id", "delivery_id"} == {
         place for operation in operations for place in operation.places()
     }
     bob = make_account()

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.native import routes
+from penstock.dialects.native import callbacks, routes
 from penstock.dialects.native.wire.common import reference_parser
 from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
@@ -30,4 +30,5 @@ DIALECT = Dialect(
     capabilities=CAPABILITIES,
     build=partial(routes.build, policy=POLICY, references=REFERENCES),
     reference_parser=reference_parser,
+    callbacks=callbacks.policy,
 )

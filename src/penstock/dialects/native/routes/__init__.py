@@ -21,6 +21,7 @@ from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_parts, add_uploads
+from penstock.dialects.native.routes.webhooks import add_webhooks
 from penstock.domain.foreign import ReferenceRules
 from penstock.domain.uploads import UploadPolicy
 
@@ -48,6 +49,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, references
     add_folders(app, services)
     add_intake(app, services)
     add_runs(app, services, base_url, references)
+    add_webhooks(app, services)
     add_account(app, services)
     add_document(app)
     return RequestScope(app, header=REQUEST_ID_HEADER, edge_error=render_error, log=services.log)

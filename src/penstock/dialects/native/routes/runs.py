@@ -29,6 +29,7 @@ from penstock.domain.foreign import ReferenceRules
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import AssetId
 from penstock.domain.runs import Run, is_finished, output_assets
+from penstock.domain.webhooks import Callback
 from penstock.services.runs import NewRun
 
 _MAX_WAIT_SECONDS = 60
@@ -64,6 +65,7 @@ def add_runs(app: FastAPI, services: Services, base_url: str, references: Refere
             inputs=body.input,
             metadata=body.metadata,
             references=references,
+            callback=Callback(url=body.callback_url) if body.callback_url is not None else None,
             output_lifetime=chosen(body, "output_expires_in", default=services.lifetimes.classes.outputs),
         )
         same = idempotent_request(idempotency_key, body.model_dump())

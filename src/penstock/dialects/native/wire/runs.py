@@ -11,6 +11,7 @@ from penstock.dialects.native.wire.common import Request, media_url, money, time
 from penstock.dialects.native.wire.lifetimes import LEAST_SECONDS, MOST_SECONDS
 from penstock.domain.assets import Asset
 from penstock.domain.catalog import Model
+from penstock.domain.egress import MAX_URL
 from penstock.domain.ids import AssetId, format_prefixed
 from penstock.domain.runs import Run, RunFault, flat_metadata, with_assets
 
@@ -34,6 +35,10 @@ class CreateRun(Request):
         le=MOST_SECONDS,
         description="Seconds that the run's files shall live after its end; null: until deleted; absent: as the "
         "server's operator has set.",
+    )
+    callback_url: Annotated[str, StringConstraints(min_length=1, max_length=MAX_URL)] | None = Field(
+        default=None,
+        description="An https URL that is told of the run's end by POST, signed with the account's webhook secret.",
     )
 
 
