@@ -57,7 +57,13 @@ def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
         return Response(status_code=204)
 
     @app.head("/media/{key}", include_in_schema=False)
-    @app.get("/media/{key}", status_code=307, tags=["assets"], openapi_extra={"security": []})
+    @app.get(
+        "/media/{key}",
+        status_code=307,
+        response_class=RedirectResponse,
+        tags=["assets"],
+        openapi_extra={"security": []},
+    )
     @public
     def media(request: Request, key: str) -> Response:
         """The bytes of an asset, by its public URL: a redirect to a short-lived URL of the object store."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
@@ -17,6 +18,10 @@ from penstock.domain.events import ASSET_FINALS
 from penstock.domain.ids import parse_media_key
 from penstock.domain.media_types import Kind
 
+_PLACEHOLDER: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A placeholder", "content": {SVG: {"schema": {"type": "string"}}}}
+}
+
 
 def add_intake(app: FastAPI, services: Services) -> None:
     @app.get("/assets/{asset_id}/events", tags=["assets"], response_class=StreamingResponse, responses=EVENT_STREAM)
@@ -29,7 +34,14 @@ def add_intake(app: FastAPI, services: Services) -> None:
         )
 
     @app.head("/media/{key}/thumbnail", include_in_schema=False)
-    @app.get("/media/{key}/thumbnail", status_code=307, tags=["assets"], openapi_extra={"security": []})
+    @app.get(
+        "/media/{key}/thumbnail",
+        status_code=307,
+        response_class=RedirectResponse,
+        responses=_PLACEHOLDER,
+        tags=["assets"],
+        openapi_extra={"security": []},
+    )
     @public
     def thumbnail(request: Request, key: str) -> Response:
         """A picture of an asset (WebP, at most 512 pixels), by its public URL: a redirect to the object store.
