@@ -12,10 +12,11 @@ import pytest
 
 from penstock.domain import runs as rules
 from penstock.domain.catalog import Catalog
-from penstock.domain.errors import RateLimited
+from penstock.domain.errors import ObjectStoreUnavailable, RateLimited
 from penstock.domain.runs import RunFault, RunState
 from penstock.ports.runners import RunCancelledError
 from penstock.services.run_deadlines import OVERDUE_GRACE
+from penstock.services.run_ends import RUN_JOB
 from penstock.services.run_terms import RunTerms
 from tests.support.core import HOUR, RUN_DEADLINE, at_once, open_core
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 SOON = timedelta(milliseconds=50)
 _PATIENCE_SECONDS = 60.0
+_MANY = 250
+"""More attempts than an outage may last."""
 
 
 def done(_inputs: Mapping[str, JsonLike], _context: RunContext) -> JsonLike:
@@ -172,6 +175,53 @@ def test_who_was_not_woken_looks_for_a_place_by_itself(core: Core) -> None:
     assert core.worker.drain() == 0
     assert waiting(core, second) == [False]
 
+    core.clock.advance(timedelta(minutes=2))
+    core.worker.drain()
+
+    assert states(core, second) == ["succeeded"]
+
+
+def test_a_place_is_offered_to_every_account_that_waits_for_the_model(core: Core) -> None:
+    acme, zenith = core.open_account("acme"), core.open_account("zenith")
+
+    def submit(account_id: AccountId, model: str = "acme/scarce") -> Run:
+        core.clock.advance(SOON)
+        return core.submit(account_id, model)
+
+    first, *of_acme = (submit(acme) for _ in range(5))
+    of_zenith = [submit(zenith) for _ in range(4)]
+    unlike = submit(zenith, "acme/free")
+
+    with core.database.read() as tx:
+        turns = tx.run_queue.next_waiting(first, limit=4)
+        all_turns = tx.run_queue.next_waiting(first, limit=50)
+
+    assert turns == [first.id, of_zenith[0].id, of_acme[0].id, of_acme[1].id]
+    assert set(all_turns) == {first.id, of_zenith[0].id, *(run.id for run in of_acme)}
+    assert unlike.id not in all_turns
+
+
+def test_waiting_for_a_place_is_no_outage(core: Core) -> None:
+    acme = core.open_account()
+    first, second = core.submit(acme, "acme/scarce"), core.submit(acme, "acme/scarce")
+    with core.database.write() as tx:
+        tx.runs.replace(_running(core, first), was=RunState.QUEUED)
+    jobs = {job.payload["run_id"]: job for job in (core.claim(), core.claim())}
+    core.run_flow.run(jobs[second.id])
+    for _ in range(_MANY):
+        with core.database.write() as tx:
+            tx.jobs.wake(RUN_JOB, [second.id], now=core.clock.now())
+        assert core.worker.drain() == 1
+    with core.database.write() as tx:
+        tx.runs.replace(rules.cancelled(_running(core, first), now=core.clock.now()), was=RunState.RUNNING)
+        tx.jobs.wake(RUN_JOB, [second.id], now=core.clock.now())
+
+    def unlucky(_inputs: Mapping[str, JsonLike], _context: RunContext) -> JsonLike:
+        raise ObjectStoreUnavailable("away")
+
+    while_running(core, unlucky)
+    core.worker.drain()
+    assert states(core, second) == ["running"]
     core.clock.advance(timedelta(minutes=2))
     core.worker.drain()
 

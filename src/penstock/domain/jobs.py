@@ -18,6 +18,7 @@ HEARTBEAT = timedelta(seconds=15)
 MAX_ATTEMPTS = 8
 _FIRST_DELAY = 1.0
 _LARGEST_DELAY = 600.0
+_RESTS = "rests"
 _MAX_DOUBLINGS = 16
 """More would pass the largest delay, and at last the range of a float."""
 
@@ -52,6 +53,20 @@ class Job:
     failures: int
     owner: str
     lease_until: datetime
+
+
+def rested(job: Job) -> JobData:
+    """The state of a job that its flow lets rest, with nothing wrong: such attempts are counted, as no outage."""
+    return {**job.state, _RESTS: _rests(job) + 1}
+
+
+def outages(job: Job) -> int:
+    """How many attempts ended because something behind the job did not answer."""
+    return job.attempt - job.failures - _rests(job)
+
+
+def _rests(job: Job) -> int:
+    return int(str(job.state.get(_RESTS, 0)))
 
 
 def retry_delay(failures: int, *, jitter: float) -> timedelta:

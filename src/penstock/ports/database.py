@@ -276,7 +276,10 @@ class RunQueueRepository(Protocol):
         ...
 
     def next_waiting(self, run: Run, *, limit: int) -> Sequence[RunId]:
-        """The oldest queued runs of the same model or the same account, which may have waited for this one's place."""
+        """Queued runs that may have waited for this one's place: of its account the oldest, of others one of each.
+
+        Of other accounts only those of the same model.
+        """
         ...
 
     def overdue(self, *, now: datetime, limit: int) -> Sequence[Run]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from penstock.services.callbacks import Callbacks
 
 RUN_JOB = "run"
-_WOKEN = 4
+_WOKEN = 8
 """So many that may have waited for the place of a run are told that it is free: the first may wait for another."""
 
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.domain.errors import PenstockError, Unavailable
-from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS, retry_delay
+from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS, outages, retry_delay
 from penstock.ports.database import LeaseLostError
 from penstock.ports.jobs import AttemptInterruptedError
 
@@ -249,12 +249,12 @@ class Worker:
         self._log("job.retried", job_id=job.id, kind=job.kind, failures=failures, error=reason)
 
     def _postpone(self, job: Job, reason: str) -> None:
-        outages = job.attempt - job.failures
-        if outages >= _MAX_OUTAGES:
+        tries = outages(job)
+        if tries >= _MAX_OUTAGES:
             self._give_up(job, reason)
             return
         with self._database.write() as tx:
-            tx.fenced.postpone(job, run_at=self._clock.now() + min(self._delay(outages), _OUTAGE_DELAY), error=reason)
+            tx.fenced.postpone(job, run_at=self._clock.now() + min(self._delay(tries), _OUTAGE_DELAY), error=reason)
         self._log("job.retried", job_id=job.id, kind=job.kind, failures=job.failures, error=reason)
 
     def _give_up(self, job: Job, reason: str) -> None:

@@ -24,6 +24,7 @@ from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
 from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
+from penstock.domain.jobs import rested
 from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
 from penstock.domain.sniffing import SNIFF_BYTES, find_type
@@ -147,14 +148,15 @@ class RunFlow:
                 tx.fenced.finish(job)
                 return None
             if self._limits.terms.must_wait(tx, run, lock=True):
-                tx.fenced.postpone(job, run_at=_next_look(run, now=now), error="waits for a place")
+                resting = tx.fenced.checkpoint(job, job.step, rested(job))
+                tx.fenced.postpone(resting, run_at=_next_look(run, now=now), error="waits for a place")
                 return None
             begun = rules.started(run, now=now)
             tx.runs.replace(begun, was=run.state)
             tx.events.add(run.account_id, run.id, EventKind.RUN_STARTED, {"attempt": job.attempt}, now=now)
             if run.state is RunState.QUEUED:  # a later attempt is no second start
                 self._callbacks.tell(tx, begun, Moment.STARTED, now=now)
-            tx.fenced.checkpoint(job, _STARTED, {})
+            tx.fenced.checkpoint(job, _STARTED, job.state)
         self._log("run.started", run_id=run.id, model=run.model, attempt=job.attempt)
         return begun
 
@@ -306,7 +308,7 @@ class RunFlow:
         """Add an event of a running run; dropped when the run has ended meanwhile. Raises `LeaseLostError`."""
         with self._database.write() as tx:
             if tx.runs.get(run.account_id, run.id).state is RunState.RUNNING:
-                tx.fenced.checkpoint(job, _STARTED, {})  # a late attempt does not speak for its successor (F25)
+                tx.fenced.checkpoint(job, _STARTED, job.state)  # a late attempt does not speak for its successor (F25)
                 tx.events.add(run.account_id, run.id, kind, data, now=self._clock.now())
                 fraction = data.get("fraction")
                 if kind is EventKind.RUN_PROGRESS and isinstance(fraction, float):

@@ -26,15 +26,27 @@ _IS_QUEUED, _IS_RUNNING = text("state = 'queued'"), text("state = 'running'")
 _SAME_MODEL = (runs.c.runner == bindparam("runner")) & (runs.c.runner_model == bindparam("runner_model"))
 _SAME_ACCOUNT = runs.c.account_id == bindparam("account_id")
 _LIMIT = bindparam("limit", type_=Integer)
+_LOOKED_AT = 200
+"""Of a long queue so many are looked at."""
 _RUNNING_BESIDE = select(
     func.count(case((_SAME_MODEL, 1))),
     func.count(case((_SAME_ACCOUNT, 1))),
     func.count(case((_SAME_MODEL & _SAME_ACCOUNT, 1))),
 ).where(_IS_RUNNING, runs.c.id != bindparam("its_id"))
-_NEXT_WAITING = (
-    select(runs.c.id)
+# Of the account itself the oldest; of others, whose own limits may hold them back, the oldest of each.
+_OLDEST = (
+    select(runs.c.id, runs.c.account_id, runs.c.created_at)
     .where(_IS_QUEUED, or_(_SAME_MODEL, _SAME_ACCOUNT))
     .order_by(runs.c.created_at, runs.c.id)
+    .limit(_LOOKED_AT)
+    .subquery()
+)
+_TURN = func.row_number().over(partition_by=_OLDEST.c.account_id, order_by=(_OLDEST.c.created_at, _OLDEST.c.id))
+_TURNS = select(_OLDEST.c.id, _OLDEST.c.account_id, _OLDEST.c.created_at, _TURN.label("turn")).subquery()
+_NEXT_WAITING = (
+    select(_TURNS.c.id)
+    .where(or_(_TURNS.c.turn == 1, _TURNS.c.account_id == bindparam("account_id")))
+    .order_by(_TURNS.c.turn, _TURNS.c.created_at, _TURNS.c.id)
     .limit(_LIMIT)
 )
 _OVERDUE = [
@@ -65,7 +77,7 @@ class SqlRunQueue:
         return Running(model=model, account=account, model_of_account=both)
 
     def next_waiting(self, run: Run, *, limit: int) -> Sequence[RunId]:
-        """The oldest queued runs of the same model or the same account."""
+        """Queued runs of the same model or the same account, oldest first, those of every account in turn."""
         return [RunId(row.id) for row in self._connection.execute(_NEXT_WAITING, {**_of(run), "limit": limit})]
 
     def overdue(self, *, now: datetime, limit: int) -> Sequence[Run]:
