@@ -43,7 +43,7 @@ from penstock.services.references import References
 from penstock.services.run_deadlines import RunDeadlines
 from penstock.services.run_ends import RUN_JOB
 from penstock.services.run_terms import RunTerms
-from penstock.services.runs import NewRun, Runs
+from penstock.services.runs import PAYLOAD_JOB, NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import NewUpload, Uploads
 from penstock.services.webhooks import Webhooks
@@ -55,6 +55,7 @@ from penstock.workflows.delivery import DeliveryFlow, Shares
 from penstock.workflows.engine import Worker
 from penstock.workflows.excerpts import ExcerptLimits
 from penstock.workflows.folder_removal import FolderRemoval
+from penstock.workflows.payload_removal import PayloadRemoval
 from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
 from tests.support.repeatable import SeededEntropy, SteppedClock
@@ -431,6 +432,7 @@ def open_core(
     )
 
     folders = FolderRemoval(database, clock=clock, interrupt=interrupt)
+    payloads = PayloadRemoval(database, clock=clock)
 
     def worker_of(flows: Mapping[str, Flow], *, concurrency: int = 2) -> Worker:
         return Worker(
@@ -475,7 +477,7 @@ def open_core(
             intake=intake,
             fetch=fetch,
             inspector=inspector,
-            worker=worker_of({RUN_JOB: run_flow, FETCH_JOB: fetch, FOLDER_JOB: folders}),
+            worker=worker_of({RUN_JOB: run_flow, FETCH_JOB: fetch, FOLDER_JOB: folders, PAYLOAD_JOB: payloads}),
             intake_worker=worker_of({INTAKE_JOB: intake}),
             delivery=delivery,
             delivery_worker=worker_of({DELIVERY_JOB: delivery}, concurrency=4),

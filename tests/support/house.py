@@ -47,7 +47,7 @@ from penstock.services.retention import Retention
 from penstock.services.run_deadlines import RunDeadlines
 from penstock.services.run_ends import RUN_JOB
 from penstock.services.run_terms import RunTerms
-from penstock.services.runs import Runs
+from penstock.services.runs import PAYLOAD_JOB, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import Uploads
 from penstock.services.webhooks import Webhooks
@@ -60,6 +60,7 @@ from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
 from penstock.workflows.delivery import DeliveryFlow, Shares
 from penstock.workflows.engine import Worker
 from penstock.workflows.excerpts import ExcerptLimits
+from penstock.workflows.payload_removal import PayloadRemoval
 from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
 from penstock.workflows.sweeps import all_sweeps, sweep_schedules
@@ -252,6 +253,7 @@ def open_house(
             {
                 RUN_JOB: run_flow,
                 INTAKE_JOB: intake,
+                PAYLOAD_JOB: PayloadRemoval(database, clock=clock),
                 FETCH_JOB: AssetFetch(
                     database,
                     objects,

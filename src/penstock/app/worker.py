@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
     from penstock.adapters.db.queue import SqlJobQueue
-    from penstock.services.folders import FOLDER_JOB
     from penstock.services.intake import INTAKE_JOB
     from penstock.services.run_ends import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
     from penstock.workflows.engine import Worker
     from penstock.workflows.excerpts import ExcerptLimits
-    from penstock.workflows.folder_removal import FolderRemoval
     from penstock.workflows.run import RunFlow, RunLimits
 
     log = Log("worker")
@@ -73,8 +71,6 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         interrupt=interrupt,
     )
 
-    folders = FolderRemoval(core.database, clock=core.clock, interrupt=interrupt)
-
     def worker(flows: Mapping[str, Flow], schedules: Sequence[Schedule], *, concurrency: int) -> Worker:
         return Worker(
             core.database,
@@ -93,7 +89,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     workers = [
         worker({RUN_JOB: run_flow}, _schedules(settings, core, callbacks), concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.
-        worker({INTAKE_JOB: intake, FOLDER_JOB: folders}, (), concurrency=settings.intake_concurrency),
+        worker({INTAKE_JOB: intake, **_removals(core, interrupt)}, (), concurrency=settings.intake_concurrency),
         _import_worker(settings, core, callbacks, owner=owner),
         _delivery_worker(settings, core, callbacks, owner=owner),
     ]
@@ -124,6 +120,19 @@ def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence
         deliveries=timedelta(days=settings.delivery_retention_days),
     )
     return sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
+
+
+def _removals(core: Core, interrupt: threading.Event) -> Mapping[str, Flow]:
+    """What takes away what its owner removed, or did not want kept."""
+    from penstock.services.folders import FOLDER_JOB
+    from penstock.services.runs import PAYLOAD_JOB
+    from penstock.workflows.folder_removal import FolderRemoval
+    from penstock.workflows.payload_removal import PayloadRemoval
+
+    return {
+        FOLDER_JOB: FolderRemoval(core.database, clock=core.clock, interrupt=interrupt),
+        PAYLOAD_JOB: PayloadRemoval(core.database, clock=core.clock),
+    }
 
 
 def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
 from penstock.domain.events import EventKind
 from penstock.domain.foreign import ReferenceRules, WantedFile
 from penstock.domain.idempotency import require_same
-from penstock.domain.ids import AssetId, RunId
+from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.library import NUL
 from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from penstock.services.references import References
     from penstock.services.run_terms import RunTerms
 
+PAYLOAD_JOB = "payload_removal"
 _VERB = "submit_run"
 _MAX_INPUT = 2**18
 """Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
@@ -55,7 +56,8 @@ class NewRun:
     """What a caller asks. `references` are the rules for what stands in file fields beside uploaded files.
 
     `keeps_inputs`: use as an input cancels a file's expiry, for files of the same account. `output_lifetime`: how
-    long the files that the run makes live after its end; None: until deleted. `takes_urls`: whether a file field may
+    long the files that the run makes live after its end, `payload_lifetime` how long its input and output do; None:
+    until deleted. `takes_urls`: whether a file field may
     hold a URL, ours or anybody's, or a data URI. `metadata_limit`: bytes of JSON that metadata of any shape may take;
     None: some strings. `named`: references in other places of the input, each of which must name a file as well.
     `kinds`: inputs that the caller's API takes for files, and of which kinds; what stands there must be such a file,
@@ -69,6 +71,7 @@ class NewRun:
     metadata_limit: int | None = None
     keeps_inputs: bool = False
     output_lifetime: timedelta | None = None
+    payload_lifetime: timedelta | None = None
     takes_urls: bool = True
     named: tuple[str, ...] = ()
     kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -310,7 +313,20 @@ class Runs:
             self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
             tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
             self._run_files.begin(tx, run, files.fetched, job=_job_payload(run, asked))
+            if asked.payload_lifetime is not None:
+                self._remove_payloads_later(tx, run, asked.payload_lifetime)
         return run
+
+    def _remove_payloads_later(self, tx: Transaction, run: Run, lifetime: timedelta) -> None:
+        tx.jobs.enqueue(
+            PAYLOAD_JOB,
+            {"run_id": run.id, "keep_seconds": int(lifetime.total_seconds())},
+            job_id=JobId(new_id(self._entropy)),
+            now=run.created_at,
+            run_at=run.created_at + lifetime,
+            dedupe_key=run.id,
+            account_id=run.account_id,
+        )
 
     def _lease(self, tx: Transaction, run: Run, files: Mapping[str, Asset], *, keeps: bool) -> None:
         """Look once more inside the transaction: an asset may have been deleted or expired since it was resolved.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -120,6 +121,26 @@ def test_a_failed_request_without_payloads_still_says_that_it_failed(acme: Model
 
     said = envelope(acme.call("GET", queued["response_url"]), 422)
     assert said["error"] == "the request failed; why was removed with its payloads"
+
+
+def test_what_shall_not_be_stored_goes_a_quarter_of_an_hour_after_the_end(acme: ModelRunner, house: House) -> None:
+    house.models["acme/model"] = picture
+    waited = [acme.call("POST", "/acme/model", {}, X_Modelrunner_Store_IO=value).must(201) for value in ("0", "1")]
+    house.clock.advance(timedelta(minutes=20))
+    house.work()
+    [made] = acme.call("GET", waited[0]["response_url"]).must(200)["output"]["images"]
+
+    house.clock.advance(timedelta(minutes=14))
+    house.work()
+    before = [acme.call("GET", run["response_url"]).must(200) for run in waited]
+    house.clock.advance(timedelta(minutes=1))
+    house.work()
+    after = [acme.call("GET", run["response_url"]).must(200) for run in waited]
+
+    assert [run["payloadsPurgedAt"] for run in before] == [None, None]
+    assert (after[0]["output"], after[0]["payloadsPurgedAt"] is None) == ({}, False)
+    assert after[1] == before[1]
+    assert fetch(made["url"]).body == PNG
 
 
 def test_payloads_of_a_stranger_are_not_removed(acme: ModelRunner, rival: ModelRunner, house: House) -> None:

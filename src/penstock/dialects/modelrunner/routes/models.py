@@ -25,7 +25,6 @@ from penstock.services.runs import NewRun
 
 if TYPE_CHECKING:
     from penstock.dialects.base import Services
-    from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
 
 
@@ -77,7 +76,7 @@ def add_models(app: FastAPI, services: Services, base_url: str, terms: RunTerms)
         """Queue a request to a model; the body is the model's input. Priority and hint headers change nothing here."""
         account_id = run_writer(request)
         asked = new_run(endpoint, body, terms, lifecycle=lifecycle, store_io=store_io)
-        return shown(submitted(services, account_id, asked), 201, body)
+        return shown(services.runs.submit(account_id, asked), 201, body)
 
 
 def new_run(
@@ -89,7 +88,6 @@ def new_run(
     store_io: str | None,
 ) -> NewRun:
     """What a submission asks for. Raises `InvalidField`."""
-    requests.check_store_io(store_io)
     return NewRun(
         dialect=NAME,
         model=endpoint,
@@ -98,12 +96,6 @@ def new_run(
         references=terms.references,
         keeps_inputs=terms.keeps_inputs,
         output_lifetime=common.parse_lifecycle(lifecycle),
+        payload_lifetime=requests.parse_store_io(store_io),
         callback=parse_callback(body.webhook, body.webhook_events_filter),
     )
-
-
-def submitted(services: Services, account_id: AccountId, asked: NewRun) -> Run:
-    """The queued run. The secret is made before its first use: every delivery is signed (guides/webhooks)."""
-    if asked.callback is not None:
-        services.webhooks.secret(account_id, dialect=NAME)
-    return services.runs.submit(account_id, asked)

@@ -19,7 +19,7 @@ from penstock.dialects.modelrunner.routes.common import (
     run_reader,
     run_writer,
 )
-from penstock.dialects.modelrunner.routes.models import new_run, submitted
+from penstock.dialects.modelrunner.routes.models import new_run
 from penstock.dialects.modelrunner.wire import requests, streams
 from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER
 from penstock.domain.errors import RunNotFound
@@ -71,7 +71,7 @@ def add_model_streams(app: FastAPI, services: Services, base_url: str, terms: Ru
     ) -> Response:
         """Queue a request and wait for it; models here do not speak before their end, so one event holds all."""
         asked = new_run(endpoint, body, terms, lifecycle=lifecycle, store_io=store_io)
-        run = submitted(services, run_writer(request), asked)
+        run = services.runs.submit(run_writer(request), asked)
         return _stream_of(services, run, _output(services, run, base_url))
 
 

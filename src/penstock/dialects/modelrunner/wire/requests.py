@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 STORE_IO_HEADER = "X-Modelrunner-Store-IO"
 
-_STORE_IO = frozenset({"0", "1", "true", "false", "TRUE", "FALSE"})
+_NOT_STORED = timedelta(minutes=15)  # "roughly", so that the result can be handed over (guides/data-retention)
+_STORE_IO = {
+    **dict.fromkeys(("0", "false", "FALSE"), _NOT_STORED),
+    **dict.fromkeys(("1", "true", "TRUE"), None),
+}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{21}\Z")  # openapi: exactly 21 characters
 
 
@@ -233,10 +237,13 @@ def require_endpoint(run: Run, endpoint: str) -> Run:
     return run
 
 
-def check_store_io(header: str | None) -> None:
-    """Raises `InvalidField` for a value other than the six that the product knows."""
-    if header is not None and header not in _STORE_IO:
+def parse_store_io(header: str | None) -> timedelta | None:
+    """How long payloads are kept after the request's end; None: until they are removed. Raises `InvalidField`."""
+    if header is None:
+        return None
+    if header not in _STORE_IO:
         raise InvalidField((STORE_IO_HEADER,), "must be 0, 1, true or false")
+    return _STORE_IO[header]
 
 
 def _error(run: Run) -> str | None:
