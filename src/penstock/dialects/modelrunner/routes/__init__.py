@@ -9,11 +9,13 @@ from penstock.dialects.modelrunner.errors import render_error
 from penstock.dialects.modelrunner.routes.common import RunTerms, key_secret
 from penstock.dialects.modelrunner.routes.files import add_files
 from penstock.dialects.modelrunner.routes.models import add_models
+from penstock.dialects.modelrunner.routes.proxy import meant
 from penstock.dialects.modelrunner.routes.requests import add_requests
 from penstock.dialects.modelrunner.routes.storage import add_storage
 from penstock.dialects.modelrunner.routes.streams import add_model_streams, add_request_stream
 from penstock.dialects.modelrunner.routes.webhooks import add_webhooks
 from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER, RESERVED_OWNERS
+from penstock.domain.errors import InvalidField
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Send
@@ -42,8 +44,19 @@ def build(
 
     async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
         """The product's hosts share one prefix here, so the first segment decides which of them is meant."""
-        below = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
-        owner = below.partition("/")[0]
+        if _below(scope) == "proxy":
+            try:
+                scope = meant(scope)
+            except InvalidField as error:
+                await render_error(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+        owner = _below(scope).partition("/")[0]
         await (fixed if owner in RESERVED_OWNERS else models)(scope, receive, send)
 
     return RequestScope(app, header=REQUEST_ID_HEADER, edge_error=render_error, log=services.log)
+
+
+def _below(scope: ASGIScope) -> str:
+    """The path below the mount."""
+    below: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return below.strip("/")
