@@ -27,9 +27,8 @@ def test_an_upload_and_a_request_go_through_the_proxy(acme: ModelRunner, house: 
     begun = through(acme, "POST", "https://modelrunner.run/storage/upload/initiate", declared).must(200)
     assert put(begun["upload_url"], PNG, "image/png").status == 200
 
-    queued = through(acme, "POST", "https://queue.modelrunner.run/acme/model", {"image_url": begun["file_url"]}).must(
-        201
-    )
+    wanted = {"image_url": begun["file_url"]}
+    queued = through(acme, "POST", "https://queue.modelrunner.run/acme/model", wanted).must(201)
     house.work()
     path = f"https://queue.modelrunner.run/acme/model/requests/{queued['request_id']}"
     status = through(acme, "GET", f"{path}/status?logs=1").must(200)
