@@ -79,6 +79,7 @@ def scripted(remote: Remote, fetcher: GuardedFetcher, *handlers: Callable[[Visit
     """A runner whose one prediction is answered by `handlers`, the last of them for ever."""
     remote.on(PREDICTION, *handlers)
     remote.on("/openapi.json", answering("404 Not Found", {}))
+    remote.on("/health-check", answering("200 OK", {"status": "BUSY"}))
     return CogRunner(fetcher, OneId(), limits=CogLimits(answer_bytes=10_000, file_bytes=1000))
 
 
@@ -165,6 +166,20 @@ def test_a_busy_container_is_asked_again(remote: Remote, fetcher: GuardedFetcher
     )
 
     assert runner.run(remote.url(""), {}, bench) == "at last"
+
+
+@pytest.mark.parametrize(
+    ("health", "error", "message"),
+    [("SETUP_FAILED", RunImpossibleError, "could not load"), ("DEFUNCT", Unavailable, "is defunct")],
+)
+def test_a_container_without_hope_is_not_waited_for(
+    remote: Remote, fetcher: GuardedFetcher, bench: ServedBench, health: str, error: type[Exception], message: str
+) -> None:
+    runner = scripted(remote, fetcher, answering("503 Service Unavailable", {"status": "failed"}))
+    remote.on("/health-check", answering("200 OK", {"status": health}))
+
+    with pytest.raises(error, match=message):
+        runner.run(remote.url(""), {}, bench)
 
 
 def test_waiting_for_a_place_ends_with_a_cancel(remote: Remote, fetcher: GuardedFetcher, bench: ServedBench) -> None:

@@ -80,6 +80,14 @@ class Container:
         with suppress(NotReachedError, BrokeOffError):
             self._aside("POST", f"/predictions/{prediction_id}/cancel", max_bytes=_SCHEMA_BYTES)
 
+    def health(self) -> str:
+        """What the container says of itself (`READY`, `BUSY`, `STARTING`, `SETUP_FAILED` …); empty when it does not."""
+        try:
+            status = _inside(self._aside("GET", "/health-check", max_bytes=_SCHEMA_BYTES).body, "status")
+        except (NotReachedError, BrokeOffError):
+            return ""
+        return status if isinstance(status, str) else ""
+
     def makes_files(self) -> bool:
         """Whether the model's output has URLs of files in it, by its OpenAPI schema; a container without one: yes."""
         try:

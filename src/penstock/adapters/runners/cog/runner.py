@@ -98,6 +98,7 @@ class CogRunner:
                 continue
             if reply.status not in _BUSY:
                 return reply
+            _require_hope(container)
             _wait(context)
 
     def _new_id(self) -> str:
@@ -122,6 +123,19 @@ class CogRunner:
 
 def _sent(value: JsonLike, context: RunContext) -> object:
     return context.url(value) if isinstance(value, FileInput) else value
+
+
+def _require_hope(container: Container) -> None:
+    """Raises when waiting is in vain: a model that failed to load stays so, a defunct container needs a new one.
+
+    Cog's words for how it stands: docs/http.md, `GET /health-check`.
+    """
+    health = container.health()
+    if health == "SETUP_FAILED":
+        msg = "the model's server could not load its model"
+        raise RunImpossibleError(msg)
+    if health == "DEFUNCT":
+        raise Unavailable("the model's server is defunct")
 
 
 def _wait(context: RunContext) -> None:
