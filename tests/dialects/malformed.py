@@ -125,11 +125,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tongue:
-    """What of a dialect can be said wrongly. `reads` are its paths to get; `{}` is where an id stands."""
+    """What of a dialect can be said wrongly. `reads` are its paths to get, `acts` other requests without body.
+
+    `{}` is where an id stands.
+    """
 
     scheme: str
     routes: tuple[Route, ...]
     reads: tuple[str, ...]
+    acts: tuple[tuple[str, str], ...]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -170,7 +174,20 @@ TONGUES: Mapping[str, Tongue] = {
             "/assets",
             "/uploads",
             "/folders",
+            "/tags",
             "/account/ledger",
+            "/runs/{}/events",
+            "/assets/{}/events",
+            "/media/{}/thumbnail",
+        ),
+        acts=(
+            ("DELETE", "/uploads/{}"),
+            ("DELETE", "/assets/{}"),
+            ("DELETE", "/folders/{}"),
+            ("POST", "/uploads/{}/complete"),
+            ("POST", "/assets/{}/promote"),
+            ("POST", "/assets/{}/restore"),
+            ("POST", "/runs/{}/cancel"),
         ),
     ),
     "modelrunner": Tongue(
@@ -200,8 +217,18 @@ TONGUES: Mapping[str, Tongue] = {
             "/acme/model/requests/{}",
             "/acme/model/requests/{}/status",
             "/media/{}",
+            "/acme/model/requests/{}/status/stream",
             "/storage/upload/multipart-url",
             "/webhooks/deliveries",
+            "/requests",
+            "/files",
+        ),
+        acts=(
+            ("DELETE", "/files/{}"),
+            ("DELETE", "/requests/{}/payloads"),
+            ("DELETE", "/acme/model/requests/{}/payloads"),
+            ("PUT", "/acme/model/requests/{}/cancel"),
+            ("POST", "/webhooks/deliveries/{}/replay"),
         ),
     ),
     "modelroute": Tongue(
@@ -215,6 +242,11 @@ TONGUES: Mapping[str, Tongue] = {
             Route(method="POST", path="/v1/files/confirm", body={"file_id": f"file_{UUID}"}),
             Route(
                 method="POST",
+                path="/v1/webhooks/endpoints",
+                body={"url": "https://hooks.example.test/a", "description": "a", "events": [], "headers": {}},
+            ),
+            Route(
+                method="POST",
                 path="/v1/executions",
                 body={"model": "acme/model", "input": {"image": f"file_{UUID}"}, "metadata": {}},
             ),
@@ -224,6 +256,12 @@ TONGUES: Mapping[str, Tongue] = {
             "/v1/files/{}/download",
             "/v1/executions/{}",
             "/v1/executions/{}/result",
+            "/v1/webhooks/endpoints",
+        ),
+        acts=(
+            ("POST", "/v1/executions/{}/cancel"),
+            ("DELETE", "/v1/webhooks/endpoints/{}"),
+            ("POST", "/v1/webhooks/endpoints/{}/test"),
         ),
     ),
     "runway": Tongue(
@@ -250,12 +288,32 @@ TONGUES: Mapping[str, Tongue] = {
             ),
             Route(
                 method="POST",
+                path="/v1/video_to_video",
+                body={"model": "acme/model", "promptText": "a", "videoUri": "https://files.example.test/a.mp4"},
+            ),
+            Route(
+                method="POST",
+                path="/v1/image_upscale",
+                body={"model": "acme/model", "imageUri": "https://files.example.test/a.png"},
+            ),
+            Route(
+                method="POST",
+                path="/v1/character_performance",
+                body={
+                    "model": "acme/model",
+                    "character": {"type": "image", "uri": "https://files.example.test/a.png"},
+                    "reference": {"type": "video", "uri": "https://files.example.test/a.mp4"},
+                },
+            ),
+            Route(
+                method="POST",
                 path="/v1/organization/usage",
                 body={"startDate": "2026-11-01", "beforeDate": "2026-11-21"},
                 needs_body=False,
             ),
         ),
         reads=("/v1/tasks/{}", "/v1/organization"),
+        acts=(("DELETE", "/v1/tasks/{}"),),
     ),
     "runflow": Tongue(
         scheme="Bearer",
@@ -277,6 +335,7 @@ TONGUES: Mapping[str, Tongue] = {
                 body={"input": {"asset_id": UUID}, "callback_url": None, "client_ref": None, "metadata": {}},
             ),
             Route(method="POST", path="/v1/asset-folders", body={"name": "a", "parent_id": None}),
+            Route(method="POST", path="/v1/callback-secrets", body={"label": "a"}, needs_body=False),
         ),
         reads=(
             "/v1/assets/{}",
@@ -286,6 +345,13 @@ TONGUES: Mapping[str, Tongue] = {
             "/v1/runs/{}",
             "/v1/runs",
             "/v1/runs/{}/logs",
+            "/v1/runs/{}/callback",
+            "/v1/callback-secrets",
+        ),
+        acts=(
+            ("DELETE", "/v1/assets/{}"),
+            ("DELETE", "/v1/asset-folders/{}"),
+            ("POST", "/v1/runs/{}/callback-redeliveries"),
         ),
     ),
 }
@@ -297,8 +363,9 @@ def malformed(tongue: Tongue, key: str) -> Iterator[Malformed]:
     for number, route in enumerate(tongue.routes):
         yield from _bodies(route, good, list(_BODIES) if number == 0 else list(_BODIES)[number::4])
         yield from _members(route, good, first=number)
-    for number, path in enumerate(tongue.reads):
-        yield from _paths(path, good, first=number)
+    asked = [*(("GET", path) for path in tongue.reads), *tongue.acts]
+    for number, (method, path) in enumerate(asked):
+        yield from _paths(method, path, good, first=number)
     first = tongue.routes[0]
     for what, said in _KEYS.items():
         headers = {**good, "Authorization": said.format(scheme=tongue.scheme)}
@@ -335,12 +402,12 @@ def _members(route: Route, headers: Mapping[str, str], *, first: int) -> Iterato
             )
 
 
-def _paths(path: str, headers: Mapping[str, str], *, first: int) -> Iterator[Malformed]:
+def _paths(method: str, path: str, headers: Mapping[str, str], *, first: int) -> Iterator[Malformed]:
     if "{}" in path:
         for what in list(_IDS)[first % 2 :: 2]:
             yield Malformed(
                 what=f"an id: {what}",
-                method="GET",
+                method=method,
                 path=path.format(_IDS[what]),
                 headers=headers,
                 body=None,
@@ -350,7 +417,7 @@ def _paths(path: str, headers: Mapping[str, str], *, first: int) -> Iterator[Mal
     for what in list(_QUERIES)[first % 2 :: 2]:
         yield Malformed(
             what=f"a query: {what}",
-            method="GET",
+            method=method,
             path=f"{path}?{_QUERIES[what]}",
             headers=headers,
             body=None,
