@@ -53,6 +53,25 @@ def test_a_wrong_or_missing_key_is_unauthenticated(acme: Runway) -> None:
     assert [set(answer.must(401)) for answer in (wrong, missing)] == [{"error"}] * 2
 
 
+def test_a_key_without_the_right_is_refused_as_if_it_were_none(acme: Runway, house: House) -> None:
+    path = acme.task(acme.upload())
+    needs = {
+        "files:write": ("POST", "/v1/uploads", {"filename": "a.png", "type": "ephemeral"}),
+        "runs:read": ("GET", path, None),
+        "runs:write": ("POST", "/v1/image_upscale", {"model": "x", "imageUri": "y"}),
+        "account:read": ("POST", "/v1/organization/usage", {}),
+    }
+    account = f"scoped-{acme.key[-8:]}"
+    house.create_key(account)
+
+    for needed, (method, route, body) in needs.items():
+        others = tuple(scope for scope in (*needs, "files:read") if scope != needed)
+        weak = replace(acme, key=house.accounts.create_key(account, others)[1])
+        assert set(weak.call(method, route, body).must(401)) == {"error"}
+    weak = replace(acme, key=house.accounts.create_key(account, ("runs:read",))[1])
+    assert [weak.call("DELETE", path).status, weak.call("GET", "/v1/organization").status] == [401, 401]
+
+
 @pytest.mark.statement("RW-02")
 @pytest.mark.parametrize("version", [None, "2023-01-01", ""])
 def test_a_missing_or_other_version_is_refused(acme: Runway, version: str | None) -> None:

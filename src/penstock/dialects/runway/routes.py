@@ -155,16 +155,19 @@ def _add_organization(app: FastAPI, services: Services) -> None:
     @app.get("/v1/organization")
     def get_organization(request: Request) -> Response:
         """The account's credits, and how much it has used in the last 24 hours."""
-        account_id = principal(request).account_id
-        _, balance = services.accounts.account(account_id)
-        daily = services.runs.counted(account_id, within=wire.DAY)
+        who = principal(request)
+        who.require(Scope.ACCOUNT_READ)
+        _, balance = services.accounts.account(who.account_id)
+        daily = services.runs.counted(who.account_id, within=wire.DAY)
         return JSONResponse(wire.organization_out(balance, models=services.catalog.models, daily=daily))
 
     @app.post("/v1/organization/usage")
     def get_usage(request: Request, body: wire.UsageQuery | None = None) -> Response:
         """What was spent, by day and model."""
+        who = principal(request)
+        who.require(Scope.ACCOUNT_READ)
         since, before = (body or wire.UsageQuery()).span(services.accounts.today())
-        spent = services.accounts.spent(principal(request).account_id, since=since, before=before)
+        spent = services.accounts.spent(who.account_id, since=since, before=before)
         return JSONResponse(wire.usage_out(spent))
 
 

@@ -17,7 +17,10 @@ from penstock.domain.errors import (
     AssetGone,
     AssetNotFound,
     FileNotStored,
-    InputError,
+    FileTooLarge,
+    FileTooSmall,
+    FileTypeMismatch,
+    FileTypeRefused,
     InvalidField,
     PenstockError,
     ReferenceInvalid,
@@ -155,8 +158,10 @@ def refused_file(error: PenstockError, files: Iterable[FileMember]) -> PenstockE
             return ReferenceInvalid(place, _REASONS.get(rule, "Invalid URL"), rule=rule)
         case AssetNotFound() | AssetGone() | FileNotStored() | UploadNotCompletable():
             return ReferenceInvalid(place, _UNKNOWN)
-        case InputError():
+        case FileTypeRefused() | FileTypeMismatch():
             return ReferenceInvalid(place, f"{_UNSUPPORTED} {error.message}")
+        case FileTooLarge() | FileTooSmall():
+            return ReferenceInvalid(place, f"Failed to fetch asset. {error.message}")
         case _:
             return error
 
