@@ -13,6 +13,7 @@ import json
 import re
 import tomllib
 from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from penstock.cli.program import program
 from penstock.dialects.native import DIALECT
 from penstock.dialects.native.errors import ERRORS
 from penstock.domain.accounts import Scope
+from penstock.domain.catalog import Model, parse_catalog
 from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.media_types import Kind, MediaType, types_of
 from penstock.domain.rates import RateLimits
@@ -412,6 +414,29 @@ def _bounds(schema: Schema) -> Iterator[str]:
 # --- media types ------------------------------------------------------------------------------------------------------
 
 
+def demo_models() -> str:
+    """Every model of the demo catalog, as the catalog has it."""
+    text = resources.files("penstock").joinpath("demo_catalog.toml").read_text("utf-8")
+    return "\n\n".join(_demo_model(model) for model in parse_catalog(tomllib.loads(text)).models)
+
+
+def _demo_model(model: Model) -> str:
+    rows = [
+        (
+            f"`{field.name}`",
+            _listed(field.choices) or ("a file: " + ", ".join(field.accepts) if field.accepts else field.type.value),
+            "needed" if field.required else "" if field.default is None else f"`{field.default}`",
+            field.description,
+            _listed(field.synonyms),
+        )
+        for field in model.inputs
+    ]
+    names = f"Also called {_listed(model.aliases)}. " if model.aliases else ""
+    made = "; ".join(f"`{output.name}`: {output.description}" for output in model.outputs)
+    table = _table(("input", "takes", "default", "meaning", "other names"), rows)
+    return f"### {model.slug}\n\n{model.description}\n\n{names}{model.price} USD a run. Output: {made}\n\n{table}"
+
+
 def media_types() -> str:
     """Every type that the bytes can show, by kind."""
     return "\n\n".join(f"### {kind.value.capitalize()}\n\n{_types_of(kind)}" for kind in Kind)
@@ -454,6 +479,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "rooms": rooms,
     "routes": routes,
     "shapes": shapes,
+    "demo-models": demo_models,
     "media-types": media_types,
 }
 
