@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from tests.support.native import Native
 from tests.support.remote import Visit, remote_server, serving
@@ -57,6 +59,32 @@ def test_an_import_whose_worker_is_killed_goes_on_with_another(server: Server) -
         assert (asset["sha256"], asset["size_bytes"]) == (sha256, len(DATA))
         assert [visit.headers.get("range") for visit in remote.visits] == [None, f"bytes={PART}-"]
     assert "127.0.0.0/8" in server.logged()
+
+
+def test_a_run_whose_file_is_fetched_by_a_worker_that_is_killed_ends_all_the_same(server: Server) -> None:
+    native = Native(url=server.url, key=server.create_key())
+    photo = io.BytesIO()
+    Image.effect_noise((60, 40), 80).convert("RGB").save(photo, "png")
+
+    def half(visit: Visit) -> None:
+        visit.head("200 OK", Content_Length=str(len(photo.getvalue())))
+        visit.send(photo.getvalue()[:500])
+        visit.stay_silent()
+
+    with remote_server() as remote:
+        remote.on("/photo.png", half, serving(photo.getvalue()))
+        run = native.start("builtin/remove-background", {"image": remote.url("/photo.png")})
+        lost = native.start("builtin/remove-background", {"image": remote.url("/nothing.png")})
+        wait_until(lambda: any(visit.target == "/photo.png" for visit in remote.visits), "the file to be asked for")
+        worker = server.part_pid("worker")
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: server.part_pid("worker") != worker, "the worker to be started again")
+
+        assert native.finished(run["id"])["state"] == "succeeded"
+        failed = native.finished(lost["id"])
+
+    assert (failed["state"], failed["error"]["code"], failed["cost_usd"]) == ("failed", "input", None)
+    assert failed["error"]["message"].endswith("answered 404 (Not Found)")
 
 
 def part_is_stored(server: Server) -> bool:

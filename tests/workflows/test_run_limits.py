@@ -268,6 +268,16 @@ def test_an_account_asks_for_so_many_runs_of_a_model_in_a_day(core: Core) -> Non
         core.submit(acme, "acme/scarce")
 
 
+def test_requests_that_come_at_once_share_the_day(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+
+    answers = at_once(8, lambda: core.submit(acme, "acme/scarce"))
+
+    assert Counter(type(answer).__name__ for answer in answers) == {"Run": 5, "RateLimited": 3}
+    assert core.balance(acme) == Decimal("98.75")
+
+
 # --- time
 
 

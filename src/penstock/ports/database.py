@@ -289,7 +289,10 @@ class RunQueueRepository(Protocol):
     def asked_since(
         self, account_id: AccountId, runner: str, runner_model: str, *, since: datetime, limit: int
     ) -> Sequence[datetime]:
-        """When an account asked for runs of a model, removed ones included; the newest of them, up to `limit`."""
+        """When an account asked for runs of a model, removed ones included; the newest of them, up to `limit`.
+
+        Nobody else counts so until our transaction, one that writes, ends.
+        """
         ...
 
 

@@ -45,17 +45,13 @@ class RunTerms:
         """When a run that is asked for now must have ended."""
         return now + self._deadline
 
+    def may_wait(self, run: Run) -> bool:
+        """Whether there is any limit for which the run may have to wait: only then is counting worth while."""
+        return run.state is RunState.QUEUED and self._places(run).are_limited
+
     def must_wait(self, tx: Transaction, run: Run, *, lock: bool = False) -> bool:
         """Whether as many runs as may are going on. With `lock` nobody else looks meanwhile."""
-        model = self._model(run.model)
-        places = Places(
-            model=model.max_running if model is not None else None,
-            account=self._per_account,
-            model_of_account=model.max_running_per_account if model is not None else None,
-        )
-        if run.state is not RunState.QUEUED or not places.are_limited:
-            return False
-        return places.are_taken(tx.run_queue.running_beside(run, lock=lock))
+        return self.may_wait(run) and self._places(run).are_taken(tx.run_queue.running_beside(run, lock=lock))
 
     def require_day(self, tx: Transaction, run: Run, *, now: datetime) -> None:
         """Raises `RateLimited` when the account has asked for as many runs of the model as it may in 24 hours."""
@@ -66,6 +62,14 @@ class RunTerms:
         times = tx.run_queue.asked_since(run.account_id, run.runner, run.runner_model, since=now - _DAY, limit=most)
         if len(times) == most:
             raise RateLimited(retry_after=(min(times) + _DAY - now).total_seconds())
+
+    def _places(self, run: Run) -> Places:
+        model = self._model(run.model)
+        return Places(
+            model=model.max_running if model is not None else None,
+            account=self._per_account,
+            model_of_account=model.max_running_per_account if model is not None else None,
+        )
 
     def _model(self, name: str) -> Model | None:
         try:

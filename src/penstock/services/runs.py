@@ -271,7 +271,7 @@ class Runs:
 
     def waits_for_place(self, run: Run) -> bool:
         """Whether a queued run waits because as many runs as its model or its account may have are going on."""
-        if run.state is not RunState.QUEUED:
+        if not self._terms.may_wait(run):  # most pollers ask for runs that do not
             return False
         with self._database.read() as tx:
             return self._terms.must_wait(tx, run)

@@ -71,8 +71,8 @@ class SqlRunQueue:
 
     def running_beside(self, run: Run, *, lock: bool) -> Running:
         """How many other runs are going on."""
-        if lock and self._connection.dialect.name == "postgresql":  # on SQLite there is one writer anyway
-            self._connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
+        if lock:
+            self._take_turns()
         model, account, both = self._connection.execute(_RUNNING_BESIDE, _of(run)).one()
         return Running(model=model, account=account, model_of_account=both)
 
@@ -89,6 +89,7 @@ class SqlRunQueue:
         self, account_id: AccountId, runner: str, runner_model: str, *, since: datetime, limit: int
     ) -> Sequence[datetime]:
         """When an account asked for the newest runs of a model."""
+        self._take_turns()
         parameters = {
             "account_id": account_id,
             "runner": runner,
@@ -97,6 +98,11 @@ class SqlRunQueue:
             "limit": limit,
         }
         return list(self._connection.execute(_ASKED_SINCE, parameters).scalars())
+
+    def _take_turns(self) -> None:
+        """Let nobody else count until the transaction ends; on SQLite there is one writer anyway."""
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _POSTGRES_LOCK})
 
 
 def _of(run: Run) -> dict[str, object]:
