@@ -46,6 +46,16 @@ def test_a_run_is_created_and_waited_for(client: Penstock, server: ScriptedServe
     assert server.requests("GET", "/v1/runs/run_1")[0].query == "wait=30.000"
 
 
+def test_a_run_can_name_who_is_told_of_its_end(client: Penstock, server: ScriptedServer) -> None:
+    client.create_run("builtin/stylize", {"prompt": "oil"}, callback_url="https://app.example/told?job=7")
+
+    assert asked(server) == {
+        "model": "builtin/stylize",
+        "input": {"prompt": "oil"},
+        "callback_url": "https://app.example/told?job=7",
+    }
+
+
 def test_inputs_can_be_named_arguments(client: Penstock, server: ScriptedServer) -> None:
     client.run("builtin/stylize", {"prompt": "oil"}, strength=0.5)
 

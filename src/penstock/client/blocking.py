@@ -249,10 +249,18 @@ class Penstock:
                 on_event(event)
         return self._do(flows.finish_run(self._calls, self._retries, run.id, deadline))
 
-    def create_run(self, model: str, inputs: Mapping[str, object], *, metadata: Mapping[str, str] | None = None) -> Run:
-        """Queue a run, its files uploaded, without waiting for it."""
+    def create_run(
+        self,
+        model: str,
+        inputs: Mapping[str, object],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        callback_url: str | None = None,
+    ) -> Run:
+        """Queue a run, its files uploaded, without waiting for it; `callback_url` is told of its end."""
+        more = {"metadata": dict(metadata) if metadata else None, "callback_url": callback_url}
         sources = open_files(inputs)
-        return self._do(flows.begin_run(self._calls, self._retries, model, inputs, sources, metadata))
+        return self._do(flows.begin_run(self._calls, self._retries, model, inputs, sources, more))
 
     def get_run(self, run_id: str) -> Run:
         """One run as it stands."""

@@ -164,12 +164,10 @@ class Calls:
         """`POST /folders`."""
         return self._create("folders", {"name": name, "parent_id": parent_id}, Folder)
 
-    def create_run(self, model: str, inputs: object, metadata: Mapping[str, str] | None) -> Call[Run]:
-        """`POST /runs`."""
-        body: dict[str, object] = {"model": model, "input": inputs}
-        if metadata:
-            body["metadata"] = dict(metadata)
-        return self._create("runs", body, Run)
+    def create_run(self, model: str, inputs: object, more: Mapping[str, object]) -> Call[Run]:
+        """`POST /runs`; `more` are its other members, those that are not None."""
+        said = {name: value for name, value in more.items() if value is not None}
+        return self._create("runs", {"model": model, "input": inputs, **said}, Run)
 
     def get_run(self, run_id: str, *, wait: float = 0.0) -> Call[Run]:
         """`GET /runs/{id}`; with `wait` the server answers when the run has finished, or after so many seconds."""

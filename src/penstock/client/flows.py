@@ -70,9 +70,9 @@ def begin_run(
     model: str,
     inputs: Mapping[str, object],
     sources: Mapping[int | str, Source],
-    metadata: Mapping[str, str] | None,
+    more: Mapping[str, object],
 ) -> Flow[Run]:
-    """Upload the files among the inputs, then create the run."""
+    """Upload the files among the inputs, then create the run with `more` members."""
     ids: dict[int | str, str] = {}
     try:
         for name, source in sources.items():
@@ -80,7 +80,7 @@ def begin_run(
             ids[name] = asset.id
     finally:
         close_all(sources)
-    return (yield from perform(calls.create_run(model, with_ids(inputs, ids), metadata), retries))
+    return (yield from perform(calls.create_run(model, with_ids(inputs, ids), more), retries))
 
 
 class Deadline:
