@@ -660,6 +660,28 @@ def test_log_lines_are_kept_up_to_a_limit(core: Core) -> None:
     assert lines[0].data == {"message": "x" * 2000, "level": "warning", "source": "test"}
 
 
+def test_a_new_attempt_begins_without_the_progress_of_the_last(core: Core) -> None:
+    read: list[float | None] = []
+
+    def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
+        read.append(core.runs.get(acme, run.id).progress)
+        context.progress(0.75)
+        if len(read) == 1:
+            raise ObjectStoreUnavailable("away")
+        return "done"
+
+    acme = core.open_account()
+    core.models.behaviours["model"] = model
+    run = core.submit(acme)
+    core.worker.drain()
+    assert core.runs.get(acme, run.id).progress == 0.75
+    core.clock.advance(LATER)
+
+    core.worker.drain()
+
+    assert read == [None, None]
+
+
 def test_progress_is_told_within_bounds_and_the_last_of_it_before_the_end(core: Core) -> None:
     def model(_inputs: Mapping[str, JsonLike], context: RunContext) -> JsonLike:
         for fraction in (-1.0, 0.2, float("nan"), 0.5, 7.0):

@@ -243,8 +243,8 @@ class RunRepository(Protocol):
         """Write what `domain.runs.without_payloads` and `deleted` change."""
         ...
 
-    def note_progress(self, run_id: RunId, fraction: float) -> None:
-        """Write how far a run is, 0.0 to 1.0."""
+    def note_progress(self, run_id: RunId, fraction: float | None) -> None:
+        """Write how far a run is, 0.0 to 1.0; None: nobody has said it."""
         ...
 
     def page(self, account_id: AccountId, *, below: Position | None, limit: int) -> Sequence[Run]:

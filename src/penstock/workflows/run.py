@@ -153,6 +153,8 @@ class RunFlow:
                 return None
             begun = rules.started(run, now=now)
             tx.runs.replace(begun, was=run.state)
+            if run.progress is not None:
+                tx.runs.note_progress(run.id, begun.progress)
             tx.events.add(run.account_id, run.id, EventKind.RUN_STARTED, {"attempt": job.attempt}, now=now)
             if run.state is RunState.QUEUED:  # a later attempt is no second start
                 self._callbacks.tell(tx, begun, Moment.STARTED, now=now)

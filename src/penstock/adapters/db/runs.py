@@ -100,7 +100,7 @@ class SqlRuns:
         values = {name: getattr(run, name) for name in _CLEARED}
         self._connection.execute(_CLEAR, {**values, "its_id": run.id, "its_account": run.account_id})
 
-    def note_progress(self, run_id: RunId, fraction: float) -> None:
+    def note_progress(self, run_id: RunId, fraction: float | None) -> None:
         """How far a running run is."""
         self._connection.execute(_NOTE_PROGRESS, {"its_id": run_id, "fraction": fraction})
 
