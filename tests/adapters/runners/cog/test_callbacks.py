@@ -67,6 +67,14 @@ def test_a_body_without_a_fit_length_is_not_read(callbacks: CogCallbacks, length
         assert post(url, b"", Content_Length="0", **{"Content-Length": length}) == status
 
 
+def test_words_that_cannot_be_passed_on_are_refused_and_harm_nothing(callbacks: CogCallbacks) -> None:
+    def fail(_: str) -> None:
+        raise ConnectionError
+
+    with callbacks.listening(fail) as url:
+        assert post(url, b'{"logs": "a"}') == 503
+
+
 def test_containers_are_told_the_public_address() -> None:
     with (
         CogCallbacks("127.0.0.1", 0, SystemEntropy(), public_url="http://penstock:8090/cog/") as callbacks,

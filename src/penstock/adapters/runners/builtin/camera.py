@@ -36,6 +36,8 @@ _WORDS = {
 }
 _MEANT = {"pan-any": "pan-right", "zoom-any": "push-in"}
 MOVES = tuple(name for name in _WORDS if name not in _MEANT)
+TRAVELLING = frozenset({"pan-left", "pan-right", "tilt-up", "tilt-down"})
+"""Moves that go over as much of a picture as there is."""
 
 _STRONG = re.compile(r"\b(?:fast|quick(?:ly)?|dramatic(?:ally)?|rapid(?:ly)?|strong(?:ly)?|extreme)\b")
 _WEAK = re.compile(r"\b(?:slow(?:ly)?|gentl[ey]|subtl[ey]|slight(?:ly)?|calm(?:ly)?|soft(?:ly)?)\b")

@@ -10,11 +10,12 @@ import numpy as np
 
 from penstock.adapters.runners.builtin import inputs as given
 from penstock.adapters.runners.builtin import styles
-from penstock.adapters.runners.builtin.camera import MOVES, Move, read_move
+from penstock.adapters.runners.builtin.camera import MOVES, TRAVELLING, Move, read_move
 from penstock.adapters.runners.builtin.enlarging import enlarge_to
 from penstock.adapters.runners.builtin.faults import UnusableInputError
 from penstock.adapters.runners.builtin.films import FRAMES_PER_SECOND, film_format, film_writer
 from penstock.adapters.runners.builtin.footage import is_film, open_footage, pictures
+from penstock.adapters.runners.builtin.framing import framed
 from penstock.adapters.runners.builtin.motion import film, film_along
 from penstock.adapters.runners.builtin.painting import paint_landscape
 from penstock.adapters.runners.builtin.pictures import read_photo
@@ -55,6 +56,8 @@ def animate(inputs: Inputs, result: Path, reporter: Reporter, *, max_pixels: int
     size = film_size(given.text(inputs, "ratio"), None if photo is None else photo.bgr.shape)
     picture = _painted(prompt, size, seed, reporter) if photo is None else given.over_white(photo)
     move = _move(inputs, prompt, reporter)
+    if move.name not in TRAVELLING and photo is not None:
+        picture = framed(picture, size)
     frames = seconds * FRAMES_PER_SECOND
     reporter.progress(0.05)
     with film_writer(result, extension, size=size) as writer:
@@ -110,6 +113,7 @@ def transfer_motion(inputs: Inputs, result: Path, reporter: Reporter, *, max_pix
     footage, seconds = _footage(inputs, "reference", reporter)
     character = _character(inputs, reporter, max_pixels=max_pixels)
     size = film_size(given.text(inputs, "ratio"), character.shape)
+    character = framed(character, size)
     path = sway(pictures(footage, every=1 / FRAMES_PER_SECOND, seconds=seconds))
     reporter.progress(0.3)
     with film_writer(result, extension, size=size) as writer:

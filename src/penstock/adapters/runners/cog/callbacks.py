@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 4 << 20
 _READ_SECONDS = 10.0
-_OK, _NOT_FOUND, _BAD, _TOO_LARGE = 200, 404, 400, 413
+_OK, _NOT_FOUND, _BAD, _TOO_LARGE, _NOT_NOW = 200, 404, 400, 413, 503
 
 
 class CogCallbacks:
@@ -80,7 +80,10 @@ class CogCallbacks:
                 logs = _logs(self.rfile.read(int(length)))
                 if logs is None:
                     return _BAD
-                tell(logs)
+                try:
+                    tell(logs)
+                except Exception:  # noqa: BLE001 - a word that cannot be passed on now is no reason to fail anything
+                    return _NOT_NOW
                 return _OK
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's own name
