@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,12 +51,23 @@ CATALOG: list[dict[str, Any]] = [
 ]
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 300
 MINUTE = 60
+_NUMBERS = count()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> Iterator[House]:
+    """One for all tests, each of which has accounts of its own; its clock goes on from test to test."""
+    directory = tmp_path_factory.mktemp("lifecycle")
+    shutil.copyfile(_sqlite_template, directory / "penstock.db")
+    with open_house(directory / "house", f"sqlite:///{directory / 'penstock.db'}", CATALOG) as opened:
+        opened.models |= {MODEL: digest, FILE_MODEL: digest_in_a_file}
+        yield opened
 
 
 @pytest.fixture
-def house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
+def frail_house(tmp_path: Path, sqlite_url: str) -> Iterator[House]:
+    """One to be broken."""
     with open_house(tmp_path / "house", sqlite_url, CATALOG) as opened:
-        opened.models |= {MODEL: digest, FILE_MODEL: digest_in_a_file}
         yield opened
 
 
@@ -66,7 +79,12 @@ def speaker(request: pytest.FixtureRequest) -> Speaker:
 
 @pytest.fixture
 def driver(house: House, speaker: Speaker) -> Driver:
-    return speak(speaker, house, house.create_key("acme"))
+    return speak(speaker, house, new_key(house))
+
+
+def new_key(house: House, *, credits_usd: str = "100") -> str:
+    """The key of a new account."""
+    return house.create_key(f"account-{next(_NUMBERS)}", credits_usd=credits_usd)
 
 
 def speak(speaker: Speaker, house: House, key: str) -> Driver:
@@ -244,7 +262,7 @@ def test_an_unknown_key_opens_nothing(house: House, speaker: Speaker) -> None:
 
 def test_another_accounts_run_is_not_found(driver: Driver, house: House, speaker: Speaker) -> None:
     run = driver.submit(MODEL, {"image": bring(driver, PICTURE).reference})
-    rival = speak(speaker, house, house.create_key("rival"))
+    rival = speak(speaker, house, new_key(house))
 
     with pytest.raises(RefusedError) as refused:
         rival.look(run)
@@ -253,7 +271,7 @@ def test_another_accounts_run_is_not_found(driver: Driver, house: House, speaker
 
 
 def test_a_run_that_cannot_be_paid_is_refused_and_takes_nothing(house: House, speaker: Speaker) -> None:
-    poor = speak(speaker, house, house.create_key("poor", credits_usd="1"))
+    poor = speak(speaker, house, new_key(house, credits_usd="1"))
     file = bring(poor, PICTURE)
     first = poor.submit(MODEL, {"image": file.reference})
 
@@ -268,7 +286,7 @@ def test_a_run_that_cannot_be_paid_is_refused_and_takes_nothing(house: House, sp
 def test_a_queued_run_that_is_cancelled_ends_without_output_and_costs_nothing(house: House, speaker: Speaker) -> None:
     if not speaker.dialect.capabilities.cancels_runs:
         pytest.skip("this dialect does not cancel")
-    poor = speak(speaker, house, house.create_key("poor", credits_usd="1"))
+    poor = speak(speaker, house, new_key(house, credits_usd="1"))
     file = bring(poor, PICTURE)
     run = poor.submit(MODEL, {"image": file.reference})
 
@@ -288,11 +306,9 @@ def test_completing_again_gives_the_same_file(driver: Driver) -> None:
 
 
 def test_an_outage_of_the_database_or_the_store_is_told_by_every_dialect_in_its_own_words(
-    house: House, tmp_path: Path
+    frail_house: House, tmp_path: Path
 ) -> None:
-    drivers = {
-        speaker.dialect.name: speak(speaker, house, house.create_key(speaker.dialect.name)) for speaker in SPEAKERS
-    }
+    drivers = {speaker.dialect.name: speak(speaker, frail_house, new_key(frail_house)) for speaker in SPEAKERS}
     begun = {name: driver.begin(PICTURE) for name, driver in drivers.items()}
     for upload in begun.values():
         upload.send(PICTURE)
@@ -313,7 +329,7 @@ def test_an_outage_of_the_database_or_the_store_is_told_by_every_dialect_in_its_
         rival.execute("BEGIN IMMEDIATE")
         assert told(lambda _, driver: driver.begin(PICTURE)) == dict.fromkeys(drivers, (503, True, True))
         rival.execute("ROLLBACK")
-    house.stop_store()
+    frail_house.stop_store()
     assert told(lambda name, driver: driver.submit(MODEL, {"image": driver.complete(begun[name]).reference})) == (
         dict.fromkeys(drivers, (503, True, True))
     )
