@@ -19,7 +19,7 @@ from penstock.services.references import References
 from penstock.services.run_terms import RunTerms
 from penstock.services.runs import NewRun, Runs
 from tests.support.core import EVERYTHING, HOUR, PNG, at_once
-from tests.support.remote import Remote, remote_server, serving
+from tests.support.remote import Remote, Visit, remote_server, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,6 +165,22 @@ def test_the_limit_of_a_kind_holds_where_a_field_takes_several(core: Core, acme:
     work(core)
 
     assert_refunded(core, run, "second: the file has 1208 bytes; at most 1000 are allowed")
+
+
+def test_a_file_that_does_not_fit_is_refused_by_its_beginning(core: Core, acme: AccountId, remote: Remote) -> None:
+    def endless(visit: Visit) -> None:
+        visit.head("200 OK", Content_Length=str(10**9))
+        visit.send(b"<!doctype html>" + bytes(2**20))
+        visit.stay_silent()
+
+    remote.on("/page", endless)
+    rules = UrlRules(max_bytes=2 * 10**9, https_only=False)
+
+    run = submit(core, acme, rules=rules, image=remote.url("/page"))
+    work(core)
+
+    assert_refunded(core, run, "is not accepted here; accepted: image")
+    assert core.keys() == []
 
 
 def test_the_files_still_to_come_for_a_failed_run_are_given_up(core: Core, acme: AccountId, remote: Remote) -> None:

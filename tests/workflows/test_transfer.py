@@ -24,7 +24,7 @@ from tests.support.repeatable import SteppedClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.domain.uploads import Upload
+    from penstock.domain.uploads import Admission, Upload
     from penstock.ports.objects import ObjectInfo
 
 SIZE = 96 * 2**20
@@ -48,6 +48,8 @@ class Forgetful(MemoryMultiparts):
 
 class Indifferent:
     """A keeper that keeps nothing."""
+
+    def judged(self, admission: Admission) -> None: ...
 
     def answered(self, source: Source) -> None: ...
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.domain.assets import Asset
     from penstock.domain.foreign import WantedFile
     from penstock.domain.ids import AccountId, UploadId
+    from penstock.domain.media_types import Kind
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock, Entropy
@@ -114,7 +115,7 @@ class RunFiles:
             raise InputError(_GONE) from None
         if not is_readable(asset, at=self._clock.now()):
             raise InputError(_GONE)
-        _require_fit(asset, errand)
+        require_fit(errand, kind=asset.kind, size=asset.size, content_type=type_by_bytes(asset))
         return asset
 
     def _fail(self, tx: Transaction, run: Run, message: str) -> None:
@@ -146,6 +147,17 @@ def errand_of(payload: Mapping[str, object]) -> Errand | None:
     return errand if isinstance(errand, dict) else None
 
 
+def require_fit(errand: Errand, *, kind: Kind, size: int, content_type: str) -> None:
+    """Raises `FileTypeRefused` or `FileTooLarge` for a file that the field of the run does not take."""
+    kinds, limits = errand["kinds"], errand["limits"]
+    if isinstance(kinds, list) and kinds and kind.value not in kinds:
+        raise FileTypeRefused(content_type, accepted=tuple(kinds))
+    if isinstance(limits, dict):
+        limit = int(limits[kind.value if kind.value in limits else ""])
+        if size > limit:
+            raise FileTooLarge(limit=limit, actual=size)
+
+
 def _errand(run: Run, fetched: Fetched, job: Mapping[str, object]) -> Errand:
     rules_ = fetched.file.rules
     return {
@@ -155,13 +167,3 @@ def _errand(run: Run, fetched: Fetched, job: Mapping[str, object]) -> Errand:
         "limits": {"": rules_.max_bytes, **rules_.max_bytes_by_kind},
         "job": dict(job),
     }
-
-
-def _require_fit(asset: Asset, errand: Errand) -> None:
-    kinds, limits = errand["kinds"], errand["limits"]
-    if isinstance(kinds, list) and kinds and asset.kind.value not in kinds:
-        raise FileTypeRefused(type_by_bytes(asset), accepted=tuple(kinds))
-    if isinstance(limits, dict):
-        limit = int(limits[asset.kind.value if asset.kind.value in limits else ""])
-        if asset.size > limit:
-            raise FileTooLarge(limit=limit, actual=asset.size)

@@ -25,14 +25,14 @@ from penstock.ports.fetch import SourceFailedError, SourceRefusedError
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import MultipartGoneError
 from penstock.services.callbacks import SILENT
-from penstock.services.run_files import RunFiles, errand_of, manner_of
+from penstock.services.run_files import RunFiles, errand_of, manner_of, require_fit
 from penstock.workflows.transfer import Source, Transfer
 
 if TYPE_CHECKING:
     import threading
 
     from penstock.domain.jobs import Job, JobData
-    from penstock.domain.uploads import Upload
+    from penstock.domain.uploads import Admission, Upload
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
     from penstock.ports.fetch import Fetcher
@@ -230,6 +230,12 @@ class _Attempt:
         self._told_at = 0.0
         self._told = 0
         self._reserved = upload.reserved
+
+    def judged(self, admission: Admission) -> None:
+        """Refuse what does not fit the run that waits for it, before all of it comes."""
+        errand = errand_of(self.job.payload)
+        if errand is not None:
+            require_fit(errand, kind=admission.kind, size=admission.size, content_type=admission.content_type)
 
     def answered(self, source: Source) -> None:
         """Remember the version that is fetched; tell how large it is, and set as much of the quota aside."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import timedelta
 
-    from penstock.domain.uploads import Upload
+    from penstock.domain.uploads import Admission, Upload
     from penstock.ports.fetch import Answer, Fetcher
     from penstock.ports.objects import ObjectStore, StoredPart
 
@@ -52,6 +52,10 @@ class Keeper(Protocol):
 
     def parts_begun(self, upload: Upload) -> None:
         """The upload's parts go there from now on; to be durable before the first one is."""
+        ...
+
+    def judged(self, admission: Admission) -> None:
+        """The first bytes show what it is, and at least so large; an `InputError` if that is not welcome."""
         ...
 
     def look(self, received: int) -> None:
@@ -216,7 +220,9 @@ class Transfer:
             self._content_type = self.upload.declared_type
         else:
             known = size if size is not None else max(here, self.upload.min_size)
-            self._content_type = rules.judge(self.upload, size=known, found=found).content_type
+            admission = rules.judge(self.upload, size=known, found=found)
+            self._keeper.judged(admission)
+            self._content_type = admission.content_type
         if self._source is not None:
             self._keeper.answered(self._source)
 
