@@ -92,7 +92,7 @@ def test_a_status_counts_though_the_body_breaks_off(remote: Remote) -> None:
 def test_a_receiver_that_does_not_answer_in_time_fails(remote: Remote) -> None:
     remote.on("/silent", lambda visit: visit.stay_silent())
 
-    with pytest.raises(SourceFailedError, match="takes too long"):
+    with pytest.raises(SourceFailedError):
         post(remote.url("/silent"), within=timedelta(seconds=0.3))
 
 
