@@ -490,6 +490,18 @@ def test_an_account_without_balance_gets_402_and_nothing_is_queued(acme: ModelRu
         ("GET", "/acme/model/requests/AAAAAAAAAAAAAAAAAAAAA/status"),
         ("GET", "/acme/model/requests/AAAAAAAAAAAAAAAAAAAAA/cancel"),
         ("PUT", "/acme/model/requests/AAAAAAAAAAAAAAAAAAAAA/cancel"),
+        ("GET", "/acme/model/requests/AAAAAAAAAAAAAAAAAAAAA/status/stream"),
+        ("DELETE", "/acme/model/requests/AAAAAAAAAAAAAAAAAAAAA/payloads"),
+        ("DELETE", "/requests/AAAAAAAAAAAAAAAAAAAAA/payloads"),
+        ("POST", "/acme/model/stream"),
+        ("GET", "/requests"),
+        ("GET", "/requests/stream"),
+        ("GET", "/files"),
+        ("DELETE", "/files/AAAAAAAAAAAAAAAAAAAAA"),
+        ("GET", "/webhooks/default/secret"),
+        ("POST", "/webhooks/default/secret/rotate"),
+        ("GET", "/webhooks/deliveries"),
+        ("POST", "/webhooks/deliveries/AAAAAAAAAAAAAAAAAAAAA/replay"),
     ],
 )
 def test_every_route_needs_a_key(acme: ModelRunner, method: str, path: str) -> None:
