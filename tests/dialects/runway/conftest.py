@@ -35,6 +35,7 @@ CATALOG: list[dict[str, Any]] = [
         ("magnific_precision_upscaler_v2", "0.1", [_file("imageUri", "image", required=True)]),
         ("magnific_video_upscaler_creative", "0.1", [_file("videoUri", "video", required=True)]),
         ("gen3a_turbo", "0.25", [_file("promptImage", "image", required=True)]),
+        ("eleven_voice", "0.05", [_file("audioUri", "audio"), _file("voice", "audio"), _file("media", "audio")]),
         ("act_two", "0.25", [_file("character", "image", "video"), _file("reference", "video", required=True)]),
     )
 ]

@@ -12,6 +12,7 @@ from tests.support.native import Native
 
 if TYPE_CHECKING:
     from tests.dialects.runway.client import Runway
+    from tests.support.exchange import Answer
     from tests.support.house import House
 
 MIB = 2**20
@@ -48,6 +49,24 @@ BODIES: dict[str, tuple[dict[str, object], dict[str, str]]] = {
     ),
     "image_upscale": ({"model": "magnific_precision_upscaler_v2", "imageUri": "image"}, {"imageUri": "image"}),
     "video_upscale": ({"model": "magnific_video_upscaler_creative", "videoUri": "video"}, {"videoUri": "video"}),
+    "text_to_speech": (
+        {"model": "eleven_voice", "promptText": "a" * 2000, "voice": {"type": "runway-preset", "presetId": "Maya"}},
+        {"voice.audioUri": "audio"},
+    ),
+    "sound_effect": (
+        {"model": "eleven_voice", "promptText": "rain", "duration": 2.5, "loop": True},
+        {"referenceAudios.0": "audio", "referenceAudios.1": "audio"},
+    ),
+    "speech_to_speech": (
+        {
+            "model": "eleven_voice",
+            "media": {"type": "audio", "uri": "audio"},
+            "voice": {"type": "reference-audio", "audioUri": "audio"},
+        },
+        {"media.uri": "audio", "voice.audioUri": "audio"},
+    ),
+    "voice_isolation": ({"model": "eleven_voice", "audioUri": "audio"}, {"audioUri": "audio"}),
+    "voice_dubbing": ({"model": "eleven_voice", "audioUri": "audio", "targetLang": "es"}, {"audioUri": "audio"}),
     "character_performance": (
         {
             "model": "act_two",
@@ -76,18 +95,19 @@ def filled(body: object, files: dict[str, str]) -> object:
     return files.get(body, body) if isinstance(body, str) else body
 
 
-def with_file(body: dict[str, object], place: str, uri: str) -> dict[str, object]:
-    """The body with a file at a place such as `references.0.uri`."""
+def with_file(body: dict[str, object], place: str, uri: str, *, before: str) -> dict[str, object]:
+    """The body with a file at a place such as `references.1.uri`, and another at those before it."""
     name, *rest = place.split(".")
-    kind = {"references": "image", "referenceVideos": "video", "referenceAudio": "audio"}.get(name)
-    entry = {"uri": uri} | ({"type": kind} if kind else {}) | ({"position": "first"} if name == "promptImage" else {})
     if not rest:
         return {**body, name: uri}
-    if rest == ["uri"]:
+    if not rest[0].isdecimal():
         old = body[name]
         assert isinstance(old, dict)
-        return {**body, name: {**old, "uri": uri}}
-    return {**body, name: [*[{**entry, "uri": body.get("_spare", uri)}] * int(rest[0]), entry]}
+        return {**body, name: {**old, rest[0]: uri}}
+    kinds = {"references": "image", "referenceVideos": "video", "referenceAudio": "audio"}
+    more = {"type": kinds[name]} if name in kinds else {"position": "first"} if name == "promptImage" else {}
+    entries = [uri if len(rest) == 1 else {**more, rest[1]: uri} for uri in (*[before] * int(rest[0]), uri)]
+    return {**body, name: entries}
 
 
 def path_of(place: str) -> list[str | int]:
@@ -100,16 +120,15 @@ def test_every_field_takes_a_uri_of_its_kind_and_no_other(acme: Runway, files: d
     raw, places = BODIES[endpoint]
     body = filled(raw, files)
     assert isinstance(body, dict)
-    spare = {"_spare": files["image"]}
-
     acme.create(endpoint, body).must(200)
     for place, kind in places.items():
-        acme.create(endpoint, with_file({**body, **spare}, place, files[kind])).must(200)
-        for other in set(files) - {kind}:
-            refused = acme.create(endpoint, with_file({**body, **spare}, place, files[other]))
-            assert issue_paths(refused) == [path_of(place)], place
-        unknown = acme.create(endpoint, with_file({**body, **spare}, place, "runway://AAAAAAAAAAAAAAAAAAAAA"))
-        assert issue_paths(unknown) == [path_of(place)], place
+
+        def ask(uri: str, place: str = place, kind: str = kind) -> Answer:
+            return acme.create(endpoint, with_file(body, place, uri, before=files[kind]))
+
+        ask(files[kind]).must(200)
+        for wrong in (*(uri for other, uri in files.items() if other != kind), "runway://AAAAAAAAAAAAAAAAAAAAA"):
+            assert issue_paths(ask(wrong)) == [path_of(place)], place
 
 
 @pytest.mark.statement("RW-66")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.dialects.base.errors import leaf_errors
-from penstock.dialects.runway import POLICY, REFERENCES, wire
+from penstock.dialects.runway import POLICY, REFERENCES, sounds, wire
 from penstock.dialects.runway.bodies import ENDPOINTS
 from penstock.dialects.runway.errors import ERRORS
 from penstock.domain.catalog import parse_catalog
@@ -124,4 +124,4 @@ def test_what_stands_in_for_the_products_models_takes_every_ratio_of_theirs() ->
 def test_the_page_lists_every_endpoint() -> None:
     told = set(re.findall(r"^\| `POST /v1/(\w+)` \|", PAGE, re.MULTILINE))
 
-    assert set(ENDPOINTS) == told - {"uploads"}
+    assert {*ENDPOINTS, *sounds.ENDPOINTS} == told - {"uploads"}

@@ -207,6 +207,15 @@ def test_an_unknown_or_foreign_task_is_not_found(acme: Runway, rival: Runway) ->
     look(rival, theirs, "PENDING")
 
 
+def test_a_run_of_another_api_is_no_task(acme: Runway, house: House) -> None:
+    native = Native(url=house.url, key=acme.key)
+    run = native.start("gen4.5", {"promptImage": acme.upload()})
+    path = f"/v1/tasks/{UUID(run['id'].removeprefix('run_'))}"
+
+    assert [acme.call(method, path).status for method in ("GET", "DELETE")] == [404, 404]
+    assert native.get(f"/runs/{run['id']}").must(200)["state"] == "queued"
+
+
 @pytest.mark.statement("RW-55", "RW-56")
 def test_a_refusal_is_nothing_but_error_and_issues(acme: Runway) -> None:
     refusals = [

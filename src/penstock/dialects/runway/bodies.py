@@ -350,7 +350,7 @@ ENDPOINTS: dict[str, type[Generation]] = {
     "video_upscale": VideoUpscale,
     "character_performance": CharacterPerformance,
 }
-_FILE_MEMBERS = frozenset({"videoUri", "promptVideo", "imageUri"})
+_FILE_MEMBERS = frozenset({"videoUri", "promptVideo", "imageUri", "audioUri"})
 
 
 def _entries(

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
-from penstock.dialects.runway import bodies, wire
+from penstock.dialects.runway import bodies, sounds, wire
 from penstock.dialects.runway.errors import render_error
 from penstock.domain import errors as e
 from penstock.domain.accounts import Scope
@@ -20,7 +20,7 @@ from penstock.services.runs import NewRun
 from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastapi import FastAPI
     from starlette.types import ASGIApp
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
+    Create = Callable[[Request, bodies.Generation], Response]
+
 _NAME = "runway"
 _MAX_LARGE_BODY = 18 * 2**20
 """Bytes: a data URI of a film or a sound has up to 16 MiB (RW-64), and others may stand beside it."""
@@ -43,7 +45,9 @@ def build(services: Services, _base_url: str, *, policy: UploadPolicy, reference
     edge = Edge(services=services, read_secret=_key, render_error=render_error, max_large_body=_MAX_LARGE_BODY)
     app = open_app(edge, title="Runway", openapi_url=None, dependencies=[Depends(_version)])
     _add_uploads(app, services, policy)
-    _add_generations(app, services, references)
+    create = _creating(services, references)
+    _add_generations(app, create)
+    _add_sounds(app, create)
     _add_tasks(app, services)
     _add_organization(app, services)
     return RequestScope(app, header="x-request-id", edge_error=render_error, log=services.log)
@@ -72,7 +76,9 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         return JSONResponse({"uploadUrl": form.url, "fields": form.fields, "runwayUri": uri})
 
 
-def _add_generations(app: FastAPI, services: Services, references: ReferenceRules) -> None:
+def _creating(services: Services, references: ReferenceRules) -> Create:
+    """What every endpoint does with a body of its own."""
+
     def create(request: Request, body: bodies.Generation) -> Response:
         who = principal(request)
         who.require(Scope.RUNS_WRITE)
@@ -87,6 +93,10 @@ def _add_generations(app: FastAPI, services: Services, references: ReferenceRule
         )
         return JSONResponse(wire.created_out(_submit(services, who.account_id, asked, files)))
 
+    return create
+
+
+def _add_generations(app: FastAPI, create: Create) -> None:
     @app.post("/v1/image_to_video")
     @takes_input
     def image_to_video(request: Request, body: bodies.ImageToVideo) -> Response:
@@ -127,6 +137,38 @@ def _add_generations(app: FastAPI, services: Services, references: ReferenceRule
     @takes_input
     def character_performance(request: Request, body: bodies.CharacterPerformance) -> Response:
         """A film of a character who does what somebody else does."""
+        return create(request, body)
+
+
+def _add_sounds(app: FastAPI, create: Create) -> None:
+    @app.post("/v1/text_to_speech")
+    @takes_input
+    def text_to_speech(request: Request, body: sounds.TextToSpeech) -> Response:
+        """Words, spoken."""
+        return create(request, body)
+
+    @app.post("/v1/sound_effect")
+    @takes_input
+    def sound_effect(request: Request, body: sounds.SoundEffect) -> Response:
+        """A sound from words."""
+        return create(request, body)
+
+    @app.post("/v1/speech_to_speech")
+    @takes_input
+    def speech_to_speech(request: Request, body: sounds.SpeechToSpeech) -> Response:
+        """The same words in another voice."""
+        return create(request, body)
+
+    @app.post("/v1/voice_isolation")
+    @takes_input
+    def voice_isolation(request: Request, body: sounds.VoiceIsolation) -> Response:
+        """A voice without what is around it."""
+        return create(request, body)
+
+    @app.post("/v1/voice_dubbing")
+    @takes_input
+    def voice_dubbing(request: Request, body: sounds.VoiceDubbing) -> Response:
+        """The same in another language."""
         return create(request, body)
 
 
