@@ -103,8 +103,10 @@ def test_an_input_beyond_the_limit_is_refused_although_the_model_would_ignore_it
 @pytest.mark.parametrize(
     "reference",
     [
-        "https://example.com/cat.png",
-        "http://127.0.0.1:1/v1/media/" + "0" * 32 + "-a.png",
+        "ftp://example.com/cat.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:10.0.0.1]/cat.png",
+        "https://user:word@example.com/cat.png",
         "file:///etc/passwd",
         "/etc/passwd",
         "",
