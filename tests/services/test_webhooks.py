@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.domain.errors import EndpointNotFound, InvalidField, TooManyEndpoints
-from penstock.domain.webhooks import ALL_CALLBACKS, MOST_ENDPOINTS, Callback, Secret
+from penstock.domain.webhooks import ALL_CALLBACKS, MOST_ENDPOINTS, MOST_SECRETS, Callback, Secret
 from penstock.services.runs import NewRun
 from penstock.services.webhooks import EndpointChange, NewEndpoint
 from tests.support.core import at_once
@@ -55,6 +55,24 @@ def test_rotations_leave_one_secret_without_an_end(core_on_each_database: Core) 
     assert (current.label, core.webhooks.secret(acme, dialect="native")) == ("new", current)
     (old,) = [secret for secret in known if secret.id == first.id]
     assert old.retires_at == core.clock.now() + DAY
+
+
+def test_rotating_over_and_over_leaves_a_few_secrets(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme, rival = core.open_account(), core.open_account("rival")
+    others = core.webhooks.secret(rival, dialect="native"), core.webhooks.secret(acme, dialect="other")
+    endpoint, its_own = core.webhooks.add_endpoint(acme, NewEndpoint(url=URL), dialect="native")
+
+    made = []
+    for _ in range(MOST_SECRETS + 3):
+        made.append(core.webhooks.rotate_secret(acme, dialect="native"))
+        core.clock.advance(timedelta(seconds=1))
+
+    known = core.webhooks.secrets(acme, dialect="native")
+    assert [secret.id for secret in known] == [secret.id for secret in reversed(made[-MOST_SECRETS:])]
+    assert [secret.id for secret in known if secret.retires_at is None] == [made[-1].id]
+    assert core.webhooks.secrets(acme, dialect="native", endpoint_id=endpoint.id) == [its_own]
+    assert others == (core.webhooks.secret(rival, dialect="native"), core.webhooks.secret(acme, dialect="other"))
 
 
 def test_an_endpoint_has_a_secret_of_its_own_which_goes_with_it(core: Core) -> None:

@@ -230,6 +230,29 @@ def test_a_run_that_is_removed_is_not_told_of(core: Core, receiver: Remote) -> N
     assert not core.has_jobs(DELIVERY_JOB)
 
 
+@pytest.mark.parametrize("status", ["200 OK", "500 No"])
+def test_an_answer_that_comes_after_the_payloads_were_removed_is_not_kept(
+    core_on_each_database: Core, receiver: Remote, status: str
+) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    run = submit(core, acme, receiver.url("/hook"))
+    core.worker.drain()
+    delivery, _ = one(core, acme)
+
+    def answer(visit: Visit) -> None:
+        core.runs.delete_payloads(acme, run.id)
+        visit.answer(status, b"what the run made")
+
+    receiver.on("/hook", answer)
+    core.delivery_worker.drain()
+    later(core, HOUR)
+
+    assert len(receiver.visits) == 1
+    assert core.webhooks.logs([delivery]) == {delivery.id: []}
+    assert not core.has_jobs(DELIVERY_JOB)
+
+
 def test_a_place_that_is_allowed_no_more_ends_the_delivery(sqlite_url: str, tmp_path: Path) -> None:
     with open_core(sqlite_url, tmp_path) as core:
         acme = core.open_account()

@@ -28,6 +28,8 @@ LONGEST_REPLY = 4096
 """Bytes of a receiver's answer that are read and kept."""
 MOST_ENDPOINTS = 20
 """Endpoints of one account in one dialect: each event is a delivery to all of them."""
+MOST_SECRETS = 10
+"""Secrets of one receiver that are kept: as long as they overlap, each of them signs every callback."""
 ALL_CALLBACKS = EndpointId("")
 """In place of an endpoint: the account's own secret, for callbacks that name their receiver themselves."""
 _SUCCESS = range(200, 300)

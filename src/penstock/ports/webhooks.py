@@ -82,6 +82,10 @@ class EndpointRepository(Protocol):
         """The one without an end goes on no longer than until then."""
         ...
 
+    def forget_secrets(self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str, keep: int) -> None:
+        """All but the newest `keep`, and the one without an end."""
+        ...
+
     def secrets(self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str) -> Sequence[Secret]:
         """Newest first, those that are over included."""
         ...

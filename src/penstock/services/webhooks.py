@@ -10,6 +10,7 @@ from penstock.domain.ids import DeliveryId, EndpointId
 from penstock.domain.webhooks import (
     ALL_CALLBACKS,
     MOST_ENDPOINTS,
+    MOST_SECRETS,
     Delivery,
     DeliveryState,
     Endpoint,
@@ -169,19 +170,24 @@ class Webhooks:
     def rotate_secret(
         self, account_id: AccountId, *, dialect: str, endpoint_id: EndpointId = ALL_CALLBACKS, label: str = ""
     ) -> Secret:
-        """A new secret; the one before goes on beside it for as long as the dialect lets it. Two at once get one."""
+        """A new secret; the one before goes on beside it for as long as the dialect lets it. Two at once get one.
+
+        The oldest of more than `MOST_SECRETS` is forgotten, and signs no longer.
+        """
         now = self._clock.now()
         policy = self._callbacks.policy(dialect)
         made = new_secret(account_id, endpoint_id, dialect=dialect, label=label, entropy=self._entropy, now=now)
         with self._database.write() as tx:
             retires_at = now + policy.overlap if policy is not None else now
             tx.endpoints.retire_secret(account_id, endpoint_id, dialect=dialect, at=retires_at)
-            return keep_secret(tx, made)
+            kept = keep_secret(tx, made)
+            tx.endpoints.forget_secrets(account_id, endpoint_id, dialect=dialect, keep=MOST_SECRETS)
+        return kept
 
     def secrets(
         self, account_id: AccountId, *, dialect: str, endpoint_id: EndpointId = ALL_CALLBACKS
     ) -> Sequence[Secret]:
-        """All there have been, newest first; one without `retires_at` signs."""
+        """The newest `MOST_SECRETS`, newest first; one without `retires_at` signs."""
         with self._database.read() as tx:
             return tx.endpoints.secrets(account_id, endpoint_id, dialect=dialect)
 

@@ -258,10 +258,9 @@ class DeliveryFlow:
     def _write(self, job: Job, after: Delivery, attempt: Attempt, policy: CallbackPolicy) -> None:
         """What came of it, in one transaction: the log, the delivery, its endpoint, and the job."""
         with self._database.write() as tx:
-            tx.deliveries.add_attempt(attempt)
-            tx.deliveries.replace(after)
+            kept = self._keep(tx, after, attempt)
             self._count(tx, after, attempt, policy)
-            if after.next_at is None:
+            if not kept or after.next_at is None:
                 tx.fenced.finish(job)
             else:
                 tx.fenced.postpone(job, run_at=after.next_at, error=_told(attempt))
@@ -290,10 +289,22 @@ class DeliveryFlow:
     def _abandon(self, job: Job, delivery: Delivery, reason: str) -> None:
         attempt = self._note(delivery, error=reason, milliseconds=0)
         with self._database.write() as tx:
-            tx.deliveries.add_attempt(attempt)
-            tx.deliveries.replace(replace(abandoned(delivery), attempts=attempt.number))
+            self._keep(tx, replace(abandoned(delivery), attempts=attempt.number), attempt)
             tx.fenced.finish(job)
         self._log("callback.abandoned", delivery_id=delivery.id, dialect=delivery.dialect, error=reason)
+
+    def _keep(self, tx: Transaction, after: Delivery, attempt: Attempt) -> bool:
+        """Write where the delivery stands, and its log; False, and nothing written, when it was forgotten meanwhile.
+
+        Its run's owner removed the payloads then: an answer that came all the same must not stay behind.
+        """
+        try:
+            tx.deliveries.get(after.account_id, after.id)
+        except DeliveryNotFound:
+            return False
+        tx.deliveries.add_attempt(attempt)
+        tx.deliveries.replace(after)
+        return True
 
     def _note(self, delivery: Delivery, *, error: str | None, milliseconds: int) -> Attempt:
         return Attempt(

@@ -285,6 +285,7 @@ def test_the_usage_tells_what_each_day_cost(acme: Runway, house: House) -> None:
     assert answers[0] == answers[1] == {"results": [first], "models": ["gen4.5", "gen4_turbo"]}
     for wrong in (
         {"startDate": "21.11.2026"},
+        {"startDate": "9999-12-31"},
         {"startDate": f"{today}", "beforeDate": f"{today + 91 * (tomorrow - today)}"},
     ):
         said = acme.call("POST", "/v1/organization/usage", wrong).must(400)

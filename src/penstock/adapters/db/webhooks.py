@@ -79,8 +79,13 @@ _ITS_SECRETS = (
 _ADD_SECRET = insert_missing(webhook_secrets)
 _RETIRE = update(webhook_secrets).where(*_ITS_SECRETS, webhook_secrets.c.retires_at.is_(None))
 _REMOVE_SECRETS = delete(webhook_secrets).where(*_ITS_SECRETS)
-_SECRETS_OF = (
-    _SECRETS.select().where(*_ITS_SECRETS).order_by(webhook_secrets.c.created_at.desc(), webhook_secrets.c.id.desc())
+_NEWEST_FIRST = (webhook_secrets.c.created_at.desc(), webhook_secrets.c.id.desc())
+_SECRETS_OF = _SECRETS.select().where(*_ITS_SECRETS).order_by(*_NEWEST_FIRST)
+_NEWEST_SECRETS = (
+    select(webhook_secrets.c.id).where(*_ITS_SECRETS).order_by(*_NEWEST_FIRST).limit(bindparam("keep", type_=Integer))
+)
+_FORGET_SECRETS = delete(webhook_secrets).where(
+    *_ITS_SECRETS, webhook_secrets.c.retires_at.is_not(None), webhook_secrets.c.id.not_in(_NEWEST_SECRETS)
 )
 
 
@@ -187,6 +192,10 @@ class SqlEndpoints:
     def retire_secret(self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str, at: datetime) -> None:
         """The one without an end."""
         self._connection.execute(_RETIRE.values(retires_at=at), _its(account_id, endpoint_id, dialect))
+
+    def forget_secrets(self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str, keep: int) -> None:
+        """All but the newest."""
+        self._connection.execute(_FORGET_SECRETS, {**_its(account_id, endpoint_id, dialect), "keep": keep})
 
     def secrets(self, account_id: AccountId, endpoint_id: EndpointId, *, dialect: str) -> Sequence[Secret]:
         """Newest first."""

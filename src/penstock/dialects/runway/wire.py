@@ -129,6 +129,8 @@ class UsageQuery(BaseModel):
     def span(self, today: date) -> tuple[date, date]:
         """First day and the day after the last; 30 days unless said otherwise. Raises `InvalidField`."""
         start = self.startDate or today - _USUAL_SPAN
+        if start > date.max - _LONGEST_SPAN:  # such a span would end after the calendar does
+            raise InvalidField(("startDate",), "is too late")
         before = self.beforeDate or start + _USUAL_SPAN
         if not start <= before <= start + _LONGEST_SPAN:
             raise InvalidField(("beforeDate",), f"must be 0 to {_LONGEST_SPAN.days} days after startDate")
