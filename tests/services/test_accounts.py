@@ -11,6 +11,7 @@ import pytest
 from penstock.domain.accounts import ALL_SCOPES, Scope, secret_digest
 from penstock.domain.errors import (
     AccountNotFound,
+    InsufficientCredits,
     InvalidField,
     KeyNotFound,
     NameTaken,
@@ -20,6 +21,7 @@ from penstock.domain.errors import (
 )
 from penstock.domain.ids import AccountId, format_prefixed
 from penstock.services.accounts import Accounts
+from penstock.services.runs import NewRun
 from tests.support.core import HOUR, at_once
 from tests.support.records import uuid_text
 
@@ -76,6 +78,29 @@ def test_an_amount_that_the_ledger_cannot_keep_is_refused_and_leaves_nothing(cor
         core.accounts.credit_account("zenith", Decimal(amount))
 
     assert [(account.name, balance) for account, balance in core.accounts.accounts()] == [("zenith", Decimal(1))]
+
+
+def test_only_an_account_that_never_had_money_is_held_to_have_none(core: Core) -> None:
+    empty, spent = core.open_account("empty", credits_usd="0"), core.open_account("spent", credits_usd="1")
+
+    with pytest.raises(InsufficientCredits):
+        core.accounts.require_money_ever(empty)
+    core.accounts.require_money_ever(spent)
+    core.accounts.credit_account("empty", Decimal(1))
+    core.accounts.require_money_ever(empty)
+
+
+def test_what_runs_took_is_told_from_midnight_to_midnight(core: Core) -> None:
+    acme = core.open_account("acme", credits_usd="9")
+    core.runs.submit(acme, NewRun(dialect="native", model="acme/model", inputs={"text": "a"}))
+    today, day = core.accounts.today(), timedelta(days=1)
+
+    told = core.accounts.spent(acme, since=today, before=today + day)
+
+    assert [(one.day, one.model) for one in told] == [(today, "acme/model")]
+    assert sum(one.amount for one in told) == 9 - core.balance(acme) > 0
+    assert core.accounts.spent(acme, since=today - day, before=today) == []
+    assert core.runs.counted(acme, within=day) == {"acme/model": 1}
 
 
 def test_nothing_cannot_be_added(core: Core) -> None:

@@ -22,7 +22,7 @@ from penstock.domain.accounts import (
     secret_hint,
     secret_lookup,
 )
-from penstock.domain.errors import InvalidField, KeyNotFound, Unauthenticated, Unavailable
+from penstock.domain.errors import InsufficientCredits, InvalidField, KeyNotFound, Unauthenticated, Unavailable
 from penstock.domain.ids import AccountId, KeyId, parse_prefixed
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit
@@ -101,6 +101,12 @@ class Accounts:
             entries = tx.ledger.page(account_id, below=below, limit=limit + 1)
         shown = entries[:limit]
         return Page(items=shown, next_cursor=str(shown[-1].number) if len(entries) > limit else None)
+
+    def require_money_ever(self, account_id: AccountId) -> None:
+        """Raises `InsufficientCredits` for an account that never had any; one that has spent it all passes."""
+        with self._database.read() as tx:
+            if tx.ledger.last(account_id) is None:
+                raise InsufficientCredits(needed=ledger.ZERO, balance=ledger.ZERO)
 
     def today(self) -> date:
         """The day that it is, UTC."""

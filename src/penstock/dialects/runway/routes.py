@@ -13,7 +13,6 @@ from penstock.dialects.runway.errors import render_error
 from penstock.domain import errors as e
 from penstock.domain.accounts import Scope
 from penstock.domain.ids import AssetId
-from penstock.domain.ledger import ZERO
 from penstock.domain.runs import output_assets
 from penstock.domain.uploads import UploadMethod
 from penstock.services.runs import NewRun
@@ -60,8 +59,7 @@ def _add_uploads(app: FastAPI, services: Services, policy: UploadPolicy) -> None
         """A slot: the form that brings the bytes, and the URI that stands for them."""
         who = principal(request)
         who.require(Scope.FILES_WRITE)
-        if not services.accounts.ledger_page(who.account_id, below=None, limit=1).items:  # never bought any (RW-10)
-            raise e.InsufficientCredits(needed=ZERO, balance=ZERO)
+        services.accounts.require_money_ever(who.account_id)  # RW-10
         declared = NewUpload(
             dialect=_NAME,
             filename=body.filename,
