@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import socket
 import ssl
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
+import modelrunner_ai
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from PIL import Image
 
 from penstock.dialects.registry import DIALECTS
 from tests.support.server import clean_environment, must, run_penstock, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.server import Server
 
 HOST = "api.example.test"
+FIXED = ("modelrunner.run", "queue.modelrunner.run")
+"""Written in the official SDK, which has no setting for them."""
+PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "chelsea.png"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(600)
 
 
@@ -33,7 +41,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "api.pem"
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    names = [x509.DNSName(HOST), x509.IPAddress(IPv4Address("127.0.0.1"))]
+    names = [*map(x509.DNSName, (HOST, *FIXED)), x509.IPAddress(IPv4Address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
         .serial_number(1)
@@ -54,7 +62,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[Server]:
     environment = clean_environment(
         PENSTOCK_TLS_CERTIFICATE=str(certificate),
-        PENSTOCK_HOSTS=f'{{"{HOST}": "native"}}',
+        PENSTOCK_HOSTS=json.dumps({HOST: "native", **dict.fromkeys(FIXED, "modelrunner")}),
         PENSTOCK_TRUSTED_PROXIES="127.0.0.1",
         PENSTOCK_RATE_LIMIT_FAILURES="1",
     )
@@ -102,6 +110,28 @@ def test_a_host_of_its_own_needs_no_prefix_and_its_urls_are_known_as_our_own(
     assert asset["url"].startswith(f"{server.url}/v1/media/")
     assert [run.status_code for run in runs] == [201, 404, 404]
     assert [run.json().get("code") for run in runs[1:]] == ["asset_not_found", None]
+
+
+def test_an_sdk_whose_hosts_are_fixed_works_once_their_names_point_here(
+    server: Server, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Image.open(PHOTOGRAPH) as photograph:
+        photograph.resize((120, 80)).save(tmp_path / "cat.png")
+    connect, port = socket.create_connection, urlsplit(server.url).port
+
+    def to_us(address: tuple[str, int], *rest: Any, **named: Any) -> socket.socket:  # noqa: ANN401 - passed on
+        return connect(("127.0.0.1", port) if address == (address[0], 443) else address, *rest, **named)
+
+    monkeypatch.setattr(socket, "create_connection", to_us)  # what /etc/hosts and port 443 would do
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    client = modelrunner_ai.SyncClient(key=server.create_key())
+
+    url = client.upload_file(tmp_path / "cat.png")
+    result = client.submit("swook/inspyrenet", arguments={"image_path": url}).get()
+    client._client.close()  # noqa: SLF001 - the SDK has no way to close
+
+    assert url.startswith(f"{server.url}/modelrunner/media/")
+    assert result["status"] == "COMPLETED"
 
 
 def test_a_trusted_proxy_says_where_a_request_comes_from(client: httpx.Client) -> None:
