@@ -26,7 +26,7 @@ from penstock.domain.errors import (
 from penstock.domain.events import EventKind
 from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.ids import AssetId, RunId
-from penstock.domain.runs import Run, RunState, output_assets
+from penstock.domain.runs import Run, RunState, Standing, output_assets
 from penstock.ports.runners import OutputFile
 from penstock.services.run_ends import end_money_and_leases
 from penstock.services.runs import NewRun
@@ -367,6 +367,25 @@ def test_a_foreign_run_reads_like_an_unknown_one(core: Core) -> None:
         assert foreign.value.message.replace(run.id, "…") == unknown.value.message.replace(uuid_text(7), "…")
 
     assert core.runs.get(acme, run.id).state is RunState.QUEUED
+
+
+def test_where_runs_stand_is_told_of_the_newest_and_of_those_asked_for(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme, zenith = core.open_account("acme"), core.open_account("zenith")
+    free = NewRun(dialect="native", model="acme/free", inputs={})
+    first, second, removed, third = [core.runs.submit(acme, free) for _ in range(4)]
+    foreign = core.runs.submit(zenith, free)
+    core.runs.cancel(acme, first.id)
+    core.runs.delete(acme, removed.id)
+
+    by_age = sorted((first, second, third), key=lambda run: (run.created_at, run.id), reverse=True)
+    states = {first.id: RunState.CANCELLED, second.id: RunState.QUEUED, third.id: RunState.QUEUED}
+    told = [Standing(id=run.id, state=states[run.id], created_at=run.created_at) for run in by_age]
+
+    assert core.runs.standings(acme, newest=10, beside=()) == told
+    assert core.runs.standings(acme, newest=1, beside=()) == told[:1]
+    beside = [by_age[0].id, by_age[2].id, removed.id, foreign.id]
+    assert core.runs.standings(acme, newest=1, beside=beside) == [told[0], told[2]]
 
 
 # --- removal

@@ -123,6 +123,15 @@ class RunFilter:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a run stands, without what went in and what came out."""
+
+    id: RunId
+    state: RunState
+    created_at: datetime
+
+
 HISTORY = 10_000
 """A history looks at so many of an account's newest runs, and no further (P9)."""
 

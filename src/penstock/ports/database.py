@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from penstock.domain.ledger import LedgerEntry, Spent
     from penstock.domain.places import Running
     from penstock.domain.quotas import Limits, Quota, Usage
-    from penstock.domain.runs import Run, RunFilter, RunState
+    from penstock.domain.runs import Run, RunFilter, RunState, Standing
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
@@ -257,6 +257,10 @@ class RunRepository(Protocol):
 
     def history(self, account_id: AccountId, wanted: RunFilter, *, skip: int, limit: int) -> Sequence[Run]:
         """Those that fit among the `HISTORY` newest that were not removed: newest first, the first `skip` left out."""
+        ...
+
+    def standings(self, account_id: AccountId, *, newest: int, beside: Collection[RunId]) -> Sequence[Standing]:
+        """Where the `newest` so many runs stand and those `beside`, cheaply; newest first, without removed ones."""
         ...
 
     def queued_before(self, run: Run) -> int:

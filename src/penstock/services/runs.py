@@ -30,14 +30,14 @@ from penstock.services.run_files import Fetched, RunFiles
 from penstock.services.run_logs import log_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
-    from penstock.domain.runs import RunFilter
+    from penstock.domain.runs import RunFilter, Standing
     from penstock.domain.webhooks import Callback
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database, Transaction
@@ -229,6 +229,11 @@ class Runs:
         with self._database.read() as tx:
             found = tx.runs.history(account_id, wanted, skip=(page - 1) * limit, limit=limit + 1)
         return found[:limit], len(found) > limit
+
+    def standings(self, account_id: AccountId, *, newest: int, beside: Collection[RunId]) -> Sequence[Standing]:
+        """Where the `newest` so many runs stand and those `beside`, newest first: for who looks again and again."""
+        with self._database.read() as tx:
+            return tx.runs.standings(account_id, newest=newest, beside=beside)
 
     def cancel(self, account_id: AccountId, run_id: RunId) -> Run:
         """Ask for the end of a run: queued ends at once, running when its attempt notices, finished stays.

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Text, and_, bindparam, cast, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import Integer, Text, and_, bindparam, cast, func, insert, or_, select, text, tuple_, update
 
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, to_change
 from penstock.adapters.db.tables import runs
 from penstock.domain.errors import RunNotFound
-from penstock.domain.runs import HISTORY, Run, RunState
+from penstock.domain.ids import RunId
+from penstock.domain.runs import HISTORY, Run, RunState, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
-    from penstock.domain.ids import AccountId, RunId
+    from penstock.domain.ids import AccountId
     from penstock.domain.runs import RunFilter
     from penstock.ports.database import Position
 
@@ -54,6 +55,13 @@ _NEWEST = (
     .order_by(runs.c.created_at.desc(), runs.c.id.desc())
     .limit(HISTORY)
 )
+_STANDINGS = (
+    select(runs.c.id, runs.c.state, runs.c.created_at)
+    .where(runs.c.account_id == bindparam("account_id"), runs.c.deleted_at.is_(None))
+    .order_by(runs.c.created_at.desc(), runs.c.id.desc())
+)
+_NEWEST_STANDINGS = _STANDINGS.limit(bindparam("newest", type_=Integer))
+_STANDINGS_BESIDE = _STANDINGS.where(runs.c.id.in_(bindparam("beside", expanding=True)))
 _POSITION = tuple_(bindparam("at", type_=runs.c.created_at.type), bindparam("id", type_=runs.c.id.type))
 # The state stands in the text, as in the partial index that this count walks.
 _QUEUED_BEFORE = (
@@ -118,6 +126,15 @@ class SqlRuns:
         query = _ROWS.select().where(runs.c.id.in_(_NEWEST), *_conditions(wanted))
         query = query.order_by(runs.c.created_at.desc(), runs.c.id.desc()).limit(limit).offset(skip)
         return _ROWS.all(self._connection, query, {"account_id": account_id})
+
+    def standings(self, account_id: AccountId, *, newest: int, beside: Collection[RunId]) -> Sequence[Standing]:
+        """Reads no inputs and no outputs, which may be long."""
+        rows = list(self._connection.execute(_NEWEST_STANDINGS, {"account_id": account_id, "newest": newest}))
+        others = sorted(set(beside).difference(row.id for row in rows))
+        if others:
+            rows += self._connection.execute(_STANDINGS_BESIDE, {"account_id": account_id, "beside": others})
+        found = [Standing(id=RunId(row.id), state=row.state, created_at=row.created_at) for row in rows]
+        return sorted(found, key=lambda standing: (standing.created_at, standing.id), reverse=True)
 
     def queued_before(self, run: Run) -> int:
         """How many queued runs were created before this one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
@@ -25,14 +26,15 @@ from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER
 from penstock.domain.errors import RunNotFound
 from penstock.domain.events import RUN_FINALS
 from penstock.domain.ids import format_short
-from penstock.domain.runs import Run, RunFilter, RunState, is_finished
+from penstock.domain.runs import FINISHED, Run, RunFilter, RunState, is_finished
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from datetime import datetime
 
     from penstock.dialects.base import Services
     from penstock.domain.ids import AccountId, RunId
+    from penstock.domain.runs import Standing
 
 _LOOK_SECONDS = 1.0
 _IN_FLIGHT = frozenset({(RunState.QUEUED, None), (RunState.RUNNING, None)})
@@ -131,34 +133,41 @@ class _Sight:
     def __init__(self, services: Services, account_id: AccountId) -> None:
         self._runs = services.runs
         self._account_id = account_id
-        self._known: dict[RunId, Run] = {}
+        self._known: dict[RunId, Standing] = {}
         self._since: datetime | None = None
 
     def first(self) -> list[Run]:
         """Those in flight, newest first."""
         in_flight, _ = self._runs.history(self._account_id, RunFilter(stands=_IN_FLIGHT), page=1, limit=_MOST)
-        self._known = self._look({run.id: run for run in in_flight})
-        self._since = max((run.created_at for run in self._known.values()), default=None)
-        return [run for run in self._known.values() if not is_finished(run)]
+        self._known = self._look(run.id for run in in_flight)
+        self._since = max((standing.created_at for standing in self._known.values()), default=None)
+        shown = self._whole([standing for standing in self._known.values() if standing.state not in FINISHED])
+        return [run for run in shown if not is_finished(run)]
 
     def changes(self) -> list[Run]:
         """Those that stand differently now, oldest first."""
-        before, self._known = self._known, self._look(self._known)
-        changed = [run for run in self._known.values() if self._is_news(run, before.get(run.id))]
-        return sorted(changed, key=lambda run: run.created_at)
+        before = self._known
+        self._known = self._look(standing.id for standing in before.values() if standing.state not in FINISHED)
+        changed = [standing for standing in self._known.values() if self._is_news(standing, before.get(standing.id))]
+        return self._whole(sorted(changed, key=lambda standing: standing.created_at))
 
-    def _look(self, known: dict[RunId, Run]) -> dict[RunId, Run]:
-        """The newest runs, and those that were in flight when last seen."""
-        newest, _ = self._runs.history(self._account_id, RunFilter(), page=1, limit=_MOST)
-        seen = {run.id: run for run in newest}
-        for run in known.values():
-            if run.id not in seen and not is_finished(run):
-                with suppress(RunNotFound):
-                    seen[run.id] = self._runs.get(self._account_id, run.id)
-        return seen
+    def _look(self, in_flight: Iterable[RunId]) -> dict[RunId, Standing]:
+        """The newest runs, and those that were in flight when last seen: without what is long in them."""
+        found = self._runs.standings(self._account_id, newest=_MOST, beside=set(in_flight))
+        return {standing.id: standing for standing in found}
 
-    def _is_news(self, run: Run, before: Run | None) -> bool:
+    def _whole(self, standings: Iterable[Standing]) -> list[Run]:
+        """The runs, as they are told; one that has gone on since the look is known to stand as it is told."""
+        runs: list[Run] = []
+        for standing in standings:
+            with suppress(RunNotFound):
+                run = self._runs.get(self._account_id, standing.id)
+                self._known[run.id] = replace(standing, state=run.state)
+                runs.append(run)
+        return runs
+
+    def _is_news(self, now: Standing, before: Standing | None) -> bool:
         """Of an unknown run: it is new, and did not come into sight because a newer one was removed."""
         if before is not None:
-            return before.state is not run.state
-        return self._since is None or run.created_at > self._since
+            return before.state is not now.state
+        return self._since is None or now.created_at > self._since
