@@ -11,6 +11,7 @@ import pytest
 from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.registry import DIALECTS
 from penstock.domain.rates import RateLimits
+from penstock.services import accounts
 from tests.conformance.dialect_lifecycle import RefusedError
 from tests.conformance.test_dialect_lifecycle import SPEAKERS, speak
 from tests.support.exchange import exchange
@@ -103,7 +104,10 @@ def test_a_key_that_begins_many_uploads_is_told_to_wait_and_may_do_other_things(
     assert TOO_MANY not in statuses(asking(driver), 1)
 
 
-def test_an_address_that_tries_keys_is_refused_and_its_neighbours_are_not(house: House, speaker: Speaker) -> None:
+def test_an_address_that_tries_keys_is_refused_and_its_neighbours_are_not(
+    house: House, speaker: Speaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "_RECALL_SECONDS", 0.0)  # so that every key is looked up
     known = asking(speak(speaker, house, house.create_key(f"{speaker.dialect.name}-known")))
     usual = statuses(known, 1)
     new = asking(speak(speaker, house, house.create_key(f"{speaker.dialect.name}-new")))
