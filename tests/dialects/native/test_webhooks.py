@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.native import Native
+    from tests.support.server import Server
 
 CUT_OUT = "builtin/remove-background"
 
@@ -49,15 +50,17 @@ def told(receiver: Remote, path: str, count: int) -> list[Visit]:
     return came()
 
 
-def test_a_run_tells_its_receiver_and_the_accounts_endpoints(alice: Native, receiver: Remote, photo: bytes) -> None:
+def test_a_run_tells_its_receiver_and_the_accounts_endpoints(
+    server: Server, alice: Native, receiver: Remote, photo: bytes
+) -> None:
     endpoint = alice.post(
         "/webhook-endpoints", {"url": receiver.url("/mine"), "description": "mine", "headers": {"X-Tenant": "7"}}
     ).must(201)
     asset = alice.upload(photo)
-    asked = {"model": CUT_OUT, "input": {"image": asset["id"]}, "callback_url": receiver.url("/hook?token=t")}
+    asked = {"model": CUT_OUT, "input": {"image": asset["id"]}, "callback_url": receiver.url("/hook?token=7f3a")}
     run = alice.finished(alice.post("/runs", asked).must(201)["id"])
 
-    (own,) = told(receiver, "/hook?token=t", 1)
+    (own,) = told(receiver, "/hook?token=7f3a", 1)
     secret = alice.get("/webhook-secret").must(200)["secret"]
     said = verified(own, secret)
     assert (said["event"], said["run"]["id"], said["run"]["output"]) == ("run.succeeded", run["id"], run["output"])
@@ -81,8 +84,13 @@ def test_a_run_tells_its_receiver_and_the_accounts_endpoints(alice: Native, rece
     assert [(one["number"], one["status"], one["error"]) for one in full["log"]] == [(1, 200, None)]
     again = alice.post(f"/webhook-deliveries/{kept['id']}/redeliver").must(200)
     assert again["state"] == "pending"
-    first, second = told(receiver, "/hook?token=t", 2)
+    first, second = told(receiver, "/hook?token=7f3a", 2)
     assert (second.body, second.headers["webhook-id"]) == (first.body, first.headers["webhook-id"])
+    logged = server.log.read_text(encoding="utf-8")
+    assert kept["id"].removeprefix("delivery_") in logged.replace("-", "")
+    assert "token=7f3a" not in logged
+    assert secret not in logged
+    assert endpoint["secret"] not in logged
 
 
 def test_an_endpoint_is_made_changed_tested_and_removed(alice: Native, receiver: Remote) -> None:
