@@ -142,7 +142,7 @@ class Settings(BaseSettings):
         "until deleted.",
     )
     inline_lifetime_hours: int = Field(
-        default=24, ge=1, description="How long files live that came as a data URI in a run's input, in hours."
+        default=24, ge=1, description="How long files live that came as a data URI or a URL in a run's input, in hours."
     )
     trash_days: int = Field(
         default=7, ge=0, description="How long a deleted file can be restored, in days; 0: its bytes go at once."
@@ -212,7 +212,12 @@ class Settings(BaseSettings):
     cog_callback_url: str = Field(
         default="", description="Address of this port as containers see it; empty: `http://HOST:PORT` of it."
     )
-    import_concurrency: int = Field(default=4, ge=1, description="URLs fetched at the same time by one worker.")
+    import_concurrency: int = Field(
+        default=4, ge=1, description="URLs fetched at the same time by one worker for imports."
+    )
+    run_fetch_concurrency: int = Field(
+        default=8, ge=1, description="URLs fetched at the same time by one worker for runs that wait for them."
+    )
     callback_concurrency: int = Field(
         default=32,
         ge=1,

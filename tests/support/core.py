@@ -42,6 +42,7 @@ from penstock.services.quotas import Quotas
 from penstock.services.references import References
 from penstock.services.run_deadlines import RunDeadlines
 from penstock.services.run_ends import RUN_JOB
+from penstock.services.run_files import RUN_FETCH_JOB
 from penstock.services.run_terms import RunTerms
 from penstock.services.runs import PAYLOAD_JOB, NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
@@ -91,7 +92,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
 POLICY = UploadPolicy(
     max_bytes=10_000, min_bytes=0, url_ttl=HOUR, size_policy=SizePolicy.EXACT, type_policy=TypePolicy.RECORD
 )
-KINDS = (RUN_JOB, FETCH_JOB, FOLDER_JOB)
+KINDS = (RUN_JOB, FETCH_JOB, RUN_FETCH_JOB, FOLDER_JOB)
 CATALOG = {
     "model": [
         {
@@ -477,7 +478,15 @@ def open_core(
             intake=intake,
             fetch=fetch,
             inspector=inspector,
-            worker=worker_of({RUN_JOB: run_flow, FETCH_JOB: fetch, FOLDER_JOB: folders, PAYLOAD_JOB: payloads}),
+            worker=worker_of(
+                {
+                    RUN_JOB: run_flow,
+                    FETCH_JOB: fetch,
+                    RUN_FETCH_JOB: fetch,
+                    FOLDER_JOB: folders,
+                    PAYLOAD_JOB: payloads,
+                }
+            ),
             intake_worker=worker_of({INTAKE_JOB: intake}),
             delivery=delivery,
             delivery_worker=worker_of({DELIVERY_JOB: delivery}, concurrency=4),

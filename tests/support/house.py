@@ -46,6 +46,7 @@ from penstock.services.references import References
 from penstock.services.retention import Retention
 from penstock.services.run_deadlines import RunDeadlines
 from penstock.services.run_ends import RUN_JOB
+from penstock.services.run_files import RUN_FETCH_JOB
 from penstock.services.run_terms import RunTerms
 from penstock.services.runs import PAYLOAD_JOB, Runs
 from penstock.services.sweep_plans import SweepPlans
@@ -247,6 +248,17 @@ def open_house(
             log=_SILENT,
             interrupt=interrupt,
         )
+        fetch = AssetFetch(
+            database,
+            objects,
+            uploads,
+            fetcher,
+            clock=clock,
+            entropy=entropy,
+            log=_SILENT,
+            interrupt=interrupt,
+            callbacks=callbacks,
+        )
         worker = Worker(
             database,
             SqlJobQueue(database),
@@ -254,17 +266,8 @@ def open_house(
                 RUN_JOB: run_flow,
                 INTAKE_JOB: intake,
                 PAYLOAD_JOB: PayloadRemoval(database, clock=clock),
-                FETCH_JOB: AssetFetch(
-                    database,
-                    objects,
-                    uploads,
-                    fetcher,
-                    clock=clock,
-                    entropy=entropy,
-                    log=_SILENT,
-                    interrupt=interrupt,
-                    callbacks=callbacks,
-                ),
+                FETCH_JOB: fetch,
+                RUN_FETCH_JOB: fetch,
                 DELIVERY_JOB: DeliveryFlow(
                     database,
                     assets,

@@ -60,7 +60,7 @@ def work(core: Core, *, rounds: int = 20) -> None:
     """Everything that waits, each rest cut short."""
     for _ in range(rounds):
         core.worker.drain()
-        due = core.queue.next_due(kinds=("run", "asset_fetch"))
+        due = core.queue.next_due(kinds=("run", "run_fetch"))
         if due is None:
             return
         core.clock.advance(max(timedelta(0), due - core.clock.now()))
@@ -99,7 +99,7 @@ def test_a_file_of_another_server_is_fetched_before_the_run_begins(core_on_each_
     run = submit(core, acme, image_url=url, text="a dam")
 
     assert (run.state, run.inputs) == (RunState.QUEUED, {"image_url": url, "text": "a dam"})
-    assert core.claim().kind == "asset_fetch"
+    assert core.claim().kind == "run_fetch"
     core.clock.advance(2 * LEASE)
     work(core)
     ended = core.runs.get(acme, run.id)

@@ -90,7 +90,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         worker({RUN_JOB: run_flow}, _schedules(settings, core, callbacks), concurrency=settings.run_concurrency),
         # New files do not wait behind runs, which may take minutes.
         worker({INTAKE_JOB: intake, **_removals(core, interrupt)}, (), concurrency=settings.intake_concurrency),
-        _import_worker(settings, core, callbacks, owner=owner),
+        *_import_workers(settings, core, callbacks, owner=owner),
         _delivery_worker(settings, core, callbacks, owner=owner),
     ]
 
@@ -155,14 +155,15 @@ def _serve_together(workers: Sequence[Worker], stop: threading.Event, *, ready: 
             served.result()
 
 
-def _import_worker(settings: Settings, core: Core, callbacks: Callbacks, *, owner: str) -> Worker:
-    """A worker of its own, for a download may take hours and keep a place all the while.
+def _import_workers(settings: Settings, core: Core, callbacks: Callbacks, *, owner: str) -> Sequence[Worker]:
+    """Workers of their own, for a download may take hours and keep a place all the while: imports, and runs' files.
 
     A planned stop does not wait for downloads: the next start goes on behind the last part.
     """
     from penstock.adapters.db.queue import SqlJobQueue
     from penstock.adapters.fetch import GuardedFetcher
     from penstock.services.imports import FETCH_JOB
+    from penstock.services.run_files import RUN_FETCH_JOB
     from penstock.workflows.asset_fetch import AssetFetch
     from penstock.workflows.engine import Patience, Worker
 
@@ -182,20 +183,24 @@ def _import_worker(settings: Settings, core: Core, callbacks: Callbacks, *, owne
         callbacks=callbacks,
     )
     patience = Patience(to_end=0.5, to_let_go=8.0)
-    return Worker(
-        core.database,
-        SqlJobQueue(core.database),
-        {FETCH_JOB: flow},
-        (),
-        open_changes=core.open_changes,
-        clock=core.clock,
-        entropy=core.entropy,
-        log=core.log,
-        owner=owner + core.entropy.random_bytes(4).hex(),
-        concurrency=settings.import_concurrency,
-        interrupt=interrupt,
-        patience=patience,
-    )
+
+    def worker(kind: str, concurrency: int) -> Worker:
+        return Worker(
+            core.database,
+            SqlJobQueue(core.database),
+            {kind: flow},
+            (),
+            open_changes=core.open_changes,
+            clock=core.clock,
+            entropy=core.entropy,
+            log=core.log,
+            owner=owner + core.entropy.random_bytes(4).hex(),
+            concurrency=concurrency,
+            interrupt=interrupt,
+            patience=patience,
+        )
+
+    return worker(FETCH_JOB, settings.import_concurrency), worker(RUN_FETCH_JOB, settings.run_fetch_concurrency)
 
 
 def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, owner: str) -> Worker:

@@ -18,7 +18,6 @@ from penstock.domain.foreign import FetchManner
 from penstock.domain.ids import JobId, RunId
 from penstock.domain.runs import RunFault, RunState
 from penstock.services.identity import new_id
-from penstock.services.imports import FETCH_JOB
 from penstock.services.run_ends import RUN_JOB, end_run
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from penstock.ports.database import Transaction
     from penstock.services.callbacks import Callbacks
 
+RUN_FETCH_JOB = "run_fetch"
+"""A kind of its own beside that of imports, for an import may take a day and a run waits."""
 Errand = Mapping[str, object]
 """What a job that fetches has to know of the run that waits: `run_id`, `field`, `kinds`, `limits`, and its `job`."""
 _LOG_SOURCE = "fetch"
@@ -61,7 +62,7 @@ class RunFiles:
             tx.uploads.add(fetched.upload)
             errand = _errand(run, fetched, job)
             tx.jobs.enqueue(
-                FETCH_JOB,
+                RUN_FETCH_JOB,
                 {"upload_id": fetched.upload.id, "manner": asdict(fetched.file.manner), "run": errand},
                 job_id=JobId(new_id(self._entropy)),
                 now=run.created_at,
