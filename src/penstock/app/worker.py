@@ -209,7 +209,7 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
     A planned stop does not wait for receivers: the next start posts again, the same bytes under the same id.
     """
     from penstock.adapters.db.queue import SqlJobQueue
-    from penstock.adapters.fetch import GuardedFetcher
+    from penstock.adapters.fetch import GuardedFetcher, SystemResolver
     from penstock.services.callbacks import DELIVERY_JOB
     from penstock.workflows.delivery import DeliveryFlow, Shares
     from penstock.workflows.engine import Patience, Worker
@@ -221,7 +221,10 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
         core.database,
         core.assets,
         callbacks,
-        GuardedFetcher(egress_rules(settings), clock=core.clock, log=core.log),
+        # A lookup that hangs outlasts its delivery's place: one account's share of them leaves room for the others'.
+        GuardedFetcher(
+            egress_rules(settings), clock=core.clock, log=core.log, resolve=SystemResolver(threads=4 * places)
+        ),
         Places(),
         shares=Shares(host=max(1, places // 4), account=max(1, places // 2)),
         clock=core.clock,

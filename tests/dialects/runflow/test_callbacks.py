@@ -169,3 +169,15 @@ def test_a_run_without_a_callback_has_none_to_send_again(acme: Runflow, house: H
     assert acme.call("GET", f"/v1/runs/{run['id']}/callback").must(200)["items"] == []
     envelope(acme.call("POST", f"/v1/runs/{run['id']}/callback-redeliveries"), 404, "NOT_FOUND")
     envelope(acme.call("GET", f"/v1/runs/{UNKNOWN}/callback"), 404, "RUN_NOT_FOUND")
+
+
+def test_only_a_key_for_webhooks_says_what_signs_and_sends_again(acme: Runflow, house: House, receiver: Remote) -> None:
+    runner = Runflow(base=acme.base, key=house.create_key("runner", scopes=("runs:read", "runs:write")))
+    run = runner.run({}, callback_url=receiver.url("/hook"))
+    house.work()
+
+    envelope(runner.call("POST", "/v1/callback-secrets", {}), 403, "PERMISSION_DENIED")
+    envelope(runner.call("POST", f"/v1/runs/{run['id']}/callback-redeliveries"), 403, "PERMISSION_DENIED")
+
+    assert runner.call("GET", "/v1/callback-secrets").must(200)["items"] == []
+    assert len(receiver.visits) == 1

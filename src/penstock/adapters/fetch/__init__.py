@@ -2,5 +2,6 @@
 
 from penstock.adapters.fetch.fetcher import GuardedFetcher
 from penstock.adapters.fetch.lines import Pace
+from penstock.adapters.fetch.resolving import SystemResolver
 
-__all__ = ["GuardedFetcher", "Pace"]
+__all__ = ["GuardedFetcher", "Pace", "SystemResolver"]

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from penstock.dialects.base import Services
 from penstock.dialects.runflow import callbacks as wire
-from penstock.dialects.runflow.routes.common import DIALECT, json_answer, run_reader, run_writer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer, run_reader, webhook_writer
 from penstock.dialects.runflow.wire.common import Page, parse_run
 from penstock.domain.errors import DeliveryNotFound
 from penstock.domain.ids import AccountId, RunId
@@ -30,7 +30,7 @@ def add_callbacks(app: FastAPI, services: Services) -> None:
     def create_secret(request: Request, body: wire.CreateSecret | None = None) -> Response:
         """A new secret, which signs from now on in place of the one before (inferred)."""
         label = body.label if body is not None else ""
-        secret = webhooks.rotate_secret(run_writer(request), dialect=DIALECT, label=label)
+        secret = webhooks.rotate_secret(webhook_writer(request), dialect=DIALECT, label=label)
         return json_answer(wire.new_secret_out(secret).model_dump(), 201)
 
     @app.get("/v1/callback-secrets")
@@ -50,7 +50,7 @@ def add_callbacks(app: FastAPI, services: Services) -> None:
     @app.post("/v1/runs/{run_id}/callback-redeliveries")
     def redeliver(request: Request, run_id: str) -> Response:
         """Send a run's callback once more: the same bytes. One that is still being tried is left alone (inferred)."""
-        account_id = run_writer(request)
+        account_id = webhook_writer(request)
         delivery = sent(account_id, parse_run(run_id))
         if delivery is None:
             raise DeliveryNotFound(run_id)

@@ -51,6 +51,11 @@ def run_writer(request: Request) -> AccountId:
     return _allowed(request, Scope.RUNS_WRITE)
 
 
+def webhook_writer(request: Request) -> AccountId:
+    """Whoever may say what signs callbacks, and send them again. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.WEBHOOKS_WRITE)
+
+
 def json_answer(content: object, status: int = 200) -> Response:
     """An answer of JSON."""
     return JSONResponse(content, status_code=status)
