@@ -157,6 +157,8 @@ def test_ten_attempts_on_the_schedule_then_the_delivery_has_failed_and_can_be_re
 
     receiver.on("/hook", lambda visit: visit.answer("200 OK"))
     assert acme.call("POST", f"/webhooks/deliveries/{told['id']}/replay").must(200)["status"] == "pending"
+    for word in ("pending", "delivering"):
+        assert len(acme.call("GET", f"/webhooks/deliveries?status={word}").must(200)["deliveries"]) == 1
     house.work()
 
     assert receiver.visits[10].body == receiver.visits[0].body

@@ -66,11 +66,13 @@ def parse_callback(webhook: object, events: object) -> Callback | None:
 
 
 def parse_status(text: str | None) -> DeliveryState | None:
-    """Raises `InvalidField`."""
+    """The product's `delivering` is what is `pending` here, too. Raises `InvalidField`."""
+    if text is None:
+        return None
     try:
-        return DeliveryState(text) if text is not None else None
+        return DeliveryState.PENDING if text == "delivering" else DeliveryState(text)
     except ValueError:
-        raise InvalidField(("status",), "must be pending, delivered or failed") from None
+        raise InvalidField(("status",), "must be pending, delivering, delivered or failed") from None
 
 
 def delivery_out(delivery: Delivery, attempts: Sequence[Attempt]) -> DeliveryOut:
