@@ -82,3 +82,16 @@ def test_gathering_ends_where_there_is_only_more_to_look_at() -> None:
     page: Page[int] = gathered(lambda cursor, _size: Page(items=(), next_cursor=f"{cursor or ''}x"), None, 10)
 
     assert (page.items, set(page.next_cursor or "")) == ([], {"x"})
+
+
+def test_gathering_ends_when_there_is_enough() -> None:
+    sizes: list[int] = []
+
+    def one_by_one(_cursor: str | None, size: int) -> Page[str]:
+        sizes.append(size)
+        return Page(items=["a" * 10] * size, next_cursor="more")
+
+    page = gathered(one_by_one, None, 500, each=3, is_full=lambda items: sum(map(len, items)) > 50)
+
+    assert page == Page(items=["a" * 10] * 6, next_cursor="more")
+    assert sizes == [3, 3]

@@ -38,17 +38,24 @@ class Window(Generic[T]):
     previous_cursor: str | None
 
 
-def gathered(page_of: Callable[[str | None, int], Page[T]], cursor: str | None, limit: int) -> Page[T]:
-    """One page of several, as long as some are missing of `limit`, which may be larger than that of a page.
+def gathered(
+    page_of: Callable[[str | None, int], Page[T]],
+    cursor: str | None,
+    limit: int,
+    *,
+    each: int = MAX_LIMIT,
+    is_full: Callable[[Sequence[T]], bool] = lambda _: False,
+) -> Page[T]:
+    """One page of several of up to `each`, as long as some are missing of `limit` and it is not full otherwise.
 
     After so many pages it stops, though there may be more to look at.
     """
     items: list[T] = []
     for _ in range(_MOST_PAGES):
-        page = page_of(cursor, min(limit - len(items), MAX_LIMIT))
+        page = page_of(cursor, min(limit - len(items), each))
         items += page.items
         cursor = page.next_cursor
-        if cursor is None or len(items) >= limit:
+        if cursor is None or len(items) >= limit or is_full(items):
             break
     return Page(items=items, next_cursor=cursor)
 

@@ -181,3 +181,14 @@ def test_runs_are_listed_newest_first_for_their_own_organization(acme: Runflow, 
 
     assert [run["id"] for run in (*first["items"], *rest["items"])] == ids
     assert rest["next_pq"] is None
+
+
+def test_a_page_of_runs_with_long_inputs_has_fewer_of_them(acme: Runflow) -> None:
+    made = [acme.run({"long": "a" * 250_000})["id"] for _ in range(28)]
+
+    first = acme.call("GET", "/v1/runs?limit=500").must(200)
+    second = acme.call("GET", f"/v1/runs?limit=500&pq={first['next_pq']}").must(200)
+
+    assert len(first["items"]) == 25
+    assert second["next_pq"] is None
+    assert {run["id"] for page in (first, second) for run in page["items"]} == set(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -13,6 +14,8 @@ from penstock.domain.accounts import Scope
 from penstock.domain.errors import AccountNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.domain.ids import AccountId
 
 DIALECT = "runflow"
@@ -59,6 +62,12 @@ def webhook_writer(request: Request) -> AccountId:
 def json_answer(content: object, status: int = 200) -> Response:
     """An answer of JSON."""
     return JSONResponse(content, status_code=status)
+
+
+def listed(items: Sequence[bytes], *, next_pq: str | None) -> Response:
+    """A page that is turned forwards alone, of items that are JSON."""
+    rest = json.dumps({"next_pq": next_pq, "prev_pq": None}, separators=(",", ":")).encode()
+    return Response(b'{"items":[' + b",".join(items) + b"]," + rest[1:], media_type="application/json")
 
 
 def _allowed(request: Request, scope: Scope) -> AccountId:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Capabilities, Services
 from penstock.dialects.base.http import takes_input
-from penstock.dialects.runflow.routes.common import DIALECT, json_answer, run_reader, run_writer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer, listed, run_reader, run_writer
 from penstock.dialects.runflow.wire import runs as wire
 from penstock.dialects.runflow.wire.assets import asset_type_of
-from penstock.dialects.runflow.wire.common import Page, parse_run
+from penstock.dialects.runflow.wire.common import parse_run
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit
 from penstock.domain.foreign import ReferenceRules
 from penstock.domain.runs import Run
 from penstock.domain.webhooks import Callback
+from penstock.services.paging import Page as Found
 from penstock.services.paging import gathered
 from penstock.services.runs import NewRun
+
+_RUNS_AT_A_TIME = 25
+_LARGE = 4 * 2**20
+"""Bytes of JSON after which a listing of runs, whose inputs may be long, is not filled up any more (P9)."""
 
 
 def add_models(
@@ -53,9 +60,15 @@ def add_runs(app: FastAPI, services: Services, base_url: str) -> None:
     def list_runs(request: Request, pq: str | None = None, limit: Limit = DEFAULT) -> Response:
         """Runs, newest first; forwards alone."""
         account_id = run_reader(request)
-        found = gathered(lambda past, size: services.runs.page(account_id, cursor=past, limit=size), pq, limit)
-        items = [_out(services, run, base_url).model_dump() for run in found.items]
-        return json_answer(Page(items=items, next_pq=found.next_cursor, prev_pq=None).model_dump())
+
+        def shown(past: str | None, size: int) -> Found[bytes]:
+            """As JSON already, which takes a small part of what its values take."""
+            page = services.runs.page(account_id, cursor=past, limit=size)
+            items = [json.dumps(_out(services, run, base_url).model_dump()).encode() for run in page.items]
+            return Found(items=items, next_cursor=page.next_cursor)
+
+        found = gathered(shown, pq, limit, each=_RUNS_AT_A_TIME, is_full=lambda items: sum(map(len, items)) > _LARGE)
+        return listed(found.items, next_pq=found.next_cursor)
 
     @app.get("/v1/runs/{run_id}")
     def get_run(request: Request, run_id: str) -> Response:
