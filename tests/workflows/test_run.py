@@ -242,6 +242,18 @@ def test_an_output_that_is_no_json_fails_the_run_at_once(core: Core, output: obj
     assert_failed_with_the_money_back(core, acme, run, "not JSON")
 
 
+def test_halves_of_surrogate_pairs_in_an_output_are_replaced_for_no_answer_could_hold_them(core: Core) -> None:
+    acme = core.open_account()
+    said: JsonLike = {"half \ud800": ["\udc00", "gr\u00fcn \U0001f4a9"], "pair": "\ud83d\udca9"}
+    core.models.behaviours["model"] = lambda _inputs, _context: said
+    run = core.runs.submit(acme, NewRun(dialect="native", model="acme/free", inputs={}))
+
+    core.worker.drain()
+
+    kept = {"half \ufffd": ["\ufffd", "gr\u00fcn \U0001f4a9"], "pair": "\U0001f4a9"}
+    assert core.runs.get(acme, run.id).output == kept
+
+
 def test_an_unexpected_error_is_tried_again_and_in_the_end_given_up(core_on_each_database: Core) -> None:
     core = core_on_each_database
 

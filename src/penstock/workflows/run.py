@@ -234,10 +234,12 @@ class RunFlow:
                 made.append(asset)
                 return {ASSET_MARK: asset.id}
             if isinstance(value, dict):
-                return {str(key): store(item) for key, item in value.items()}
+                return {_sound(str(key)): store(item) for key, item in value.items()}
             if isinstance(value, list | tuple):
                 return [store(item) for item in value]
-            if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+            if isinstance(value, str):
+                return _sound(value)
+            if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
                 return value
             raise RunnerFailed(f"the model returned a value that is not JSON: {type(value).__name__}")
 
@@ -439,6 +441,11 @@ def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:
         return made
     expires_at = ended.finished_at + timedelta(seconds=seconds)
     return [replace(asset, expires_at=expires_at) for asset in made]
+
+
+def _sound(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which JSON can spell and no answer holds (RFC 8259 §8.2)."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _found_type(path: Path) -> str | None:
