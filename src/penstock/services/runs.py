@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from penstock.services.run_files import Fetched, RunFiles
 from penstock.services.run_logs import log_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
@@ -49,6 +50,8 @@ PAYLOAD_JOB = "payload_removal"
 _VERB = "submit_run"
 _MAX_INPUT = 2**18
 """Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
+_MOST_NESTED = 2**12
+"""Objects and arrays in an input: read, small ones take a hundred times their bytes (P9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -413,7 +416,16 @@ def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:
     kept = {name: _shortened(value) for name, value in inputs.items()}
     if len(json.dumps(kept)) > _MAX_INPUT:
         raise InvalidField(("input",), f"must have at most {_MAX_INPUT} bytes, not counting data URIs", rule="too_long")
+    if _nested(kept) > _MOST_NESTED:
+        raise InvalidField(("input",), f"must have at most {_MOST_NESTED} objects and arrays", rule="too_long")
     return kept
+
+
+def _nested(value: object) -> int:
+    """How many objects and arrays a JSON value has, itself included."""
+    if isinstance(value, Mapping):
+        return 1 + sum(map(_nested, value.values()))
+    return 1 + sum(map(_nested, value)) if isinstance(value, list) else 0
 
 
 def _shortened(value: object) -> object:

@@ -260,3 +260,9 @@ def test_one_file_may_stand_in_a_list_and_two_may_not(acme: Runflow, house: Hous
 def test_every_state_and_fault_has_its_word() -> None:
     assert set(wire.STATUSES) == set(RunState)
     assert set(wire.FAILURES) == {*RunFault, None}
+
+
+def test_an_input_of_very_many_small_objects_is_refused(acme: Runflow) -> None:
+    acme.run({"points": [{"x": 1}] * 4094})
+
+    assert wrong_fields(acme.try_run({"points": [{"x": 1}] * 4095})) == [["body", "input"]]
