@@ -236,7 +236,8 @@ def _files(services: Services, run: Run) -> list[Asset]:
     return [found[asset_id] for asset_id in made if asset_id in found]
 
 
-def _version(x_runway_version: Annotated[str | None, Header()] = None) -> None:
+async def _version(x_runway_version: Annotated[str | None, Header()] = None) -> None:
+    """In the event loop: a thread for so little costs a tenth of a look at a task."""
     wire.check_version(x_runway_version)
 
 
