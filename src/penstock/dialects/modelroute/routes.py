@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Body, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from penstock.dialects.base.access import run_reader, run_writer
 from penstock.dialects.base.http import Edge, RequestScope, begins_upload, open_app, principal, takes_input
 from penstock.dialects.base.rates import X_RATE_LIMIT
 from penstock.dialects.modelroute import wire
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from penstock.dialects.base import Capabilities, Services
     from penstock.domain.assets import Asset
-    from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
     from penstock.domain.uploads import UploadPolicy
 
@@ -114,7 +114,7 @@ def _add_executions(app: FastAPI, services: Services, capabilities: Capabilities
     @takes_input
     def execute(request: Request, body: wire.Execute, idempotency_key: IdempotencyKey = None) -> Response:
         """Queue an execution; what it may cost is held."""
-        account_id = _writer(request)
+        account_id = run_writer(request)
         asked = NewRun(
             dialect=_NAME,
             model=body.model,
@@ -132,18 +132,18 @@ def _add_executions(app: FastAPI, services: Services, capabilities: Capabilities
     @app.get("/v1/executions/{execution_id}")
     def get_execution(request: Request, execution_id: str) -> Response:
         """Where an execution stands."""
-        return shown(services.runs.get(_reader(request), wire.parse_execution(execution_id)))
+        return shown(services.runs.get(run_reader(request), wire.parse_execution(execution_id)))
 
     @app.get("/v1/executions/{execution_id}/result")
     def get_result(request: Request, execution_id: str) -> Response:
         """What an execution has made; 200 before its end as well, without `output` (inferred)."""
-        run = services.runs.get(_reader(request), wire.parse_execution(execution_id))
+        run = services.runs.get(run_reader(request), wire.parse_execution(execution_id))
         return _json(wire.result_out(run, assets=made(run)))
 
     @app.post("/v1/executions/{execution_id}/cancel")
     def cancel(request: Request, execution_id: str) -> Response:
         """Ask for an execution's end; one that has ended is answered unchanged (inferred)."""
-        return shown(services.runs.cancel(_writer(request), wire.parse_execution(execution_id)))
+        return shown(services.runs.cancel(run_writer(request), wire.parse_execution(execution_id)))
 
 
 def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -155,15 +155,3 @@ def _json(body: BaseModel, status: int = 200, headers: dict[str, str] | None = N
 def _key(request: Request) -> str | None:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
-
-
-def _reader(request: Request) -> AccountId:
-    who = principal(request)
-    who.require(Scope.RUNS_READ)
-    return who.account_id
-
-
-def _writer(request: Request) -> AccountId:
-    who = principal(request)
-    who.require(Scope.RUNS_WRITE)
-    return who.account_id

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Header, Request
 from fastapi.responses import Response
 
-from penstock.dialects.base.http import principal
 from penstock.dialects.modelrunner.wire import common, requests
-from penstock.domain.accounts import Scope
 from penstock.domain.ids import AssetId
 from penstock.domain.runs import output_assets, require_finished
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from penstock.dialects.base import Services
     from penstock.domain.assets import Asset
     from penstock.domain.foreign import ReferenceRules
-    from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
 
 NAME = "modelrunner"
@@ -71,34 +68,3 @@ def key_secret(request: Request) -> str | None:
     """`Authorization: Key <key>`; a key may hold a colon (`<id>:<secret>`), nothing but Key will do (MR-23)."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "key" else None
-
-
-def file_reader(request: Request) -> AccountId:
-    """Whose files are read. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.FILES_READ)
-
-
-def file_writer(request: Request) -> AccountId:
-    """Whose files are changed. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.FILES_WRITE)
-
-
-def run_reader(request: Request) -> AccountId:
-    """Whose requests are read. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.RUNS_READ)
-
-
-def run_writer(request: Request) -> AccountId:
-    """Whose requests are made or changed. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.RUNS_WRITE)
-
-
-def webhook_writer(request: Request) -> AccountId:
-    """Whose secret is read or changed, and whose deliveries are sent again. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.WEBHOOKS_WRITE)
-
-
-def _allowed(request: Request, scope: Scope) -> AccountId:
-    who = principal(request)
-    who.require(scope)
-    return who.account_id

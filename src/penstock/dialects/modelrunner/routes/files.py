@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from penstock.dialects.modelrunner.routes.common import file_reader, file_writer, json_answer
+from penstock.dialects.base.access import file_reader, file_writer
+from penstock.dialects.modelrunner.routes.common import json_answer
 from penstock.dialects.modelrunner.wire import files
 from penstock.domain.library import AssetFilter
 

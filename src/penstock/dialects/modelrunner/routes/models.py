@@ -7,17 +7,9 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
+from penstock.dialects.base.access import run_reader, run_writer
 from penstock.dialects.base.http import takes_input
-from penstock.dialects.modelrunner.routes.common import (
-    NAME,
-    Lifecycle,
-    RunTerms,
-    StoreIO,
-    json_answer,
-    result,
-    run_reader,
-    run_writer,
-)
+from penstock.dialects.modelrunner.routes.common import NAME, Lifecycle, RunTerms, StoreIO, json_answer, result
 from penstock.dialects.modelrunner.routes.requests import payloads_deleted
 from penstock.dialects.modelrunner.wire import common, requests
 from penstock.dialects.modelrunner.wire.webhooks import parse_callback

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from penstock.dialects.modelrunner.routes.common import json_answer, made_by, result, run_reader, run_writer
+from penstock.dialects.base.access import run_reader, run_writer
+from penstock.dialects.modelrunner.routes.common import json_answer, made_by, result
 from penstock.dialects.modelrunner.wire import history, requests
 
 if TYPE_CHECKING:

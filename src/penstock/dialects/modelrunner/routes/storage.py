@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from penstock.dialects.base.access import file_writer
 from penstock.dialects.base.http import begins_upload, public, takes_input
-from penstock.dialects.modelrunner.routes.common import NAME, Lifecycle, file_writer, json_answer
+from penstock.dialects.modelrunner.routes.common import NAME, Lifecycle, json_answer
 from penstock.dialects.modelrunner.wire import common, uploads
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.ids import parse_media_key

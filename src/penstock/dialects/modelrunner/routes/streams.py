@@ -10,16 +10,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
+from penstock.dialects.base.access import run_reader, run_writer
 from penstock.dialects.base.http import takes_input
 from penstock.dialects.base.streams import EventStream
-from penstock.dialects.modelrunner.routes.common import (
-    Lifecycle,
-    RunTerms,
-    StoreIO,
-    finished_result,
-    run_reader,
-    run_writer,
-)
+from penstock.dialects.modelrunner.routes.common import Lifecycle, RunTerms, StoreIO, finished_result
 from penstock.dialects.modelrunner.routes.models import new_run
 from penstock.dialects.modelrunner.wire import requests, streams
 from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER

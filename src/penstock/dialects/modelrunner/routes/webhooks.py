@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
-from penstock.dialects.modelrunner.routes.common import NAME, json_answer, run_reader, webhook_writer
+from penstock.dialects.base.access import run_reader, webhook_writer
+from penstock.dialects.modelrunner.routes.common import NAME, json_answer
 from penstock.dialects.modelrunner.wire import webhooks as wire
 from penstock.dialects.modelrunner.wire.requests import parse_request_id
 from penstock.domain.ids import DeliveryId

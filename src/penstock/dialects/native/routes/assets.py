@@ -8,13 +8,9 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import file_reader
 from penstock.dialects.base.http import principal, public
-from penstock.dialects.native.routes.common import (
-    asset_id_of,
-    file_reader,
-    json_answer,
-    upload_id_of,
-)
+from penstock.dialects.native.routes.common import asset_id_of, json_answer, upload_id_of
 from penstock.dialects.native.wire import assets, uploads
 from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound

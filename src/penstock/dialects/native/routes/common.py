@@ -14,10 +14,9 @@ from penstock.dialects.base import Services
 from penstock.dialects.base.http import principal
 from penstock.dialects.base.streams import SSE_COMMENT, EventStream, sse_frame
 from penstock.dialects.native.wire import common
-from penstock.domain.accounts import Scope
 from penstock.domain.errors import AssetNotFound, FolderNotFound, RunNotFound, UploadNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.ids import AccountId, AssetId, FolderId, RunId, UploadId, parse_prefixed
+from penstock.domain.ids import AssetId, FolderId, RunId, UploadId, parse_prefixed
 
 _MAX_EVENT_DIGITS = 18
 
@@ -76,24 +75,6 @@ def json_answer(body: BaseModel, status: int = 200) -> Response:
 def bearer_secret(request: Request) -> str | None:
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
-
-
-def file_reader(request: Request) -> AccountId:
-    who = principal(request)
-    who.require(Scope.FILES_READ)
-    return who.account_id
-
-
-def file_writer(request: Request) -> AccountId:
-    who = principal(request)
-    who.require(Scope.FILES_WRITE)
-    return who.account_id
-
-
-def run_reader(request: Request) -> AccountId:
-    who = principal(request)
-    who.require(Scope.RUNS_READ)
-    return who.account_id
 
 
 def upload_id_of(text: str) -> UploadId:

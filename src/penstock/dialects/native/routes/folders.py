@@ -8,15 +8,8 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
-from penstock.dialects.native.routes.common import (
-    Cursor,
-    IdempotencyKey,
-    Limit,
-    file_reader,
-    file_writer,
-    folder_id_of,
-    json_answer,
-)
+from penstock.dialects.base.access import file_reader, file_writer
+from penstock.dialects.native.routes.common import Cursor, IdempotencyKey, Limit, folder_id_of, json_answer
 from penstock.dialects.native.wire import folders
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.ids import FolderId

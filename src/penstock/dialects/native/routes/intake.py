@@ -9,9 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import file_reader
 from penstock.dialects.base.http import public
 from penstock.dialects.native.placeholders import PLACEHOLDER_HEADERS, SVG, placeholder
-from penstock.dialects.native.routes.common import EVENT_STREAM, After, asset_id_of, event_stream, file_reader
+from penstock.dialects.native.routes.common import EVENT_STREAM, After, asset_id_of, event_stream
 from penstock.domain.assets import IntakeState, event_subject
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.events import ASSET_FINALS

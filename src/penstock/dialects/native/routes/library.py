@@ -10,16 +10,8 @@ from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
-from penstock.dialects.native.routes.common import (
-    Cursor,
-    Limit,
-    asset_id_of,
-    file_reader,
-    file_writer,
-    folder_id_of,
-    json_answer,
-    run_id_of,
-)
+from penstock.dialects.base.access import file_reader, file_writer
+from penstock.dialects.native.routes.common import Cursor, Limit, asset_id_of, folder_id_of, json_answer, run_id_of
 from penstock.dialects.native.wire import assets, library
 from penstock.domain.errors import AssetNotFound, InvalidField
 from penstock.domain.ids import AccountId, AssetId

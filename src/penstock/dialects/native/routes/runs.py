@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import run_reader
 from penstock.dialects.base.http import principal, takes_input
 from penstock.dialects.native.routes.common import (
     EVENT_STREAM,
@@ -19,7 +20,6 @@ from penstock.dialects.native.routes.common import (
     event_stream,
     json_answer,
     run_id_of,
-    run_reader,
 )
 from penstock.dialects.native.wire import runs
 from penstock.dialects.native.wire.lifetimes import chosen

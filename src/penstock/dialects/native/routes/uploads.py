@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import file_reader
 from penstock.dialects.base.http import begins_upload, principal
 from penstock.dialects.native.routes.common import (
     EVENT_STREAM,
@@ -17,7 +18,6 @@ from penstock.dialects.native.routes.common import (
     IdempotencyKey,
     Limit,
     event_stream,
-    file_reader,
     folder_id_of,
     json_answer,
     upload_id_of,

@@ -6,8 +6,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import file_reader, file_writer
 from penstock.dialects.base.http import begins_upload, public
-from penstock.dialects.runflow.routes.common import DIALECT, file_reader, file_writer, json_answer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer
 from penstock.dialects.runflow.wire import assets as wire
 from penstock.dialects.runflow.wire.common import Page, parse_asset, parse_folder, parse_upload
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit, asset_filter

@@ -6,8 +6,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
+from penstock.dialects.base.access import run_reader, webhook_writer
 from penstock.dialects.runflow import callbacks as wire
-from penstock.dialects.runflow.routes.common import DIALECT, json_answer, run_reader, webhook_writer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer
 from penstock.dialects.runflow.wire.common import Page, parse_run
 from penstock.domain.errors import DeliveryNotFound
 from penstock.domain.ids import AccountId, RunId

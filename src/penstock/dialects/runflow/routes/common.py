@@ -10,13 +10,11 @@ from fastapi.responses import JSONResponse, Response
 
 from penstock.dialects.base.http import principal
 from penstock.dialects.runflow.wire.common import ORGANIZATION_HEADER
-from penstock.domain.accounts import Scope
 from penstock.domain.errors import AccountNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.domain.ids import AccountId
 
 DIALECT = "runflow"
 
@@ -34,31 +32,6 @@ async def check_organization(request: Request) -> None:
         raise AccountNotFound(named)
 
 
-def file_reader(request: Request) -> AccountId:
-    """Whoever may read files. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.FILES_READ)
-
-
-def file_writer(request: Request) -> AccountId:
-    """Whoever may write files. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.FILES_WRITE)
-
-
-def run_reader(request: Request) -> AccountId:
-    """Whoever may read runs. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.RUNS_READ)
-
-
-def run_writer(request: Request) -> AccountId:
-    """Whoever may run models. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.RUNS_WRITE)
-
-
-def webhook_writer(request: Request) -> AccountId:
-    """Whoever may say what signs callbacks, and send them again. Raises `ScopeMissing`."""
-    return _allowed(request, Scope.WEBHOOKS_WRITE)
-
-
 def json_answer(content: object, status: int = 200) -> Response:
     """An answer of JSON."""
     return JSONResponse(content, status_code=status)
@@ -68,9 +41,3 @@ def listed(items: Sequence[bytes], *, next_pq: str | None) -> Response:
     """A page that is turned forwards alone, of items that are JSON."""
     rest = json.dumps({"next_pq": next_pq, "prev_pq": None}, separators=(",", ":")).encode()
     return Response(b'{"items":[' + b",".join(items) + b"]," + rest[1:], media_type="application/json")
-
-
-def _allowed(request: Request, scope: Scope) -> AccountId:
-    who = principal(request)
-    who.require(scope)
-    return who.account_id

@@ -6,7 +6,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Services
-from penstock.dialects.runflow.routes.common import file_reader, file_writer, json_answer
+from penstock.dialects.base.access import file_reader, file_writer
+from penstock.dialects.runflow.routes.common import json_answer
 from penstock.dialects.runflow.wire import folders as wire
 from penstock.dialects.runflow.wire.common import Page, parse_folder
 from penstock.dialects.runflow.wire.listings import DEFAULT, Limit, folder_filter

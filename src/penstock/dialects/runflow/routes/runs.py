@@ -8,8 +8,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from penstock.dialects.base import Capabilities, Services
+from penstock.dialects.base.access import run_reader, run_writer
 from penstock.dialects.base.http import takes_input
-from penstock.dialects.runflow.routes.common import DIALECT, json_answer, listed, run_reader, run_writer
+from penstock.dialects.runflow.routes.common import DIALECT, json_answer, listed
 from penstock.dialects.runflow.wire import runs as wire
 from penstock.dialects.runflow.wire.assets import asset_type_of
 from penstock.dialects.runflow.wire.common import parse_run
