@@ -48,6 +48,7 @@ def test_the_rules_that_comments_cite_are_listed_and_no_others() -> None:
     cited = {
         rule
         for path in (ROOT / "src" / "penstock").rglob("*.py")
+        if "weights" not in path.parts  # where F16, F32 and F64 are types of numbers
         for rule in CITED.findall(path.read_text(encoding="utf-8"))
     }
     listed = re.findall(r"^\| ([PFS]\d+) \|", RULES.read_text(encoding="utf-8"), re.MULTILINE)
