@@ -10,6 +10,7 @@ from hypothesis import settings
 pytest_plugins = [
     "tests.support.databases",
     "tests.support.loopback",
+    "tests.support.model_files",
     "tests.support.postgres",
     "tests.support.statements",
 ]

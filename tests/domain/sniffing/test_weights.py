@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import pickle
 import struct
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from penstock.domain.sniffing import sniff
 
-MAKER = Path(__file__).parents[2] / "fixtures" / "make_model_files.py"
+if TYPE_CHECKING:
+    from tests.support.model_files import ModelFiles
 
 
-@pytest.fixture(scope="module")
-def model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("models")
-    command = [sys.executable, str(MAKER), str(out), "--only", "[vte]*/*"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return out
-
-
-def test_model_files_of_all_shapes_are_safetensors(model_files: Path) -> None:
-    paths = sorted((model_files / "tiny").rglob("*.safetensors"))
+def test_model_files_of_all_shapes_are_safetensors(model_files: ModelFiles) -> None:
+    paths = [model_files.path(case) for case in model_files.cases]
 
     assert paths
     assert {sniff(path.read_bytes()) for path in paths} == {"application/x-safetensors"}
