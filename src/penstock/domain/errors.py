@@ -8,6 +8,7 @@ PenstockError
 │   ├── BodyTooLarge
 │   ├── FileTooLarge · FileTooSmall · FileSizeMismatch
 │   ├── FileTypeMismatch · FileTypeRefused · FileHashMismatch
+│   ├── NotSafetensors · ModelFileMismatch
 │   ├── QuotaExceeded               the account may not take more; nothing was created
 │   ├── ReferenceInvalid            a reference that can never name an asset
 │   ├── InvalidCursor
@@ -15,13 +16,16 @@ PenstockError
 │   └── IdempotencyMismatch         one key, two different requests
 ├── AccessError
 │   ├── Unauthenticated             no key, or one we do not know
-│   └── ScopeMissing                a known key without the right
+│   ├── ScopeMissing                a known key without the right
+│   └── SourceNotOwned              an AIR under a name that is not the account's
 ├── NotFound                        also for another account's things (P11)
 │   ├── AccountNotFound · KeyNotFound · UploadNotFound · AssetNotFound · AssetGone · FileNotStored · FolderNotFound
 │   ├── ModelNotFound · RunNotFound · DeliveryNotFound · EndpointNotFound · RouteNotFound
+│   └── ModelUploadNotFound
 ├── StateError                      right request, wrong moment
 │   ├── IllegalTransition
 │   ├── UploadNotCompletable · UploadIncomplete · WrongUploadMethod · RunNotFinished
+│   ├── ModelUploadConflict · NoRunner
 │   └── NameTaken · FolderConflict · TooManyEndpoints
 ├── InsufficientCredits
 ├── RateLimited
@@ -173,6 +177,22 @@ class FileHashMismatch(InputError):
         self.actual = actual
 
 
+class NotSafetensors(InputError):
+    """A model file breaks a rule of its format, or is of another. `looks_like` names that, where it is recognised."""
+
+    code = "not_safetensors"
+
+    def __init__(self, message: str, *, looks_like: str | None = None) -> None:
+        super().__init__(message)
+        self.looks_like = looks_like
+
+
+class ModelFileMismatch(InputError):
+    """A model file is not what it was declared to be. The message says what it is, and what to declare."""
+
+    code = "model_file_mismatch"
+
+
 class QuotaExceeded(InputError):
     """More of `what` (bytes, files, open uploads) than the account may take; nothing was created."""
 
@@ -252,6 +272,16 @@ class ScopeMissing(AccessError):
         self.scope = scope
 
 
+class SourceNotOwned(AccessError):
+    """An AIR whose source is not the account's: another's, or nobody's yet (one answer for both, P11)."""
+
+    code = "source_not_owned"
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"the account has no AIR source {source}")
+        self.source = source
+
+
 class NotFound(PenstockError):
     """No such thing for this account. Another account's thing answers exactly the same (P11)."""
 
@@ -317,7 +347,7 @@ class FolderNotFound(NotFound):
 
 
 class ModelNotFound(NotFound):
-    """The catalog has no model of that name."""
+    """The catalog has no model of that name, and no registered one is the caller's or public."""
 
     code = "model_not_found"
     noun = "model"
@@ -328,6 +358,13 @@ class RunNotFound(NotFound):
 
     code = "run_not_found"
     noun = "run"
+
+
+class ModelUploadNotFound(NotFound):
+    """There is no such model upload, or it is another account's."""
+
+    code = "model_upload_not_found"
+    noun = "model upload"
 
 
 class DeliveryNotFound(NotFound):
@@ -424,6 +461,24 @@ class FolderConflict(StateError):
     """A folder cannot stand there: below itself, or too deep."""
 
     code = "folder_conflict"
+
+
+class ModelUploadConflict(StateError):
+    """The caller's name for a model upload stands for another one already."""
+
+    code = "model_upload_conflict"
+
+
+class NoRunner(StateError):
+    """A registered model that nothing here can run: no runner is bound to its architecture."""
+
+    code = "no_runner"
+
+    def __init__(self, *, air: str, architecture: str) -> None:
+        super().__init__(
+            f"{air} is there, but no runner of this server takes models of the architecture {architecture}"
+        )
+        self.architecture = architecture
 
 
 class TooManyEndpoints(StateError):

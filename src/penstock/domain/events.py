@@ -33,6 +33,14 @@ class EventKind(StrEnum):
     RUN_SUCCEEDED = "run.succeeded"
     RUN_FAILED = "run.failed"
     RUN_CANCELLED = "run.cancelled"
+    MODEL_VALIDATED = "model.validated"
+    MODEL_PROGRESS = "model.progress"
+    MODEL_DELAYED = "model.delayed"
+    MODEL_DOWNLOADED = "model.downloaded"
+    MODEL_OPTIMIZED = "model.optimized"
+    MODEL_STORED = "model.stored"
+    MODEL_READY = "model.ready"
+    MODEL_FAILED = "model.failed"
 
 
 MEANINGS: Mapping[EventKind, str] = {
@@ -52,6 +60,14 @@ MEANINGS: Mapping[EventKind, str] = {
     EventKind.RUN_SUCCEEDED: "the output is there; the last event",
     EventKind.RUN_FAILED: "the run ended without an output; the last event (`error`)",
     EventKind.RUN_CANCELLED: "the run was cancelled; the last event",
+    EventKind.MODEL_VALIDATED: "what was said of a model was accepted (`air`)",
+    EventKind.MODEL_PROGRESS: "how far the phase under way is (`phase`, `done`, `size`, null when unknown; bytes)",
+    EventKind.MODEL_DELAYED: "a model's file did not come and will be asked for again (`reason`, `code`, `retry_at`)",
+    EventKind.MODEL_DOWNLOADED: "all of a model's file is here, and it is what was declared (`size`, `sha256`)",
+    EventKind.MODEL_OPTIMIZED: "it was laid out for loading (`size`, `sha256`)",
+    EventKind.MODEL_STORED: "both are at rest",
+    EventKind.MODEL_READY: "the model can be used; the last event (`air`)",
+    EventKind.MODEL_FAILED: "the upload came to nothing; the last event (`reason`, `code`, `field`)",
 }
 """What each kind tells, and the members of its data."""
 
@@ -60,12 +76,15 @@ UPLOAD_FINALS = frozenset(
     {EventKind.UPLOAD_READY, EventKind.UPLOAD_FAILED, EventKind.UPLOAD_EXPIRED, EventKind.UPLOAD_ABORTED}
 )
 ASSET_FINALS = frozenset({EventKind.ASSET_READY})
+MODEL_FINALS = frozenset({EventKind.MODEL_READY, EventKind.MODEL_FAILED})
 """The kinds after which a subject has nothing more to tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened. `subject` is the id of an upload or a run, or what `assets.event_subject` makes of one.
+    """Something that happened.
+
+    `subject` is the id of an upload, a run or a model upload, or what `assets.event_subject` makes of one.
 
     `number` counts from 1 within it.
     """

@@ -22,6 +22,9 @@ JobId = NewType("JobId", str)
 DeliveryId = NewType("DeliveryId", str)
 EndpointId = NewType("EndpointId", str)
 SecretId = NewType("SecretId", str)
+ModelId = NewType("ModelId", str)
+ModelFileId = NewType("ModelFileId", str)
+ModelUploadId = NewType("ModelUploadId", str)
 MediaKey = NewType("MediaKey", str)
 
 _VERSION = 4
