@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from penstock.domain.weights import Declaration, Examination
+    from penstock.domain.weights import Category, Declaration, Examination
 
 HEADER_PREFIX = 8
 """The first bytes of a file tell how long its header is."""
@@ -45,55 +45,103 @@ Survey = dict[str, object]
 
 
 class Surveyor(Protocol):
-    """Looks at all bytes of one file, in order, as they come by. Constant memory. Belongs to one thread."""
+    """Looks at all bytes of one file, in order, as they come by. Belongs to one thread, and may use more of its own.
+
+    Memory is constant. What it has seen so far cannot be kept: after a crash the bytes are read again, from the store.
+    """
 
     def update(self, block: bytes | memoryview) -> None:
-        """The next bytes."""
+        """The next bytes, of any number; they must not change afterwards (a buffer is not to be used again)."""
         ...
 
     def finish(self) -> Survey:
-        """What was found, the SHA-256 of the file (`sha256`, hex) included."""
+        """What was found, `sha256` (hex, of the file) included. Raises `WeightsChangedError` when bytes are missing."""
+        ...
+
+    def close(self) -> None:
+        """Free its threads, whether or not it was finished; may be repeated."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewritePlan:
-    """What the rewritten file will be. `unchanged`: exactly the original, so there is nothing to write."""
+    """What the rewritten file will be: a function of the old file, so it is made again rather than kept.
+
+    `unchanged`: exactly the original, so there is nothing to write. `fingerprint` names every byte of the header and
+    the rewriter's version: parts that were written under another fingerprint are of another file.
+    """
 
     size: int
     unchanged: bool
-    body: Mapping[str, object]
-    """The plan itself, as JSON."""
+    fingerprint: str
 
 
 class Rewriting(Protocol):
-    """One rewriting under way."""
+    """One rewriting under way. Restarted from its beginning, it yields the same bytes again."""
 
     def blocks(self) -> Iterator[bytes | memoryview]:
-        """The new file's bytes, in order; a block is good until the next is asked for. Raises `WeightsChangedError`."""
+        """The new file's bytes, in order; a block stays good. Raises `WeightsChangedError`. Close it to give up."""
         ...
 
     def manifest(self) -> tuple[bytes, Mapping[str, object]]:
-        """After the last block: the manifest (JSON), and its summary for a row."""
+        """After the last block: the manifest (JSON), and its summary for a row (`stored_sha256` among it)."""
+        ...
+
+
+class Passing(Protocol):
+    """Survey and rewriting in one pass, while the bytes come by for the first time.
+
+    It goes by a plan that the data may refute (a number too large for the narrower type): then `refuted` is true, no
+    more comes out of it, what did is worthless, and `Rewriter.plan` with the survey tells the better plan.
+    """
+
+    @property
+    def plan(self) -> RewritePlan:
+        """By which it goes."""
+        ...
+
+    @property
+    def refuted(self) -> bool:
+        """Whether the data do not allow that plan; may become true with any block."""
+        ...
+
+    def update(self, block: bytes | memoryview) -> list[bytes | memoryview]:
+        """The next bytes of the old file, as for a `Surveyor`; which of the new one are ready, in order."""
+        ...
+
+    def finish(self) -> tuple[Survey, list[bytes | memoryview]]:
+        """After the last byte: the survey, the same that a `Surveyor` makes, and the rest of the new file."""
+        ...
+
+    def manifest(self) -> tuple[bytes, Mapping[str, object]]:
+        """After `finish`, unless refuted: as of a `Rewriting`."""
+        ...
+
+    def close(self) -> None:
+        """As of a `Surveyor`."""
         ...
 
 
 class Rewriter(Protocol):
     """Lays model files out for loading: pages, no training leftovers, narrower numbers where the policy says.
 
-    The new file is a function of the old one, of the options and of the rewriter's version alone.
+    The new file is a function of the old one, of the options and of the rewriter's version alone. Every `head` is the
+    beginning of a file that was examined, up to its data. `category` and `family` are what was found in it
+    (`Examination`); where nothing was, no number is narrowed.
     """
 
-    def surveyor(self, head: bytes) -> Surveyor:
-        """For the file with that header, which was examined. It gets all bytes, the header included."""
+    def surveyor(self, head: bytes, *, category: Category | None, family: str | None) -> Surveyor:
+        """For the file with that header. It gets all bytes, the header included."""
         ...
 
-    def plan(self, head: bytes, survey: Survey, *, family: str | None) -> RewritePlan:
-        """What to do with a file of a family (`Examination.family`)."""
+    def passing(self, head: bytes, *, category: Category | None, family: str | None) -> Passing | None:
+        """The same, rewriting at once; None where the new file needs what only the whole of the old one tells."""
         ...
 
-    def rewrite(
-        self, head: bytes, survey: Survey, plan: RewritePlan, read: Callable[[int, int], Iterable[bytes]]
-    ) -> Rewriting:
+    def plan(self, head: bytes, survey: Survey) -> RewritePlan:
+        """What to do with the file that was surveyed."""
+        ...
+
+    def rewrite(self, head: bytes, survey: Survey, read: Callable[[int, int], Iterable[bytes]]) -> Rewriting:
         """Rewrite a file whose bytes from `start` up to, not including, `end` are what `read(start, end)` gives."""
         ...
