@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.domain.egress import parse_rules
 from penstock.domain.errors import DeliveryNotFound, EndpointNotFound
+from penstock.domain.ids import ModelUploadId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
+from penstock.domain.model_uploads import ModelUpload, Phase
 from penstock.domain.webhooks import Callback, DeliveryFilter, DeliveryState, Moment
 from penstock.ports.database import LeaseLostError
 from penstock.ports.jobs import AttemptInterruptedError
-from penstock.services.callbacks import DELIVERY_JOB
+from penstock.services.callbacks import DELIVERY_JOB, Callbacks
 from penstock.services.runs import NewRun
 from penstock.services.webhooks import EndpointChange, NewEndpoint
-from tests.support.core import HOUR, open_core
+from tests.support.core import HOUR, TELLING, open_core
 from tests.support.remote import Remote, remote_server
 
 if TYPE_CHECKING:
@@ -401,3 +405,35 @@ def test_a_receiver_that_hangs_delays_nobody_else(core: Core, receiver: Remote) 
         stop.set()
         serving.join(PATIENCE_SECONDS)
     assert not serving.is_alive()
+
+
+def test_the_end_of_a_model_upload_is_told_once_and_as_it_was(core: Core, receiver: Remote) -> None:
+    acme = core.open_account()
+    receiver.on("/hook", lambda visit: visit.answer("503 Later"), lambda visit: visit.answer("200 OK"))
+    telling = replace(TELLING, model_body=lambda upload: json.dumps({"air": upload.air}).encode())
+    callbacks = Callbacks({"native": telling, "silent": TELLING}, parse_rules("127.0.0.0/8"))
+    upload = ModelUpload(
+        id=ModelUploadId("2c6f1a9e-2f0b-4d0e-9d5b-0a7d5a8f1c11"),
+        account_id=acme,
+        dialect="native",
+        client_ref=None,
+        air="acme:1@1",
+        given={},
+        fingerprint="",
+        source_url=None,
+        asset_id=None,
+        phase=Phase.READY,
+        callback_url=receiver.url("/hook?token=t"),
+        created_at=core.clock.now(),
+        finished_at=core.clock.now(),
+    )
+    with core.database.write() as tx:
+        for ended in (upload, upload, replace(upload, dialect="silent"), replace(upload, callback_url=None)):
+            callbacks.model_ended(tx, ended)
+    core.delivery_worker.drain()
+    later(core, MINUTE * 2)
+
+    delivery, attempts = one(core, acme)
+    assert (delivery.state, delivery.event, delivery.run_id) == (DeliveryState.DELIVERED, "model.ready", None)
+    assert [attempt.status for attempt in attempts] == [503, 200]
+    assert [(visit.target, visit.body) for visit in receiver.visits] == [("/hook?token=t", b'{"air": "acme:1@1"}')] * 2

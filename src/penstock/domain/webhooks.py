@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.assets import Asset
     from penstock.domain.events import Event
+    from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.runs import Run
 
 LONGEST_REPLY = 4096
@@ -191,7 +192,8 @@ class CallbackPolicy:
     kept. `headers` are made anew for each attempt: (delivery, body as sent, secrets in force newest first, now).
     `https_only`: a plain http receiver is refused unless the operator allows its place. `endpoints`: whether accounts
     have endpoints that hear of every run. `overlap`: how long a replaced secret goes on. `signs_always`: an account
-    that has no secret yet gets one with its first callback; else it goes unsigned.
+    that has no secret yet gets one with its first callback; else it goes unsigned. `model_body`: what is told of a
+    model upload that has ended; None: nothing.
     """
 
     plan: RetryPlan
@@ -202,6 +204,7 @@ class CallbackPolicy:
     endpoints: bool = False
     overlap: timedelta = timedelta(hours=24)
     signs_always: bool = False
+    model_body: Callable[[ModelUpload], bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.domain.egress import EgressRules
 from penstock.domain.errors import InvalidField
 from penstock.domain.ids import DeliveryId, JobId, uuid4_text
-from penstock.domain.webhooks import Delivery, DeliveryState, check_receiver, wants
+from penstock.domain.webhooks import Delivery, DeliveryState, Moment, check_receiver, wants
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from penstock.domain.ids import EndpointId
+    from penstock.domain.ids import AccountId, EndpointId
+    from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.runs import Run
-    from penstock.domain.webhooks import Callback, CallbackPolicy, Moment
+    from penstock.domain.webhooks import Callback, CallbackPolicy
     from penstock.ports.database import Transaction
 
 DELIVERY_JOB = "delivery"
@@ -70,29 +72,64 @@ class Callbacks:
             listening = tx.endpoints.all(run.account_id, dialect=run.dialect)
             receivers += [(endpoint.url, endpoint.id) for endpoint in listening if wants(endpoint, event)]
         for url, endpoint_id in receivers:
-            delivery = Delivery(
-                id=DeliveryId(_id_of(run.id, moment.value, url, endpoint_id or "")),
-                account_id=run.account_id,
-                dialect=run.dialect,
-                run_id=run.id,
-                endpoint_id=endpoint_id,
-                moment=moment,
+            delivery = _pending(
+                DeliveryId(_id_of(run.id, moment.value, url, endpoint_id or "")),
+                run.account_id,
+                run.dialect,
                 url=url,
                 event=event,
-                body=None,
-                state=DeliveryState.PENDING,
-                tries=0,
-                attempts=0,
-                next_at=now,
-                round_at=now,
-                created_at=now,
+                now=now,
             )
+            delivery = replace(delivery, run_id=run.id, endpoint_id=endpoint_id, moment=moment)
             tx.deliveries.add(delivery)
             enqueue_delivery(tx, delivery)
+
+    def model_ended(self, tx: Transaction, upload: ModelUpload) -> None:
+        """A delivery, with its job, for the receiver that the caller of a model upload named.
+
+        Whatever ends one calls this in the same transaction, with the upload as it ended; a repeat changes nothing.
+        """
+        policy = self._policies.get(upload.dialect)
+        if policy is None or policy.model_body is None or upload.callback_url is None or upload.finished_at is None:
+            return
+        delivery = _pending(
+            DeliveryId(_id_of(upload.id, Moment.ENDED.value, upload.callback_url, "")),
+            upload.account_id,
+            upload.dialect,
+            url=upload.callback_url,
+            event=f"model.{upload.phase.value}",
+            now=upload.finished_at,
+        )
+        # Unlike a run's, this body needs no more than the row itself.
+        tx.deliveries.add(replace(delivery, body=policy.model_body(upload).decode()))
+        enqueue_delivery(tx, delivery)
 
 
 SILENT = Callbacks({}, EgressRules())
 """Tells nobody."""
+
+
+def _pending(
+    delivery_id: DeliveryId, account_id: AccountId, dialect: str, *, url: str, event: str, now: datetime
+) -> Delivery:
+    """One that is about nothing yet, for a receiver that is no endpoint."""
+    return Delivery(
+        id=delivery_id,
+        account_id=account_id,
+        dialect=dialect,
+        run_id=None,
+        endpoint_id=None,
+        moment=None,
+        url=url,
+        event=event,
+        body=None,
+        state=DeliveryState.PENDING,
+        tries=0,
+        attempts=0,
+        next_at=now,
+        round_at=now,
+        created_at=now,
+    )
 
 
 def enqueue_delivery(tx: Transaction, delivery: Delivery) -> None:
