@@ -37,6 +37,14 @@ def test_wrong_fields_are_told_in_order() -> None:
     assert error.message == "a.0: is required; must be an object"
 
 
+def test_a_field_keeps_what_is_known_of_it_wherever_it_stands() -> None:
+    error = InvalidField(("steps",), "must be 1 to 100", rule="range", facts={"least": 1, "most": 100})
+
+    moved = error.below("body", 0)
+
+    assert (moved.path, moved.rule, moved.facts) == (("body", 0, "steps"), "range", {"least": 1, "most": 100})
+
+
 def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
     assert "request id" in InternalError().message
 

@@ -40,6 +40,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from decimal import Decimal
 
     from penstock.domain.assets import Tombstone
@@ -69,19 +70,31 @@ class InputError(PenstockError):
 
 
 class InvalidField(InputError):
-    """One field of a request is missing, ill-typed or out of range; an empty `path` means the body as a whole."""
+    """One field of a request is missing, ill-typed or out of range; an empty `path` means the body as a whole.
+
+    `facts` say what would be right, where it is of use: the JSON `type`, the `least` and the `most`, the values that are
+    `allowed`.
+    """
 
     code = "invalid_field"
 
-    def __init__(self, path: tuple[str | int, ...], message: str, *, rule: str = "invalid") -> None:
+    def __init__(
+        self,
+        path: tuple[str | int, ...],
+        message: str,
+        *,
+        rule: str = "invalid",
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(f"{'.'.join(map(str, path))}: {message}" if path else message)
         self.path = path
         self.reason = message
         self.rule = rule
+        self.facts: Mapping[str, object] = facts or {}
 
     def below(self, *parents: str | int) -> InvalidField:
         """The same, of a field that stands inside others."""
-        return InvalidField((*parents, *self.path), self.reason, rule=self.rule)
+        return InvalidField((*parents, *self.path), self.reason, rule=self.rule, facts=self.facts)
 
 
 class InvalidFields(InputError):
