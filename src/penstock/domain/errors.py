@@ -72,7 +72,7 @@ class InputError(PenstockError):
 class InvalidField(InputError):
     """One field of a request is missing, ill-typed or out of range; an empty `path` means the body as a whole.
 
-    `facts` say what would be right, where it is of use: the JSON `type`, the `least` and the `most`, the values that are
+    `facts` say what would be right, where it is of use: the JSON `type`, the `least`, the `most`, the values that are
     `allowed`.
     """
 
