@@ -1,4 +1,4 @@
 """Model files: read strictly, identified by their structure, rewritten without loss beyond what is stated.
 
-Pure functions over bytes and headers; a child process or the worker runs them. Imports nothing of ours.
+Pure functions over bytes and headers; a child process or the worker runs them. Imports `domain` alone.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +36,8 @@ DTYPE_BITS: Mapping[str, int] = {
 """Bits of an element, in the order in which the official writer sorts (safetensors 0.8.0)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One tensor: `begin` and `end` are bytes from the start of the data."""
+class Tensor(NamedTuple):
+    """One tensor: `begin` and `end` are bytes from the start of the data. A tuple, for headers hold thousands."""
 
     name: str
     dtype: str
@@ -64,6 +63,12 @@ class Header:
     def by_name(self) -> Mapping[str, Tensor]:
         """The tensors by their names, which are unique."""
         return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def misaligned(self) -> int:
+        """How many tensors lie in the file where no number of their type may lie in memory. The format allows it."""
+        start = self.data_start
+        return sum(1 for tensor in self.tensors if (start + tensor.begin) % (DTYPE_BITS[tensor.dtype] // 8 or 1))
 
     @property
     def data_start(self) -> int:
