@@ -84,7 +84,7 @@ class Rewriting(Protocol):
         ...
 
     def manifest(self) -> tuple[bytes, Mapping[str, object]]:
-        """After the last block: the manifest (JSON), and its summary for a row (`stored_sha256` among it)."""
+        """The manifest (JSON), and its summary for a row: after the last block, or if the plan changes nothing."""
         ...
 
 
