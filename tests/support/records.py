@@ -10,10 +10,23 @@ from uuid import UUID
 
 from penstock.domain.accounts import ALL_SCOPES, Account, ApiKey
 from penstock.domain.assets import Asset
-from penstock.domain.ids import AccountId, AssetId, KeyId, MediaKey, RunId, UploadId
+from penstock.domain.ids import (
+    AccountId,
+    AssetId,
+    KeyId,
+    MediaKey,
+    ModelFileId,
+    ModelId,
+    ModelUploadId,
+    RunId,
+    UploadId,
+)
 from penstock.domain.media_types import Kind
+from penstock.domain.model_uploads import ModelUpload, Phase
+from penstock.domain.models import ModelCard, ModelFile, RegisteredModel
 from penstock.domain.runs import Run, RunFault, RunState
 from penstock.domain.uploads import SizePolicy, TypePolicy, Upload, UploadMethod, UploadState
+from penstock.domain.weights import Category
 
 if TYPE_CHECKING:
     from penstock.ports.database import Database
@@ -123,3 +136,93 @@ def make_run(number: int, account_id: AccountId, **changes: object) -> Run:
         fault=RunFault.SERVER,
     )
     return replace(run, **changes)  # type: ignore[arg-type]  # a test names its own fields
+
+
+def make_card(**changes: object) -> ModelCard:
+    """A private checkpoint's card with all optional fields set."""
+    card = ModelCard(
+        category=Category.CHECKPOINT,
+        type="base",
+        architecture="sdxl",
+        conditioning="canny",
+        name="Größe XL",
+        version_label="v1.0 (beta)",
+        unique_identifier="whatever",
+        default_steps=20,
+        default_scheduler="Default",
+        default_cfg=7.5,
+        default_strength=0.8,
+        default_weight=-1.0,
+        hero_image_url="https://example.com/hero.png?a=b",
+        tags=("realistic", "client a"),
+        positive_trigger_words=("sharp",),
+        negative_trigger_words=("blurry", "text"),
+        short_description="Sharp portraits of rivers.",
+        comment="for the spring campaign",
+    )
+    return replace(card, **changes)  # type: ignore[arg-type]  # a test names its own fields
+
+
+def make_model(number: int, account_id: AccountId, **changes: object) -> RegisteredModel:
+    """A model of the source `acme`, younger the higher its number; its file has the same number."""
+    air = str(changes.get("air", f"acme:{number}@1"))
+    source, _, rest = air.partition(":")
+    model = RegisteredModel(
+        id=ModelId(uuid_text(number)),
+        account_id=account_id,
+        air=air,
+        source=source,
+        number=rest.partition("@")[0],
+        version=rest.partition("@")[2],
+        card=make_card(),
+        file_id=ModelFileId(uuid_text(number)),
+        created_at=NOW + timedelta(seconds=number),
+        updated_at=NOW + HOUR,
+    )
+    return replace(model, **changes)  # type: ignore[arg-type]  # a test names its own fields
+
+
+def make_model_file(number: int, account_id: AccountId, **changes: object) -> ModelFile:
+    """Weights of which there are two objects and a manifest."""
+    prefix = f"models/{uuid_text(number)}"
+    file = ModelFile(
+        id=ModelFileId(uuid_text(number)),
+        account_id=account_id,
+        original_key=f"{prefix}/original",
+        size=6 * 2**30,
+        sha256=f"{number:064x}",
+        optimized_key=f"{prefix}/optimized",
+        optimized_size=3 * 2**30,
+        optimized_sha256="cd" * 32,
+        manifest_key=f"{prefix}/manifest.json",
+        summary={"tensors": 1680, "dropped": []},
+        created_at=NOW,
+    )
+    return replace(file, **changes)  # type: ignore[arg-type]  # a test names its own fields
+
+
+def make_model_upload(number: int, account_id: AccountId, **changes: object) -> ModelUpload:
+    """A validated one with all optional fields set, younger the higher its number."""
+    upload = ModelUpload(
+        id=ModelUploadId(uuid_text(number)),
+        account_id=account_id,
+        dialect="native",
+        client_ref=f"task {number}",
+        air="acme:1@1",
+        given={"name": "Größe XL", "default_steps": 20},
+        fingerprint="f" * 64,
+        source_url="https://example.com/model.safetensors?token=a",
+        asset_id=AssetId(uuid_text(number)),
+        phase=Phase.VALIDATED,
+        file_id=ModelFileId(uuid_text(number)),
+        received=12,
+        size=5 * 2**40,
+        warnings=("the variant cannot be told",),
+        error_code="download_failed",
+        error="none yet",
+        error_field="source_url",
+        callback_url="https://example.com/told?token=b",
+        created_at=NOW + timedelta(seconds=number),
+        finished_at=None,
+    )
+    return replace(upload, **changes)  # type: ignore[arg-type]  # a test names its own fields

@@ -94,6 +94,11 @@ class ModelFile:
     created_at: datetime
 
 
+def stored_bytes(file: ModelFile) -> int:
+    """What its weights take: one object's size, or both."""
+    return file.size + (0 if file.optimized_key == file.original_key else file.optimized_size)
+
+
 class ModelSort(StrEnum):
     """Orders of a search."""
 
@@ -114,7 +119,11 @@ class Visibility(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelQuery:
-    """What to search; empty or None: any. `text` stands in name, description, tags or AIR; all `tags` must be there."""
+    """What to search; empty or None: any.
+
+    All words of `text` stand in name, AIR, tags or description, the last one as a beginning; all `tags` must be there.
+    `below`: only what comes after a model that was added then and has that id, newest first (`ADDED`, descending).
+    """
 
     text: str | None = None
     tags: tuple[str, ...] = ()
@@ -126,5 +135,6 @@ class ModelQuery:
     visibility: Visibility = Visibility.ALL
     sort: ModelSort = ModelSort.ADDED
     descending: bool = True
+    below: tuple[datetime, str] | None = None
     offset: int = 0
     limit: int = 20

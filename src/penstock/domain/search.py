@@ -28,8 +28,11 @@ def fold(text: str) -> str:
     return _bare(text).casefold()
 
 
-def words_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """The words under which texts are found, each once: runs of letters and digits, and the humps of camelCase."""
+def words_of(texts: Iterable[str], *, most: int = MAX_WORDS) -> tuple[str, ...]:
+    """The words under which texts are found, each once: runs of letters and digits, and the humps of camelCase.
+
+    The first `most` of them.
+    """
     found: dict[str, None] = {}
     for text in texts:
         for run in _RUN.findall(_bare(text)):
@@ -37,7 +40,7 @@ def words_of(texts: Iterable[str]) -> tuple[str, ...]:
             parts = [part for part in humps if len(part) >= _LEAST_PART] if len(humps) > 1 else ()
             for part in (run, *parts):
                 found.update(dict.fromkeys(word[:_MAX_WORD] for word in _PIECE.findall(part.casefold())))
-    return tuple(found)[:MAX_WORDS]
+    return tuple(found)[:most]
 
 
 def query_words(text: str) -> tuple[tuple[str, ...], str | None]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
+    from penstock.ports.models import ModelFileRepository, ModelRepository, ModelUploadRepository
     from penstock.ports.webhooks import DeliveryRepository, EndpointRepository
 
 
@@ -332,7 +333,8 @@ class QuotaRepository(Protocol):
     """What accounts take and may take. The other repositories keep the usage; nobody else has to think of it.
 
     A pending upload counts as open, with its `reserved` bytes; an asset counts from `add` until it has a `purged_at`
-    or is removed; bytes that several assets share count once, thumbnails never.
+    or is removed; bytes that several assets share count once, thumbnails never. A model file counts with the bytes of
+    its weights, and is none of the files that a limit counts.
     """
 
     def get(self, account_id: AccountId) -> Quota:
@@ -494,6 +496,21 @@ class Transaction(Protocol):
     @property
     def run_queue(self) -> RunQueueRepository:
         """Runs that wait, and those that go on."""
+        ...
+
+    @property
+    def models(self) -> ModelRepository:
+        """Registered models and the sources of their names."""
+        ...
+
+    @property
+    def model_files(self) -> ModelFileRepository:
+        """Weights at rest."""
+        ...
+
+    @property
+    def model_uploads(self) -> ModelUploadRepository:
+        """Model uploads."""
         ...
 
     @property

@@ -34,7 +34,7 @@ class ModelRepository(Protocol):
         ...
 
     def own(self, account_id: AccountId, air: str) -> RegisteredModel | None:
-        """The account's own, read to be changed: nobody else changes it until the transaction ends."""
+        """The account's own, read to be changed: nobody else changes it, or adds it, until the transaction ends."""
         ...
 
     def put(self, model: RegisteredModel) -> None:
@@ -46,11 +46,14 @@ class ModelRepository(Protocol):
         ...
 
     def search(self, viewer: AccountId, query: ModelQuery) -> tuple[int, Sequence[RegisteredModel]]:
-        """How many fit in all, and those from `offset` on: the viewer's own and public ones."""
+        """How many fit in all, and those from `offset` on: the viewer's own and public ones.
+
+        Raises `InvalidField` for a text of too many words.
+        """
         ...
 
     def note_use(self, air: str, *, now: datetime) -> None:
-        """A run used it: what `ModelSort.USED` sorts by."""
+        """A run used it: what `ModelSort.USED` sorts by. One word a minute is kept."""
         ...
 
 
@@ -94,7 +97,7 @@ class ModelUploadRepository(Protocol):
         ...
 
     def get(self, account_id: AccountId, upload_id: ModelUploadId) -> ModelUpload:
-        """Raises `UploadNotFound`."""
+        """Raises `ModelUploadNotFound`."""
         ...
 
     def by_ref(self, account_id: AccountId, *, dialect: str, client_ref: str) -> ModelUpload | None:

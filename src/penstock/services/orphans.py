@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from penstock.ports.objects import Multipart, ObjectInfo, ObjectStore
     from penstock.telemetry import Log
 
-PREFIXES = ("assets/", "staging/", "thumbs/")
+PREFIXES = ("assets/", "models/", "staging/", "thumbs/")
 AGE = timedelta(hours=12)
 """No step leaves its object without a row for so long; with a look every few hours none is older than a day (P12)."""
 MULTIPART_AGE = timedelta(hours=24)

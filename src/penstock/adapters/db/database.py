@@ -18,6 +18,9 @@ from penstock.adapters.db.installation import SqlInstallation
 from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.library import SqlLibrary
+from penstock.adapters.db.model_files import SqlModelFiles
+from penstock.adapters.db.model_uploads import SqlModelUploads
+from penstock.adapters.db.models import SqlModels
 from penstock.adapters.db.quotas import QuotaBook, SqlQuotas
 from penstock.adapters.db.run_queue import SqlRunQueue
 from penstock.adapters.db.runs import SqlRuns
@@ -107,6 +110,18 @@ class SqlTransaction:
     @property
     def run_queue(self) -> SqlRunQueue:
         return SqlRunQueue(self._connection)
+
+    @property
+    def models(self) -> SqlModels:
+        return SqlModels(self._connection, writes=self._writes)
+
+    @property
+    def model_files(self) -> SqlModelFiles:
+        return SqlModelFiles(self._connection, self.book, writes=self._writes)
+
+    @property
+    def model_uploads(self) -> SqlModelUploads:
+        return SqlModelUploads(self._connection, writes=self._writes)
 
     @property
     def ledger(self) -> SqlLedger:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, or_, select, update
 
 from penstock.adapters.db.rows import insert_missing
-from penstock.adapters.db.tables import assets, installation, uploads
+from penstock.adapters.db.tables import assets, installation, model_files, model_uploads, uploads
 from penstock.domain.installation import Mark
 from penstock.domain.uploads import UploadState
 
@@ -30,6 +30,11 @@ _OBJECTS = select(assets.c.object_key).where(assets.c.object_key.in_(_KEYS), _HA
 _THUMBNAILS = select(assets.c.thumbnail_key).where(assets.c.thumbnail_key.in_(_KEYS), _HAS_BYTES)
 _UPLOADS = select(uploads.c.id).where(
     uploads.c.id.in_(bindparam("ids", expanding=True)), or_(~uploads.c.swept, uploads.c.state.in_(_OPEN))
+)
+_MODEL_KEYS = (model_files.c.original_key, model_files.c.optimized_key, model_files.c.manifest_key)
+_MODEL_FILES = select(*_MODEL_KEYS).where(model_files.c.id.in_(bindparam("ids", expanding=True)))
+_MODEL_UPLOADS = select(model_uploads.c.file_id).where(
+    model_uploads.c.file_id.in_(bindparam("ids", expanding=True)), model_uploads.c.finished_at.is_(None)
 )
 
 
@@ -66,7 +71,10 @@ class SqlInstallation:
         if names:
             wanted = {"ids": sorted(set(names.values()))}
             open_uploads = set(self._connection.execute(_UPLOADS, wanted).scalars())
+            open_uploads.update(self._connection.execute(_MODEL_UPLOADS, wanted).scalars())
             known.update(key for key, name in names.items() if name in open_uploads)
+            for row in self._connection.execute(_MODEL_FILES, wanted):
+                known.update(row)
         return asked - known
 
     def _there(self) -> Mark:

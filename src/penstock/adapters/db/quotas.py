@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, bindparam, func, insert, select, true, update
+from sqlalchemy import BigInteger, bindparam, case, func, insert, select, true, update
 
-from penstock.adapters.db.tables import account_quotas, assets, uploads
+from penstock.adapters.db.tables import account_quotas, assets, model_files, uploads
 from penstock.domain.errors import AccountNotFound
 from penstock.domain.ids import AccountId
+from penstock.domain.models import stored_bytes
 from penstock.domain.quotas import Change, Limits, Quota, Usage, require_room
 from penstock.domain.uploads import UploadState
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AssetId
+    from penstock.domain.models import ModelFile
     from penstock.domain.uploads import Upload
 
 _MANY = 500
@@ -62,6 +64,15 @@ _COUNT_HELD = select(func.coalesce(func.sum(_HELD.c.size), 0), func.coalesce(fun
 _COUNT_OPEN = select(func.coalesce(func.sum(uploads.c.reserved), 0), func.count()).where(
     uploads.c.account_id == bindparam("its_account"), uploads.c.state == UploadState.PENDING
 )
+_COUNT_WEIGHTS = select(
+    func.coalesce(
+        func.sum(
+            model_files.c.size
+            + case((model_files.c.optimized_key == model_files.c.original_key, 0), else_=model_files.c.optimized_size)
+        ),
+        0,
+    )
+).where(model_files.c.account_id == bindparam("its_account"))
 
 
 class QuotaBook:
@@ -110,6 +121,14 @@ class QuotaBook:
         """These assets counted until this transaction marked them as purged."""
         for asset in purged:
             self._gone[asset.account_id].append((asset.object_key, asset.size))
+
+    def keeps(self, file: ModelFile) -> None:
+        """A new model file: its bytes, those of both objects where there are two."""
+        self._note(file.account_id, Change(bytes=stored_bytes(file), bound=True))
+
+    def drops(self, file: ModelFile) -> None:
+        """A model file whose row goes."""
+        self._note(file.account_id, Change(bytes=-stored_bytes(file)))
 
     def settle(self) -> None:
         """Write the changes. Raises `QuotaExceeded`, and then the transaction must come to nothing."""
@@ -177,8 +196,11 @@ class SqlQuotas:
         self._connection.execute(_LOCK, {"its_account": account_id})
         before = self.get(account_id).usage
         size, files = self._connection.execute(_COUNT_HELD, {"its_account": account_id}).one()
+        weights = self._connection.execute(_COUNT_WEIGHTS, {"its_account": account_id}).scalar_one()
         reserved, open_uploads = self._connection.execute(_COUNT_OPEN, {"its_account": account_id}).one()
-        usage = Usage(bytes=int(size), files=int(files), reserved=int(reserved), open_uploads=int(open_uploads))
+        usage = Usage(
+            bytes=int(size) + int(weights), files=int(files), reserved=int(reserved), open_uploads=int(open_uploads)
+        )
         self._connection.execute(
             _SET.values({name: getattr(usage, name) for name in _COUNTED}), {"its_account": account_id}
         )
