@@ -127,6 +127,11 @@ class Settings(BaseSettings):
     delivery_retention_days: int = Field(
         default=30, ge=1, description="How long the log of callbacks, with what was sent, outlives their last attempt."
     )
+    model_upload_retention_days: int = Field(
+        default=30,
+        ge=1,
+        description="How long a model upload, what was answered to it and its caller's name for it, outlives its end.",
+    )
     idempotency_retention_days: int = Field(
         default=7, ge=1, description="How long a repeated request is recognised by its `Idempotency-Key`."
     )

@@ -409,6 +409,7 @@ def test_the_store_s_objects_of_models_are_no_strangers(database: SqlDatabase) -
 
     with database.read() as tx:
         assert tx.installation.strangers(keys) == {over}
+        assert tx.installation.being_made([uuid_text(number) for number in (1, 2, 3)]) == {uuid_text(2)}
 
 
 # --- uploads

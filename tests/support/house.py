@@ -300,7 +300,9 @@ def open_house(
             stop_store=stop_store,
             sweeps=sweep_schedules(
                 all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
-                Retention(database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS),
+                Retention(
+                    database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS, model_uploads=_DAYS
+                ),
                 RunDeadlines(database, callbacks, clock=clock),
             ),
         )

@@ -22,7 +22,14 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     kept = core.upload(acme)
     core.clock.advance(5 * HOUR)
 
-    retention = Retention(core.database, clock=core.clock, events=2 * HOUR, idempotency=3 * HOUR, deliveries=4 * HOUR)
+    retention = Retention(
+        core.database,
+        clock=core.clock,
+        events=2 * HOUR,
+        idempotency=3 * HOUR,
+        deliveries=4 * HOUR,
+        model_uploads=5 * HOUR,
+    )
     sweeps = all_sweeps(core.uploads, core.purging, core.orphans, core.plans)
     schedules = sweep_schedules(sweeps, retention, core.deadlines)
 
@@ -39,12 +46,13 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         "events": 206,
         "idempotency-keys": 205,
         "deliveries": 0,
+        "model-uploads": 0,
     }
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key, MARK_KEY]
-    assert [schedule.act() for schedule in schedules] == [0] * 10
+    assert [schedule.act() for schedule in schedules] == [0] * 11
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 0, 205, 0, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 0, 205, 0, 0, 0]

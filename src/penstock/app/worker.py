@@ -118,6 +118,7 @@ def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence
         events=timedelta(days=settings.event_retention_days),
         idempotency=timedelta(days=settings.idempotency_retention_days),
         deliveries=timedelta(days=settings.delivery_retention_days),
+        model_uploads=timedelta(days=settings.model_upload_retention_days),
     )
     return sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
 

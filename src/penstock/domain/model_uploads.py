@@ -58,10 +58,11 @@ class ModelUpload:
 
     `given` holds what its caller said of the model, by the field names of `models.ModelCard`, as JSON; what an update
     leaves out keeps its value. The bytes come from `source_url` (whose query may be a secret) or from an asset; from
-    neither when the file that is there is used again. `client_ref` is what its caller calls it, `fingerprint` stands
-    for all that it asked. `received` of `size` bytes are here (None: not known). A failure has the `code` of an error,
-    its text and the field that it is about (a `ModelCard` field, `air`, `source_url` …). `callback_url` is told of the
-    end.
+    neither when the file that is there is used again. `file_id` is the file that is used, or that will be: it is
+    written down before the first of its objects is, so that no sweep takes them for nobody's. `client_ref` is what its
+    caller calls it, `fingerprint` stands for all that it asked. `received` of `size` bytes are here (None: not known).
+    A failure has the `code` of an error, its text and the field that it is about (a `ModelCard` field, `air`,
+    `source_url` …). `callback_url` is told of the end.
     """
 
     id: ModelUploadId

@@ -29,6 +29,11 @@ class InstallationRepository(Protocol):
         """Those of the keys to which nothing in the database leads.
 
         What leads to a key: an asset (as object or thumbnail) whose bytes are not gone, and an upload whose id stands
-        in the key and that is not over, or whose staging object was not yet removed.
+        in the key and that is not over, or whose staging object was not yet removed; a model file, and the id of one
+        that a model upload is still making.
         """
+        ...
+
+    def being_made(self, ids: Iterable[str]) -> frozenset[str]:
+        """Those of the ids that are model files on which a model upload works that has not ended."""
         ...

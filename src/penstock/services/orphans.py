@@ -183,10 +183,15 @@ class Orphans:
             found = self._objects.multiparts.all(prefix)
             old = (multipart for multipart in found if multipart.initiated_at <= before)
             while page := list(islice(old, _PAGE)):
-                named = {UploadId(name[0]) for multipart in page if (name := _UUID.search(multipart.key))}
+                names = {multipart.key: name[0] for multipart in page if (name := _UUID.search(multipart.key))}
                 with self._database.read() as tx:
-                    begun = tx.uploads.begun(named)
-                yield [multipart for multipart in page if multipart.upload_id not in begun]
+                    begun = tx.uploads.begun(UploadId(name) for name in names.values())
+                    being_made = tx.installation.being_made(names.values())
+                yield [
+                    multipart
+                    for multipart in page
+                    if multipart.upload_id not in begun and names.get(multipart.key) not in being_made
+                ]
 
     def _marks(self) -> tuple[Mark | None, Mark | None]:
         with self._database.read() as tx:

@@ -82,6 +82,7 @@ def sweep_schedules(sweeps: Sequence[Sweep], retention: Retention, deadlines: Ru
             act=_batches(lambda: retention.purge_idempotency_keys(limit=_BATCH)),
         ),
         Schedule(name="deliveries", every=_EVERY, act=_batches(lambda: retention.purge_deliveries(limit=_BATCH))),
+        Schedule(name="model-uploads", every=_EVERY, act=_batches(lambda: retention.purge_model_uploads(limit=_BATCH))),
     )
 
 

@@ -71,11 +71,15 @@ class SqlInstallation:
         if names:
             wanted = {"ids": sorted(set(names.values()))}
             open_uploads = set(self._connection.execute(_UPLOADS, wanted).scalars())
-            open_uploads.update(self._connection.execute(_MODEL_UPLOADS, wanted).scalars())
+            open_uploads |= self.being_made(wanted["ids"])
             known.update(key for key, name in names.items() if name in open_uploads)
             for row in self._connection.execute(_MODEL_FILES, wanted):
                 known.update(row)
         return asked - known
+
+    def being_made(self, ids: Iterable[str]) -> frozenset[str]:
+        """Model files on which an upload works."""
+        return frozenset(self._connection.execute(_MODEL_UPLOADS, {"ids": sorted(ids)}).scalars())
 
     def _there(self) -> Mark:
         mark = self.mark()
