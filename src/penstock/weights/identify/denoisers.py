@@ -1,0 +1,68 @@
+"""Checkpoints: files with a denoiser, whatever rides along."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from penstock.weights.identify import prefixes, transformers, unets
+from penstock.weights.identify.found import gaps, indices
+
+if TYPE_CHECKING:
+    from penstock.weights.identify.found import Fact, Found, Names
+
+READERS = (
+    transformers.other,
+    unets.ldm,
+    unets.diffusers,
+    transformers.flux,
+    transformers.sd3,
+    transformers.hidream,
+    transformers.qwen,
+)
+
+MARKERS = {"v_pred": "v_prediction", "ztsnr": "zero_terminal_snr", "edm_mean": "edm", "edm_vpred.sigma_max": "edm"}
+"""Tensors without meaning of their own that tell a sampler how the model was trained (ComfyUI `SDXL.model_type`)."""
+
+QUANTISED = {
+    "scaled_fp8": "scaled fp8",
+    ".comfy_quant": "ComfyUI",
+    ".quant_state.bitsandbytes__nf4": "bitsandbytes nf4",
+    ".quant_state.bitsandbytes__fp4": "bitsandbytes fp4",
+    ".qweight": "packed",
+}
+MARKS = tuple(QUANTISED)
+
+LAYERS = ("encoder.layers", "transformer.resblocks", "encoder.block")
+"""Numbered blocks of text encoders."""
+
+
+def read(names: Names) -> Found | None:
+    """The denoiser of a file with all that is known of it, or None."""
+    for inside in prefixes.views(names, prefixes.DENOISERS):
+        found = next((found for reader in READERS if (found := reader(inside))), None)
+        if found:
+            return _whole(names, inside, found)
+    return None
+
+
+def _whole(names: Names, denoiser: Names, found: Found) -> Found:
+    facts: dict[str, Fact] = dict(found.facts)
+    facts |= {fact: True for marker, fact in MARKERS.items() if marker in names or marker in denoiser}
+    bundled = prefixes.bundled(names)
+    if bundled:
+        facts["bundled"] = bundled
+    marked = next((name for name in names if name.endswith(MARKS)), None)
+    if marked:
+        facts["quantised"] = next(how for mark, how in QUANTISED.items() if marked.endswith(mark))
+    return replace(found, facts=facts, missing=found.missing + _encoder_gaps(names, bundled))
+
+
+def _encoder_gaps(names: Names, bundled: tuple[str, ...]) -> tuple[str, ...]:
+    """Blocks that a text encoder lacks before its last one."""
+    if not set(bundled) - {"vae", "ema"}:
+        return ()
+    texts = [name for name in names if name.startswith(prefixes.TEXTS)]
+    parted = (name.partition(f".{layer}.") for name in texts for layer in LAYERS)
+    stems = {before + at.removesuffix(".") for before, at, _ in parted if at}
+    return tuple(gap for stem in sorted(stems) for gap in gaps(stem, indices(texts, stem)))
