@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EVENTS: Mapping[str, str] = {
     "api.request": "an API request was answered (method, path without query, status, ms, request_id, account_id)",
     "api.error": "an API request failed inside; `error` is the exception's type (request_id)",
+    "api.socket": "a WebSocket ended (path without query, `code` it was closed with, how many `tasks` came, ms, "
+    "request_id, account_id)",
     "store.request": "an object request was answered; `code` is the S3 error code of a refusal "
     "(method, path without query, status, code, bytes, ms, request_id)",
     "store.abandoned": "a client went away before it had its answer (method, path without query, code, bytes, ms, "

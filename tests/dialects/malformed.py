@@ -115,12 +115,21 @@ _KEYS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route that takes a body, with a good one; `{}` in a path is where an id stands."""
+    """A route that takes a body, with a good one; `{}` in a path is where an id stands.
+
+    `in_list`: the body stands in a list of its own.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any]
     needs_body: bool = True
+    in_list: bool = False
+
+    def said(self, **changes: object) -> bytes:
+        """The body with other members."""
+        members = {**self.body, **changes}
+        return json.dumps([members] if self.in_list else members).encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +363,14 @@ TONGUES: Mapping[str, Tongue] = {
             ("POST", "/v1/runs/{}/callback-redeliveries"),
         ),
     ),
+    "runware": Tongue(
+        scheme="Bearer",
+        routes=(
+            Route(method="POST", path="/v1", body={"taskType": "ping", "ping": True, "taskUUID": UUID}, in_list=True),
+        ),
+        reads=(),
+        acts=(),
+    ),
 }
 
 
@@ -374,7 +391,7 @@ def malformed(tongue: Tongue, key: str) -> Iterator[Malformed]:
             method=first.method,
             path=first.path,
             headers=headers,
-            body=json.dumps(dict(first.body)).encode(),
+            body=first.said(),
             refused=True,
         )
     for method in ("DELETE", "PATCH", "PUT", "TRACE"):
@@ -397,7 +414,7 @@ def _members(route: Route, headers: Mapping[str, str], *, first: int) -> Iterato
                 method=route.method,
                 path=route.path,
                 headers=headers,
-                body=json.dumps({**route.body, name: _VALUES[what]}).encode(),
+                body=route.said(**{name: _VALUES[what]}),
                 refused=False,
             )
 

@@ -17,7 +17,7 @@ import uvicorn
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.fetch import GuardedFetcher
-from penstock.adapters.listener import guarded_protocol
+from penstock.adapters.listener import guarded_protocol, guarded_socket
 from penstock.adapters.media import ChildInspector
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemEntropy
@@ -348,7 +348,9 @@ def _api(services: Services, url: str, listener: socket.socket) -> Iterator[None
     app = Mounts(
         {dialect.mount: dialect.build(services, url + dialect.mount) for dialect in DIALECTS}, otherwise=_nothing
     )
-    config = uvicorn.Config(app, loop="asyncio", http=guarded_protocol(), ws="none", lifespan="off", log_config=None)
+    config = uvicorn.Config(
+        app, loop="asyncio", http=guarded_protocol(), ws=guarded_socket(), lifespan="off", log_config=None
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
     thread.start()

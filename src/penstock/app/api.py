@@ -42,7 +42,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
 
     import uvicorn
 
-    from penstock.adapters.listener import guarded_protocol
+    from penstock.adapters.listener import PING_SECONDS, PONG_SECONDS, guarded_protocol, guarded_socket
     from penstock.services.feed import Feed
 
     core = open_core(settings, Log("api"))
@@ -53,7 +53,9 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         port=settings.port,
         loop="uvloop",
         http=guarded_protocol(),
-        ws="none",
+        ws=guarded_socket(),
+        ws_ping_interval=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS,
         lifespan="off",
         log_level="warning",
         access_log=False,

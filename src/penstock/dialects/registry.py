@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.dialects import modelroute, modelrunner, native, runflow, runway
+from penstock.dialects import modelroute, modelrunner, native, runflow, runware, runway
 
 if TYPE_CHECKING:
     from penstock.dialects.base import Dialect
@@ -15,4 +15,5 @@ DIALECTS: tuple[Dialect, ...] = (
     modelroute.DIALECT,
     runway.DIALECT,
     runflow.DIALECT,
+    runware.DIALECT,
 )

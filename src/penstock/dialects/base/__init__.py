@@ -57,7 +57,8 @@ class Capabilities:
 
     `takes_urls`: a file field of a run may hold a URL or a data URI. `lasting_urls`: a file has a URL that names it as
     long as it lives. `file_urls`: an uploaded file has a URL, for a while at least. `upload_lifetimes`: whoever uploads
-    a file may say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is.
+    a file may say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is. `tells_story`:
+    files can be uploaded and models run.
     """
 
     confirms: bool
@@ -69,6 +70,7 @@ class Capabilities:
     file_urls: bool = True
     upload_lifetimes: bool = True
     declares_sizes: bool = True
+    tells_story: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

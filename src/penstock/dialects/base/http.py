@@ -185,7 +185,7 @@ def _route_class(edge: Edge) -> type[APIRoute]:
 
             async def strict(request: Request) -> Response:
                 if not is_public:
-                    who = await _authenticated(edge, request)
+                    who = await authenticated(edge.services, edge.read_secret(request), address_of(request.scope))
                     request.scope["state"]["principal"] = who
                     _count(request, edge.services.rates.of_key(who.key.id))
                     if uploads:
@@ -202,22 +202,21 @@ def _route_class(edge: Edge) -> type[APIRoute]:
     return StrictRoute
 
 
-async def _authenticated(edge: Edge, request: Request) -> Principal:
+async def authenticated(services: Services, secret: str | None, address: str) -> Principal:
     """Who is asking. Raises `Unauthenticated`; `RateLimited` for a key not seen lately, after too many that were none.
 
     So an address that tries keys costs nothing more, and its neighbours with good ones notice nothing (S27).
     """
-    accounts, rates = edge.services.accounts, edge.services.rates
-    secret = edge.read_secret(request)
+    accounts, rates = services.accounts, services.rates
     known = accounts.recall(secret)
     if known is not None:
         return known
     if not accounts.was_known(secret):
-        rates.check_failures(address_of(request.scope))
+        rates.check_failures(address)
     try:
         return await run_in_threadpool(accounts.authenticate, secret)
     except Unauthenticated:
-        rates.failed(address_of(request.scope))
+        rates.failed(address)
         raise
 
 

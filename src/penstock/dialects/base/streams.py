@@ -41,6 +41,15 @@ class Streams:
         self._open: Counter[AccountId] = Counter()
         self._readers = CapacityLimiter(_READERS)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the process wants to end, so that nobody should go on waiting."""
+        return self._feed.closed
+
+    async def read(self, look: Callable[[], T]) -> T:
+        """Look once, in one of the threads of those who wait."""
+        return await to_thread.run_sync(look, limiter=self._readers)
+
     def after(self, account_id: AccountId, subject: str, number: int) -> bool:
         """Whether a subject has events above `number`. Blocks."""
         return bool(self._feed.after(account_id, subject, number))

@@ -1,0 +1,18 @@
+"""The task types that there are. One module for each kind of work; `penstock.dialects.runware.task` says how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from penstock.dialects.base import Services
+    from penstock.dialects.runware.task import Task
+
+MAKERS: Sequence[Callable[[Services, str], Mapping[str, Task]]] = ()
+
+
+def all_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
+    """Every task type by its name, ready to be handled. `base_url` is the dialect's own."""
+    return {name: task for make in MAKERS for name, task in make(services, base_url).items()}
