@@ -97,7 +97,18 @@ _PARAMETERS: Mapping[type[PenstockError], str] = {
     e.NoRunner: "model",
 }
 """The parameter that an error is about, where the error itself does not say."""
-_ROWS = {kind.code: row for kind, row in ERRORS.items()}
+_KEPT: Mapping[str, WireError] = {
+    **{kind.code: row for kind, row in ERRORS.items()},
+    **dict.fromkeys(
+        ("source_refused", "source_failed", "source_unreachable", e.FileTooLarge.code),
+        _documented("downloadFailed", 400),
+    ),
+    **dict.fromkeys(
+        (e.InternalError.code, e.ObjectStoreUnavailable.code, e.DatabaseUnavailable.code, e.StorageFull.code),
+        _documented(_PROCESSING, 500),
+    ),
+}
+"""What ended a task, by the code that was kept of it: there what a file's source did has words of its own."""
 _PREFIXES = {"missing": "missing", "conflict": "conflict", "unsupported": "unsupported"}
 _OWN_CODE = "code:"
 _FACTS = {"type": "type", "least": "min", "most": "max", "allowed": "allowedValues", "default": "default"}
@@ -120,7 +131,7 @@ def error_out(error: PenstockError, who: Named) -> Told:
 
 def failure_out(failure: Failure, who: Named) -> Told:
     """One error that was kept: its class is known by its code alone."""
-    row = _ROWS.get(failure.code, ERRORS[e.InternalError])
+    row = _KEPT.get(failure.code, _KEPT[e.InternalError.code])
     code = row.code if row.code != _INVALID else _code_of(failure.parameter or "")
     said = {"code": code, "message": failure.message, "parameter": failure.parameter, **who.members()}
     return Told(value={name: value for name, value in said.items() if value is not None}, status=row.status)
