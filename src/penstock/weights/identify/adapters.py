@@ -40,6 +40,8 @@ PLAIN = {
     "on_input": ("ia3", "on_input"),
     "diff": ("full", "diff"),
     "diff_b": ("full", "diff_b"),
+    "set_weight": ("full", "set"),
+    "reshape_weight": ("", "reshape"),
     "w_norm": ("norm", "w_norm"),
     "b_norm": ("norm", "b_norm"),
     "lambda_layer": ("tlora", "lambda"),
@@ -76,12 +78,16 @@ NEEDS = {
 }
 """Parts that a module must have, all of one row."""
 
+RIDERS = frozenset({"full", "norm"})
+"""Plain differences and norms: they ride along with every algorithm."""
+
 LYCORIS = frozenset({"loha", "lokr", "oft", "boft", "glora", "ia3", "full", "norm", "tlora"})
 OFT_AXES = 3
 SHARE = 0.5
 """A file is an adapter where more of its keys than this belong to one: checkpoints carry left-over pairs."""
 
-PEFT_NAMES = ("default", "default_0", "default_1")
+NAMED = ("lora_A", "lora_B", "lora_magnitude_vector")
+"""Parts behind which PEFT puts the adapter's name (`.lora_A.default.weight`)."""
 
 
 @dataclass(slots=True)
@@ -161,8 +167,10 @@ def role(name: str) -> tuple[str, str, str] | None:
     if last not in {"weight", "bias"}:
         return None
     module, _, part = stem.rpartition(".")
-    if part in PEFT_NAMES:
-        module, _, part = module.rpartition(".")
+    if part not in WEIGHTS:
+        outer, _, factor = module.rpartition(".")
+        if factor in NAMED:
+            module, part = outer, factor
     if part in WEIGHTS:
         return (module, *((WEIGHTS[part]) if last == "weight" else ("lora", "bias")))
     if part in HALVES and module.rstrip("12").endswith(("lora", "lora_linear_layer")):
@@ -182,7 +190,8 @@ def _modules(names: Names) -> tuple[dict[str, Module], int]:
         module = found.get(stem)
         if module is None:
             module = found[stem] = Module()
-        module.algorithm = module.algorithm if module.algorithm and not algorithm else algorithm or module.algorithm
+        if algorithm and (not module.algorithm or module.algorithm in RIDERS):
+            module.algorithm = algorithm
         module.parts[part] = tensor
     return found, counted
 
@@ -217,7 +226,7 @@ def _adapter(names: Names, found: dict[str, Module]) -> Found:
 def _algorithm(found: dict[str, Module]) -> str:
     """What most modules use. Plain differences and norms ride along with any; alone they count."""
     counts = Counter(module.algorithm for module in found.values() if module.algorithm)
-    main = Counter({name: count for name, count in counts.items() if name not in {"full", "norm"}}) or counts
+    main = Counter({name: count for name, count in counts.items() if name not in RIDERS}) or counts
     algorithm = max(main, key=lambda name: (main[name], name))
     if algorithm == "lora" and any(module.convolution for module in found.values()):
         return "locon"

@@ -64,8 +64,9 @@ def _unet(names: Names) -> Found | None:
         mixed = f"its attention reads texts of different widths ({wide}): blocks of different families are mixed"
         return Found(category="controlnet", layout=layout, evidence=shown, contradiction=mixed)
     family = CONTEXTS.get(next(iter(contexts), 0), "controlnet_other" if contexts else None)
-    if axis(names, pooled, 1) == POOLED_SDXL:
-        family = "sdxl"
+    width = axis(names, pooled, 1)
+    if width is not None:
+        family = "sdxl" if width == POOLED_SDXL else "controlnet_other"
     facts: dict[str, Fact] = {"hint_channels": axis(names, hint, 1) or 0}
     if "task_embedding" in names or "control_add_embedding.linear_1.weight" in names:
         facts["union"] = True
