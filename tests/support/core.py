@@ -36,6 +36,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.model_uploads import ModelUploads
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
@@ -278,6 +279,7 @@ class Core:
     quotas: Quotas
     runs: Runs
     webhooks: Webhooks
+    model_uploads: ModelUploads
     deadlines: RunDeadlines
     queue: SqlJobQueue
     models: Models
@@ -472,6 +474,9 @@ def open_core(
             runs=Runs(database, catalog, references, terms=terms, clock=clock, entropy=entropy, callbacks=callbacks),
             deadlines=RunDeadlines(database, callbacks, clock=clock),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
+            model_uploads=ModelUploads(
+                database, parse_rules(egress), clock=clock, entropy=entropy, callbacks=callbacks
+            ),
             queue=queue,
             models=models,
             run_flow=run_flow,
