@@ -233,7 +233,7 @@ def test_only_who_brings_a_new_file_needs_credit(core: Core) -> None:
         begin(core, acme, air="acme:2@1")
 
 
-# --- one name, one upload (runware.md §8)
+# --- one name, one upload
 
 
 @pytest.mark.statement("RU-57")

@@ -1,6 +1,6 @@
 """What may be said of a model: the values of each field, which of them a category has, and what an update changes.
 
-The lists and limits are those of the upload API that Penstock serves (dialects/runware.md §5); they hold for every way
+The lists and limits are those of the product whose upload API Penstock serves (RU-14, RU-15); they hold for every way
 in.
 """
 

@@ -91,7 +91,7 @@ class ModelUploads:
         """Accept what is said of a model, and have its file brought.
 
         What goes on already under the same `client_ref`, and is the same, is returned as it stands; a failed one frees
-        its name (runware.md §8). Raises `InvalidField`, `InvalidFields`, `SourceNotOwned` (whoever's it is, P11),
+        its name (RU-17, RU-18, RU-57). Raises `InvalidField`, `InvalidFields`, `SourceNotOwned` (whoever's it is, P11),
         `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`. Nothing is connected to here.
         """
         air = parse_air(wanted.air)
