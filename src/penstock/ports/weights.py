@@ -135,7 +135,7 @@ class Rewriter(Protocol):
         ...
 
     def passing(self, head: bytes, *, category: Category | None, family: str | None) -> Passing | None:
-        """The same, rewriting at once; None where the new file needs what only the whole of the old one tells."""
+        """The same, rewriting at once; None where nothing changes, or where it takes all of the old file to begin."""
         ...
 
     def plan(self, head: bytes, survey: Survey) -> RewritePlan:

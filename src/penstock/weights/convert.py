@@ -65,8 +65,8 @@ class Passage:
 
     @property
     def is_possible(self) -> bool:
-        """Whether memory suffices and nothing in the header has to be known first."""
-        return self.plan.held <= HOLD and not self.plan.hashed
+        """Whether there is something to write, memory suffices, and nothing in the header has to be known first."""
+        return not self.plan.unchanged and not self.plan.hashed and self.plan.held <= HOLD
 
     def update(self, block: memoryview) -> Iterator[memoryview]:
         """The old file's next bytes, its header included; gives what can be written of the new one's data.
