@@ -46,7 +46,8 @@ VALUES = {
 
 
 def values(data: bytes, dtype: str) -> np.ndarray:
-    return np.frombuffer(data, VALUES[dtype]).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        return np.frombuffer(data, VALUES[dtype]).astype(np.float64)
 
 
 def assert_within_bounds(old: bytes, new: bytes) -> None:

@@ -271,7 +271,8 @@ _SMALL, _LARGE = 2.0**-40, 2.0**50
 def _distance_at_length(numbers: Floats, narrower: Floats, bound: Bound, *_: Floats) -> Distance:
     """The same of F64, and with infinities and NaN among them, which have to stay what they are."""
     finite = np.isfinite(numbers) & np.isfinite(narrower)
-    kept = finite | (np.isnan(numbers) & np.isnan(narrower)) | (numbers == narrower)
+    with np.errstate(invalid="ignore"):
+        kept = finite | (np.isnan(numbers) & np.isnan(narrower)) | (numbers == narrower)
     size = np.absolute(numbers[finite].astype(np.float64))
     error = np.absolute(numbers[finite].astype(np.float64) - narrower[finite])
     outside = np.count_nonzero(error > size * bound.relative + bound.absolute)
