@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.adapters.children import NoMessageError
 from penstock.adapters.media import ChildInspector, films
 from penstock.adapters.media.faults import UnreadableError
 from penstock.adapters.media.found import Found
 from penstock.adapters.media.inspector import InspectorOptions
 from penstock.adapters.media.looking import Looking
-from penstock.adapters.media.wire import NoMessageError, parse_answer
+from penstock.adapters.media.wire import parse_answer
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.media import InspectorUnavailableError, MediaFile
 from penstock.telemetry import Log
