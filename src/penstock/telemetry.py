@@ -44,6 +44,9 @@ EVENTS: Mapping[str, str] = {
     "media.isolation": "how decoders are confined on this machine (network, files, calls, limits, parent), and whether "
     "`films` can be opened",
     "media.child_ended": "a decoder's process ended under a file (code); `files`: how many it had looked into before",
+    "weights.isolation": "how the readers of model files' headers are confined on this machine (network, files, calls, "
+    "limits, parent)",
+    "weights.child_ended": "a reader of headers ended under a file (code); `files`: how many it had read before",
     "fetch.allowed": "what downloads and callbacks may reach beside the public internet (places)",
     "fetch.blocked": "a place that a user named was not connected to (host); `why`: an `address` that is not allowed, "
     "a `name` without addresses, or another `peer` than was meant",

@@ -31,7 +31,8 @@ class Examiner(Protocol):
     def examine(self, head: bytes, *, size: int | None, declared: Declaration | None) -> Examination:
         """Judge a file by its first `header_end` bytes; `size` as above.
 
-        Raises `NotSafetensors` for any broken rule, and `Unavailable` when it could not be examined.
+        Raises `NotSafetensors` for any broken rule, `Unavailable` when it could not be examined, and
+        `AttemptInterruptedError` (`ports.jobs`) when the server is being stopped.
         """
         ...
 

@@ -20,7 +20,7 @@ from penstock.adapters.children.process import LOOK_SECONDS, Child, ChildProgram
 from penstock.ports.jobs import AttemptInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from penstock.telemetry import Log
 
@@ -67,7 +67,7 @@ class ChildPool:
         self._places = threading.BoundedSemaphore(options.children)
         self._lock = threading.Lock()
         self._idle: list[Child] = []
-        self._reported = False
+        self._walls: Mapping[str, str] = {}
         # A child dies with the thread that started it (PR_SET_PDEATHSIG), so one that stays starts them all.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix=f"{program.name}-starter")
 
@@ -92,12 +92,7 @@ class ChildPool:
             if cancelled():
                 raise AttemptInterruptedError
         try:
-            # Read-only, whatever the caller's own descriptor may do.
-            opened = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return self._ask(request, opened, read, cancelled)
-            finally:
-                os.close(opened)
+            return self._ask(request, descriptor, read, cancelled)
         finally:
             self._places.release()
 
@@ -105,6 +100,11 @@ class ChildPool:
         """The children that wait for a file, by their process ids."""
         with self._lock:
             return [child.pid for child in self._idle]
+
+    def walls(self) -> Mapping[str, str]:
+        """How the newest child is confined, in words; nothing before there was one."""
+        with self._lock:
+            return self._walls
 
     def close(self) -> None:
         """End all children. Files that are being looked into end as interrupted."""
@@ -126,7 +126,9 @@ class ChildPool:
             child = self._child(fresh=attempt > 0)
             keep = False
             try:
-                answer = read(*child.ask(request, descriptor, seconds=self._options.seconds, cancelled=cancelled))
+                with _opened_anew(descriptor) as file:
+                    said = child.ask(request, file, seconds=self._options.seconds, cancelled=cancelled)
+                answer = read(*said)
                 if child.exhausted and child.files > 1:
                     continue
                 keep = child.files < self._options.files_per_child and child.healthy and not child.exhausted
@@ -176,7 +178,17 @@ class ChildPool:
         except (OSError, DiedError, TooLongError) as error:
             raise NoChildError from error
         with self._lock:
-            report, self._reported = not self._reported, True
-        if report:
+            first, self._walls = not self._walls, child.isolation
+        if first:
             self._log(f"{self._program.name}.isolation", **child.isolation)
         return child
+
+
+@contextlib.contextmanager
+def _opened_anew(descriptor: int) -> Iterator[int]:
+    """Read-only, whatever the caller's own may do, and at the file's beginning: its place is shared with the child."""
+    opened = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield opened
+    finally:
+        os.close(opened)

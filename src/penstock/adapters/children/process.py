@@ -89,15 +89,16 @@ class Child:
         self.exhausted = message.get("exhausted") is True
         return message, data
 
-    def end(self) -> int:
-        """Kill and reap it; the code is what it ended with, if it had ended by itself. Idempotent."""
+    def end(self) -> int | None:
+        """Kill and reap it. Returns the code with which it had ended by itself, None where it had not. Idempotent."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             if self._socket.fileno() < 0 or self._has_hung_up():
                 self._process.wait(1)  # it closed its end: it is on its way out, and how it goes is worth knowing
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
         self._socket.close()
-        return self._process.wait()
+        code = self._process.poll()
+        self._process.kill()
+        self._process.wait()
+        return code
 
     def _has_hung_up(self) -> bool:
         poll = select.poll()
