@@ -94,3 +94,9 @@ def test_a_name_in_the_file_that_is_no_setting_is_refused(tmp_path: Path) -> Non
 
     with pytest.raises(ValidationError, match="prot"):
         Settings()
+
+
+def test_extra_architectures_are_names() -> None:
+    assert Settings(extra_architectures="sd2x, my-own,").extra_architecture_list == ("sd2x", "my-own")
+    with pytest.raises(ValidationError, match="no name of an architecture"):
+        Settings(extra_architectures="Stable Diffusion 2")

@@ -17,6 +17,7 @@ _ORIGIN = re.compile(r"https?://[^/?#@\s]+/?")
 _LOOPBACK_HOST = re.compile(r"127\.0\.0\.1(?=:|$)|\[::1\]")
 _PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
+_ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _DATABASES = ("sqlite:///", "postgresql://", "postgres://", "postgresql+psycopg://")
 
 
@@ -115,6 +116,11 @@ class Settings(BaseSettings):
         default="",
         description="Comma-separated origins, beside the API's own, whose pages may call the API and the embedded "
         "store; `*` for any.",
+    )
+    extra_architectures: str = Field(
+        default="",
+        description="Comma-separated architectures that models may be declared as beside the known ones; what a file's "
+        "header shows is not held against them.",
     )
     streams_per_account: int = Field(
         default=200,
@@ -279,6 +285,15 @@ class Settings(BaseSettings):
                     raise ValueError(message) from None
         return value
 
+    @field_validator("extra_architectures")
+    @classmethod
+    def _are_architectures(cls, value: str) -> str:
+        for name in filter(None, (part.strip() for part in value.split(","))):
+            if not _ARCHITECTURE.fullmatch(name):
+                message = f"{name!r} is no name of an architecture: small letters, digits, `_` and `-`, at most 40"
+                raise ValueError(message)
+        return value
+
     @field_validator("hosts")
     @classmethod
     def _are_hosts(cls, value: dict[str, str]) -> dict[str, str]:
@@ -350,6 +365,11 @@ class Settings(BaseSettings):
     def cors_origin_list(self) -> tuple[str, ...]:
         """The origins of `cors_origins`."""
         return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
+
+    @property
+    def extra_architecture_list(self) -> tuple[str, ...]:
+        """The names of `extra_architectures`."""
+        return tuple(name.strip() for name in self.extra_architectures.split(",") if name.strip())
 
     @property
     def store_cors_origins(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -417,3 +418,28 @@ def test_an_upload_is_its_account_s_alone(core: Core) -> None:
         core.model_uploads.get(zenith, upload.id)
     assert core.model_uploads.by_ref(zenith, dialect="native", client_ref="task") is None
     assert core.model_uploads.page(zenith, cursor=None, limit=9).items == []
+
+
+def test_an_upload_can_be_tried_without_being_begun(core: Core) -> None:
+    acme = open_source(core)
+    wanted = NewModelUpload(air="acme:1@1", given=GIVEN, source_url=URL)
+
+    core.model_uploads.check(acme, wanted, dialect="native")
+
+    with pytest.raises(SourceNotOwned):
+        core.model_uploads.check(acme, replace(wanted, air="other:1@1"), dialect="native")
+    with pytest.raises(InvalidField):
+        core.model_uploads.check(acme, replace(wanted, given={}), dialect="native")
+    assert core.model_uploads.page(acme, cursor=None, limit=10).items == []
+    assert not core.has_jobs(MODEL_JOB)
+
+
+def test_an_operator_may_allow_further_architectures(core: Core) -> None:
+    acme = open_source(core)
+    rules = parse_rules("127.0.0.0/8")
+    uploads = ModelUploads(core.database, rules, clock=core.clock, entropy=core.entropy, architectures=("sd2x",))
+    wanted = NewModelUpload(air="acme:1@1", given={**GIVEN, "architecture": "sd2x"}, source_url=URL)
+
+    assert uploads.begin(acme, wanted, dialect="native").given["architecture"] == "sd2x"
+    with pytest.raises(InvalidField):
+        core.model_uploads.begin(acme, wanted, dialect="native")

@@ -38,6 +38,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.model_uploads import ModelUploads
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
@@ -214,6 +215,7 @@ def open_house(
                 callbacks=callbacks,
             ),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
+            model_uploads=ModelUploads(database, _LOOPBACK, clock=clock, entropy=entropy, callbacks=callbacks),
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),

@@ -104,6 +104,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.model_uploads import ModelUploads
     from penstock.services.quotas import Quotas
     from penstock.services.rates import Rates
     from penstock.services.references import References
@@ -153,11 +154,20 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
             callbacks=callbacks,
         ),
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
+        model_uploads=ModelUploads(
+            core.database,
+            egress_rules(settings),
+            clock=core.clock,
+            entropy=core.entropy,
+            callbacks=callbacks,
+            architectures=settings.extra_architecture_list,
+        ),
         large_bodies=LargeBodies(),
         rates=Rates(rate_limits(settings), clock=core.clock),
         streams=Streams(feed, most_per_account=settings.streams_per_account),
         catalog=core.catalog,
         log=core.log,
+        extra_architectures=settings.extra_architecture_list,
     )
     mounts = Mounts(
         {dialect.mount: dialect.build(services, bases[dialect.name]) for dialect in DIALECTS},

@@ -15,7 +15,7 @@ from penstock.domain.models import ModelCard
 from penstock.domain.weights import Category
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 ARCHITECTURES = (
     "flux1s",
@@ -206,17 +206,18 @@ CHECKS: Mapping[str, Callable[[tuple[str, ...], object], object]] = {
 """What each field of a card may hold: returns the value to keep, raises `InvalidField` (RU-14, RU-15)."""
 
 
-def check_given(given: Mapping[str, object]) -> dict[str, object]:
+def check_given(given: Mapping[str, object], *, architectures: Collection[str] = ()) -> dict[str, object]:
     """What a caller says of a model, as it is kept (JSON): fields that its category does not have are left aside.
 
     None takes a field back that need not be there. Raises `InvalidField`, or `InvalidFields` for several wrong ones;
-    whether all that is required is there, `merged` says.
+    whether all that is required is there, `merged` says. `architectures` are taken beside `ARCHITECTURES`.
     """
     kept: dict[str, object] = {}
     wrong: list[InvalidField] = []
     for name, value in given.items():
         try:
-            kept[name] = _checked(name, value)
+            operators = name == "architecture" and value in architectures
+            kept[name] = value if operators else _checked(name, value)
         except InvalidField as error:
             wrong.append(error)
     category = kept.get("category")

@@ -60,9 +60,12 @@ def _anybody(_tx: Transaction, _account_id: AccountId) -> None:
 
 
 class ModelUploads:
-    """Use cases on model uploads. `check_credit` raises `InsufficientCredits` for who may bring no new file now."""
+    """Use cases on model uploads. `check_credit` raises `InsufficientCredits` for who may bring no new file now.
 
-    def __init__(
+    `architectures`: what the operator lets models be declared as beside what everybody knows.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts it works with
         self,
         database: Database,
         rules: EgressRules,
@@ -71,6 +74,7 @@ class ModelUploads:
         entropy: Entropy,
         callbacks: Callbacks = SILENT,
         check_credit: Callable[[Transaction, AccountId], None] = _anybody,
+        architectures: tuple[str, ...] = (),
     ) -> None:
         self._database = database
         self._rules = rules
@@ -78,6 +82,7 @@ class ModelUploads:
         self._entropy = entropy
         self._callbacks = callbacks
         self._check_credit = check_credit
+        self._architectures = architectures
 
     def begin(
         self,
@@ -94,28 +99,9 @@ class ModelUploads:
         its name (RU-17, RU-18, RU-57). Raises `InvalidField`, `InvalidFields`, `SourceNotOwned` (whoever's it is, P11),
         `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`. Nothing is connected to here.
         """
-        air = parse_air(wanted.air)
-        given = check_given(wanted.given)
-        source_url = self._source(wanted.source_url)
-        callback_url = self._callbacks.check(dialect, callback) if callback is not None else None
-        upload = ModelUpload(
-            id=ModelUploadId(new_id(self._entropy)),
-            account_id=account_id,
-            dialect=dialect,
-            client_ref=client_ref,
-            air=str(air),
-            given=given,
-            fingerprint=_fingerprint(str(air), given, source_url, wanted.asset_id, callback_url),
-            source_url=source_url,
-            asset_id=wanted.asset_id,
-            phase=Phase.VALIDATED,
-            callback_url=callback_url,
-            created_at=self._clock.now(),
-        )
+        upload = self._asked(account_id, wanted, dialect=dialect, client_ref=client_ref, callback=callback)
         with self._database.write() as tx:
-            if not tx.models.owns(account_id, air.source):
-                raise SourceNotOwned(air.source)
-            live = tx.models.own(account_id, upload.air)
+            live = self._live(tx, upload)
             known = self._named(tx, upload)
             if known is not None:
                 return known
@@ -128,6 +114,14 @@ class ModelUploads:
                 return known
             self._start(tx, upload)
         return upload
+
+    def check(
+        self, account_id: AccountId, wanted: NewModelUpload, *, dialect: str, callback: Callback | None = None
+    ) -> None:
+        """Look at all that `begin` looks at, and begin nothing. Raises what it does for an upload without a name."""
+        upload = self._asked(account_id, wanted, dialect=dialect, client_ref=None, callback=callback)
+        with self._database.write() as tx:  # a reader has no `own`
+            self._require(tx, upload, self._live(tx, upload))
 
     def get(self, account_id: AccountId, upload_id: ModelUploadId) -> ModelUpload:
         """Raises `ModelUploadNotFound`."""
@@ -215,6 +209,42 @@ class ModelUploads:
         waiting = [one.id for one in tx.model_uploads.going_on(upload.account_id, upload.air)]
         tx.jobs.wake(MODEL_JOB, waiting[:1], now=now)
         return over
+
+    def _asked(
+        self,
+        account_id: AccountId,
+        wanted: NewModelUpload,
+        *,
+        dialect: str,
+        client_ref: str | None,
+        callback: Callback | None,
+    ) -> ModelUpload:
+        """What would begin, as far as it can be told without looking at what is there."""
+        air = parse_air(wanted.air)
+        given = check_given(wanted.given, architectures=self._architectures)
+        source_url = self._source(wanted.source_url)
+        callback_url = self._callbacks.check(dialect, callback) if callback is not None else None
+        return ModelUpload(
+            id=ModelUploadId(new_id(self._entropy)),
+            account_id=account_id,
+            dialect=dialect,
+            client_ref=client_ref,
+            air=str(air),
+            given=given,
+            fingerprint=_fingerprint(str(air), given, source_url, wanted.asset_id, callback_url),
+            source_url=source_url,
+            asset_id=wanted.asset_id,
+            phase=Phase.VALIDATED,
+            callback_url=callback_url,
+            created_at=self._clock.now(),
+        )
+
+    def _live(self, tx: Transaction, upload: ModelUpload) -> RegisteredModel | None:
+        """The model that the AIR stands for. Raises `SourceNotOwned`."""
+        source = parse_air(upload.air).source
+        if not tx.models.owns(upload.account_id, source):
+            raise SourceNotOwned(source)
+        return tx.models.own(upload.account_id, upload.air)
 
     def _source(self, url: str | None) -> str | None:
         if url is None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.model_uploads import ModelUploads
     from penstock.services.quotas import Quotas
     from penstock.services.rates import Rates
     from penstock.services.runs import Runs
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The use cases, ready to call. All are synchronous; the edge hands them a thread."""
+    """The use cases, ready to call. All are synchronous; the edge hands them a thread.
+
+    `extra_architectures`: what the operator lets models be declared as beside what everybody knows.
+    """
 
     accounts: Accounts
     quotas: Quotas
@@ -44,11 +48,13 @@ class Services:
     folders: Folders
     runs: Runs
     webhooks: Webhooks
+    model_uploads: ModelUploads
     streams: Streams
     large_bodies: LargeBodies
     rates: Rates
     catalog: Catalog
     log: Log
+    extra_architectures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
