@@ -30,6 +30,8 @@ NARROWING: Mapping[str, str] = {
 _NARROWED_CATEGORIES = frozenset({"checkpoint", "controlnet"})
 _VAE = ("first_stage_model.", "vae.")
 _LEFTOVERS = re.compile(r"(model_ema|optimizer\w*|lr_schedulers?|callbacks|loops)(\.|$)")
+_BYTE, _WORD = 8, 16
+_SMALL_FLOATS = frozenset(dtype for dtype, bits in DTYPE_BITS.items() if dtype.startswith("F") and bits <= _BYTE)
 _QUANTISED = re.compile(
     r"(^|\.)scaled_fp8$|\.(scale_weight|scale_input|weight_scale(_2)?|input_scale|comfy_quant|absmax|qweight|qzeros"
     r"|quant_map|nested_absmax|nested_quant_map)$|\.quant_state\."
@@ -93,7 +95,7 @@ def treatments(header: Header, *, category: str | None, family: str | None, opti
 def is_quantised(header: Header) -> bool:
     """Whether numbers stand for others through scales or tables: such a file is only laid out anew."""
     return "_quantization_metadata" in header.metadata or any(
-        tensor.dtype.startswith(("F8", "F6", "F4")) or _QUANTISED.search(tensor.name) for tensor in header.tensors
+        tensor.dtype in _SMALL_FLOATS or _QUANTISED.search(tensor.name) for tensor in header.tensors
     )
 
 
@@ -109,7 +111,7 @@ def _kept_or_narrowed(tensor: Tensor, name: str, target: str | None, options: Op
         return Treatment(name=name, dtype=tensor.dtype, reason=reason)
 
     if tensor.dtype not in {"F32", "F64"}:
-        return keep("16 bits or fewer" if DTYPE_BITS[tensor.dtype] <= 16 else "no floating numbers")  # noqa: PLR2004
+        return keep("16 bits or fewer" if DTYPE_BITS[tensor.dtype] <= _WORD else "not what is narrowed")
     if target is None:
         return keep("nothing is narrowed in this file")
     if math.prod(tensor.shape) <= 1 or _EXACT.search(name):
