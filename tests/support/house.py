@@ -121,6 +121,7 @@ class House:
     worker: Worker
     sweeps: Sequence[Schedule]
     stop_store: Callable[[], None]
+    stop_api: Callable[[], None]
 
     def create_key(self, account: str = "acme", *, credits_usd: str = "100", scopes: tuple[str, ...] = ()) -> str:
         """A new account's key."""
@@ -292,7 +293,7 @@ def open_house(
             concurrency=1,
             interrupt=interrupt,
         )
-        stack.enter_context(_api(services, url, listener))
+        stop_api = stack.enter_context(_api(services, url, listener))
         yield House(
             url=url,
             clock=clock,
@@ -300,6 +301,7 @@ def open_house(
             accounts=accounts,
             worker=worker,
             stop_store=stop_store,
+            stop_api=stop_api,
             sweeps=sweep_schedules(
                 all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
                 Retention(
@@ -345,8 +347,8 @@ def _store(directory: Path, clock: StandingClock) -> Iterator[tuple[str, Callabl
 
 
 @contextmanager
-def _api(services: Services, url: str, listener: socket.socket) -> Iterator[None]:
-    """Every dialect under its mount. The listener takes connections before the server does, so nobody has to wait."""
+def _api(services: Services, url: str, listener: socket.socket) -> Iterator[Callable[[], None]]:
+    """Every dialect under its mount, and what ends it. The listener takes connections before the server does."""
     app = Mounts(
         {dialect.mount: dialect.build(services, url + dialect.mount) for dialect in DIALECTS}, otherwise=_nothing
     )
@@ -355,12 +357,16 @@ def _api(services: Services, url: str, listener: socket.socket) -> Iterator[None
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
-    thread.start()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         server.should_exit = True
         thread.join()
+
+    thread.start()
+    try:
+        yield end
+    finally:
+        end()
 
 
 async def _nothing(_scope: ASGIScope, _receive: Receive, send: Send) -> None:

@@ -34,12 +34,12 @@ WINDOW_SECONDS = 120.0
 PATHS = ("/v1", "/v1/")
 
 
-def build(services: Services, base_url: str, *, window_seconds: float = WINDOW_SECONDS) -> ASGIApp:
+def build(services: Services, base_url: str) -> ASGIApp:
     """The dialect's API as an ASGI app to be mounted at its base URL."""
     dispatcher = Dispatcher(services, all_tasks(services, base_url))
     edge = Edge(services=services, read_secret=bearer, render_error=render_error)
     app = open_app(edge, title="Runware", openapi_url=None)
-    posts = _Posts(services, dispatcher, window_seconds)
+    posts = _Posts(services, dispatcher)
 
     @public  # the key may stand in the body: RU-08
     async def do_tasks(request: Request) -> Response:
@@ -67,10 +67,9 @@ def bearer(request: Request) -> str | None:
 class _Posts:
     """Answers POSTs."""
 
-    def __init__(self, services: Services, dispatcher: Dispatcher, window_seconds: float) -> None:
+    def __init__(self, services: Services, dispatcher: Dispatcher) -> None:
         self._services = services
         self._dispatcher = dispatcher
-        self._window_seconds = window_seconds
 
     async def answer(self, request: Request) -> Response:
         """Do every task of the array; each succeeds or fails for itself."""
@@ -140,7 +139,7 @@ class _Posts:
         }
         try:
             if rests:
-                await asyncio.wait(rests, timeout=self._window_seconds)
+                await asyncio.wait(rests, timeout=WINDOW_SECONDS)
             for waiting, (rest, part) in rests.items():
                 if not waiting.done() or not waiting.result():
                     part.extend(await rest.unfinished())

@@ -56,8 +56,7 @@ class Session:
 class Sessions:
     """Every session of this process. For the event loop alone."""
 
-    def __init__(self, *, kept_seconds: float = KEPT_SECONDS) -> None:
-        self._kept_seconds = kept_seconds
+    def __init__(self) -> None:
         self._known: dict[str, Session] = {}
         self._gone: OrderedDict[str, Session] = OrderedDict()
         self._attached: Counter[AccountId] = Counter()
@@ -99,7 +98,7 @@ class Sessions:
         if session.outlet is not outlet:
             return
         session.outlet = None
-        session.end = asyncio.get_running_loop().call_later(self._kept_seconds, self._drop, session)
+        session.end = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop, session)
         self._gone[session.id] = session
         own = [gone for gone in self._gone.values() if gone.account_id == session.account_id]
         if len(own) > MOST_PER_ACCOUNT:

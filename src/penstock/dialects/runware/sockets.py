@@ -62,12 +62,10 @@ class Sockets:
         dispatcher: Dispatcher,
         *,
         paths: Collection[str],
-        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self.services = services
         self.dispatcher = dispatcher
         self.sessions = Sessions()
-        self.idle_seconds = idle_seconds
         self._paths = paths
         self.strangers: dict[str, int] = {}
 
@@ -158,7 +156,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         while True:
             # A stranger's time counts from the beginning, whatever it says meanwhile.
-            patience = self._sockets.idle_seconds
+            patience = IDLE_SECONDS
             left = opened + patience - loop.time() if self._session is None else patience
             try:
                 async with asyncio.timeout(max(0.0, left)):
