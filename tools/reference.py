@@ -36,6 +36,8 @@ from penstock.sigv4.errors import SignatureError
 from penstock.store import faults
 from penstock.store.metering import OPERATIONS
 from penstock.telemetry import EVENTS, METRICS, Log, Metric
+from penstock.weights import families, verdict
+from penstock.weights.identify import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -463,6 +465,48 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)
 
 
+def model_declarations() -> str:
+    """What a file of each category and family may be declared as."""
+    return _table(("category", "structure", "architecture", "let through with a warning"), [*_declarations()])
+
+
+def _declarations() -> Iterator[tuple[str, ...]]:
+    for category, family, facts, words in MODEL_STRUCTURES:
+        found = Found(category=category, family=family, facts=dict.fromkeys(facts, True))
+        label = families.LABELS[family] + (f", {words}" if words else "")
+        names = _listed(families.acceptable(found))
+        categories = ("lora", "lycoris") if category == "lora" else (category,)
+        yield _listed(categories), label, names, _listed([*families.tolerable(found)])
+
+
+def model_relatives() -> str:
+    """Families that are recognised and that no architecture covers, in words."""
+    covered = {*families.CHECKPOINTS, *families.ADAPTERS, *families.VAES}
+    labels = (label for family, label in families.LABELS.items() if family not in covered)
+    return "; ".join(dict.fromkeys(label for label in labels if label != families.ANOTHER)) + "."
+
+
+def model_verdicts() -> str:
+    """How a file can fit its declaration."""
+    return _table(("verdict", "means"), [(f"`{kind}`", meaning) for kind, meaning in verdict.MEANINGS.items()])
+
+
+MODEL_STRUCTURES = (
+    *(("checkpoint", family, (), "") for family in families.CHECKPOINTS),
+    ("checkpoint", "sd1", ("cond_proj",), "distilled with LCM (`time_embedding.cond_proj`)"),
+    ("checkpoint", "sdxl", ("cond_proj",), "distilled with LCM (`time_embedding.cond_proj`)"),
+    ("checkpoint", "flux1", ("guidance",), "with guidance"),
+    ("checkpoint", "flux1", (), "without guidance"),
+    *(("lora", family, (), "") for family in families.ADAPTERS),
+    ("lora", "flux1", ("guidance",), "that changes the guidance, or takes a control image"),
+    *(("controlnet", family, (), "") for family in families.GUIDES),
+    ("controlnet", "flux1", ("guidance",), "with guidance"),
+    ("controlnet", "flux1", (), "without guidance"),
+    *(("vae", family, (), "") for family in families.VAES),
+    *(("embeddings", family, (), "") for family in ("sd1", "sdxl", "sd3", "flux1")),
+)
+"""Category and family, the facts that a row stands for, and these in words."""
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "commands": commands,
@@ -481,6 +525,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "shapes": shapes,
     "demo-models": demo_models,
     "media-types": media_types,
+    "model-declarations": model_declarations,
+    "model-relatives": model_relatives,
+    "model-verdicts": model_verdicts,
 }
 
 if __name__ == "__main__":

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.weights.families import ARCHITECTURES, CATEGORIES, TYPES
-from penstock.weights.identify import Found, Suggestions, identify, metadata
-from penstock.weights.verdict import Declaration, judge, propose
+from penstock.domain.weights import Category, VerdictKind
+from penstock.weights.families import ARCHITECTURES, CATEGORIES, LABELS, TYPES
+from penstock.weights.identify import (
+    Found,
+    Suggestions,
+    identify,
+    metadata,
+    modules,
+    others,
+    skeletons,
+    transformers,
+    vaes,
+)
+from penstock.weights.verdict import MEANINGS, Declaration, judge, propose
 from tests.support.headers import made_header, read_header, shapes_of
 
 if TYPE_CHECKING:
@@ -336,3 +347,17 @@ def test_a_file_that_can_be_declared_as_nothing_is_not_proposed(model_files: Mod
     assert refused is not None
     assert refused.startswith("This is a checkpoint of Stable Diffusion 2")
     assert propose(Found(suggestions=Suggestions(title="x"))).refused is not None
+
+
+def test_verdicts_and_categories_are_the_words_of_the_domain() -> None:
+    assert set(MEANINGS) == set(VerdictKind)
+    assert set(CATEGORIES) == set(Category)
+    assert len(ARCHITECTURES) == 18
+
+
+def test_every_family_that_can_be_found_has_a_name(model_files: ModelFiles) -> None:
+    named = {*transformers.OTHERS.values(), *transformers.STEMS.values(), *others.STARTS.values()}
+    named |= {*modules.CONTEXTS.values(), *vaes.FAMILIES.values(), *(unet.family for unet in skeletons.UNETS)}
+    named |= {case["family"] for case in model_files.cases.values()}
+
+    assert named <= set(LABELS)

@@ -66,6 +66,7 @@ VAES: Mapping[str, tuple[str, ...]] = {
     "vae_wan": QWEN,
 }
 
+ANOTHER = "another family"
 LABELS: Mapping[str, str] = {
     "sd1": "Stable Diffusion 1",
     "sd2": "Stable Diffusion 2",
@@ -110,7 +111,7 @@ LABELS: Mapping[str, str] = {
     "other_transformer": "a transformer of another family",
     "anima": "Anima",
     "animatediff": "AnimateDiff",
-    "controlnet_other": "another family",
+    "controlnet_other": ANOTHER,
     "controlnet_difference": "Stable Diffusion, stored as a difference from its base model",
     "z_image_controlnet": "a control network of Z-Image",
     "vae4": "4 latent channels (Stable Diffusion 1 and XL)",
@@ -119,7 +120,7 @@ LABELS: Mapping[str, str] = {
     "vae_wan22": "Wan 2.2",
     "vae_flux2": "Flux.2",
     "vae_svd": "Stable Video Diffusion",
-    "vae_other": "another family",
+    "vae_other": ANOTHER,
     "taesd": "a decoder of previews",
     "ip_adapter": "an IP-Adapter",
     "clip_vision": "an encoder of pictures",
@@ -155,6 +156,8 @@ def acceptable(found: Found) -> tuple[str, ...]:
 
 def tolerable(found: Found) -> Mapping[str, str]:
     """Architectures that are let through beside them, each with the reason why it may not be right."""
+    if found.category == "controlnet" and found.family == "sdxl":
+        return {"sdxldistilled": "it was made for a full UNet, and pruned ones are meant"}
     if found.category != "checkpoint":
         return {}
     if found.family == "sd1" and found.facts.get("cond_proj"):

@@ -17,11 +17,21 @@ from penstock.weights.families import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from penstock.weights.identify import Found
 
 Kind = Literal["match", "match_unverified", "mismatch", "incomplete", "unsupported", "unknown"]
+MEANINGS: Mapping[Kind, str] = {
+    "match": "the structure is what was declared",
+    "match_unverified": "it can be used so, with a warning: no structure shows the variant, or the words are unusual",
+    "mismatch": "it is something else: the message says what, by which tensors, and what to declare",
+    "incomplete": "tensors are missing or do not fit: blocks, halves of an adapter, vectors of an embedding",
+    "unsupported": "it is recognised, and no architecture or type covers it",
+    "unknown": "nothing here recognises it, or its parts belong to different families",
+}
+"""Verdicts, and what they say. The first two let a file through."""
+
 SHOWN = 3
 """So many missing tensors are named; the others are counted."""
 
@@ -43,10 +53,10 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How a file fits its declaration.
+    """How a file fits its declaration (`MEANINGS`).
 
-    `match`: it does. `match_unverified`: it can be used so, and `warnings` say what is not proved or unusual; only then
-    are there any. All others refuse it, for `problems`. `architectures` are those that it may be declared as.
+    Only `match_unverified` has `warnings`, and only `mismatch`, `incomplete` and `unknown` have `problems`.
+    `architectures` are those that the file may be declared as.
     """
 
     kind: Kind
