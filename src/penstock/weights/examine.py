@@ -52,7 +52,8 @@ def _judged(found: Found, declared: Declaration | None, header: Header) -> Exami
             type=declared.type,
             conditioning=declared.conditioning,
         )
-        verdict = judge(found, claim)
+        # The words were checked, so an architecture that is not known here is one that the operator allows.
+        verdict = judge(found, claim, further={declared.architecture} - {None})
         message, architectures = verdict.message, verdict.architectures
     return Examination(
         verdict=None if verdict is None else VerdictKind(verdict.kind),

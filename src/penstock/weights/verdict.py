@@ -75,7 +75,7 @@ class Verdict:
         return asdict(self)
 
 
-def judge(found: Found, declared: Declaration, *, further: Collection[str] = ()) -> Verdict:
+def judge(found: Found, declared: Declaration, *, further: Collection[str | None] = ()) -> Verdict:
     """The verdict on a file. `further` are architectures that the operator allows beside the known ones."""
     architectures = acceptable(found)
     problems = list(_broken(found))
