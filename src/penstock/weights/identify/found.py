@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 DECIDING_KEYS = 5
 """So many keys are shown to say why a file is what it is."""
+
+DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +95,17 @@ def indices(names: Iterable[str], stem: str) -> set[int]:
     """The numbers that follow `stem` in names, such as {0, 1} for `stem.0.weight`, `stem.1.bias`."""
     start = len(stem) + 1
     heads = {name[start:].partition(".")[0] for name in names if name.startswith(stem + ".")}
-    return {int(head) for head in heads if head.isascii() and head.isdigit()}
+    return {index for head in heads if (index := number(head)) is not None}
+
+
+def number(text: str) -> int | None:
+    """The number of a block; None for any other word. No model has a million blocks, whatever a name says."""
+    return int(text) if len(text) <= DIGITS and text.isascii() and text.isdigit() else None
 
 
 def gaps(stem: str, found: set[int]) -> list[str]:
     """Blocks that are missing before the last one."""
     if not found:
         return []
-    return [f"{stem}.{index}" for index in range(max(found)) if index not in found][:DECIDING_KEYS]
+    missing = (f"{stem}.{index}" for index in range(max(found)) if index not in found)
+    return list(islice(missing, DECIDING_KEYS))

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from penstock.weights.identify.found import number
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -101,8 +103,7 @@ class Layer:
     @property
     def index(self) -> int:
         """The number of its block, or -1."""
-        number = next((part for part in self.name.split("_") if part.isdigit()), "-1")
-        return int(number)
+        return next((index for part in self.name.split("_") if (index := number(part)) is not None), -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +190,7 @@ def _unet(layers: list[Layer], _groups: Mapping[str, list[Layer]], texts: set[in
 def _depth(name: str) -> int:
     """Index of the transformer block inside an attention: SD 1 and 2 have one, SDXL up to ten."""
     index = name.partition("_transformer_blocks_")[2].partition("_")[0]
-    return int(index) if index.isdigit() else 0
+    return number(index) or 0
 
 
 def _shallow(name: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.weights.identify import skeletons
-from penstock.weights.identify.found import Found, axis, evidence, gaps
+from penstock.weights.identify.found import Found, axis, evidence, gaps, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,11 +140,12 @@ def _attentions(names: Names) -> tuple[dict[str, int], dict[str, set[int]]]:
             continue
         block = name[: -len(TO_KEYS) - 1]
         at, _, index = block.rpartition(".")
-        if at.endswith(".transformer_blocks") and index.isdigit() and tensor.shape:
+        depth = number(index)
+        if at.endswith(".transformer_blocks") and depth is not None and tensor.shape:
             contexts[block] = tensor.shape[-1]
-            depths[at.removesuffix(".transformer_blocks")].add(int(index))
+            depths[at.removesuffix(".transformer_blocks")].add(depth)
     return contexts, depths
 
 
 def _position(at: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in at.split(".") if part.isdigit())
+    return tuple(index for part in at.split(".") if (index := number(part)) is not None)
