@@ -214,7 +214,7 @@ class WatchedMultiparts:
     def begin(self, key: str, *, content_type: str) -> str:
         return self._store.after("begin").multiparts.begin(key, content_type=content_type)
 
-    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         return self._store.after("put_part").multiparts.put_part(key, upload_id, number, data)
 
     def parts(self, key: str, upload_id: str, *, after: int = 0) -> Iterator[StoredPart]:

@@ -38,7 +38,7 @@ class Forgetful(MemoryMultiparts):
         super().__init__(objects, clock=SteppedClock())
         self.received = hashlib.sha256()
 
-    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         self.received.update(data)
         return StoredPart(number=number, size=len(data), etag=f'"{number}"')
 

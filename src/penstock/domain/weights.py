@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from penstock.domain.errors import ModelFileMismatch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -103,3 +105,14 @@ class Examination:
     tensors: int
     dtypes: tuple[DtypeShare, ...] = ()
     misaligned: int = 0
+
+
+def require_fit(found: Examination, check: ModelCheck) -> tuple[str, ...]:
+    """The warnings that a file is taken with. Raises `ModelFileMismatch` for one that is not what was declared."""
+    if check is ModelCheck.OFF or found.verdict is None:
+        return ()
+    if found.verdict in FITTING:
+        return found.warnings
+    if check is ModelCheck.ENFORCE:
+        raise ModelFileMismatch(found.message)
+    return (found.message, *found.warnings)

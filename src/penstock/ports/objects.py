@@ -67,7 +67,7 @@ class Multiparts(Protocol):
         """Begin an upload in parts; its id. An answer that was lost leaves one more behind, which is in `all`."""
         ...
 
-    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         """Send one part, durably, replacing an earlier one of its number. Raises `MultipartGoneError`."""
         ...
 

@@ -147,7 +147,7 @@ class Transfer:
             parts = list(self._objects.multiparts.parts(key, multipart))
         except MultipartGoneError:
             return self._is_whole(key)
-        if sum(part.size for part in parts) == self._size and _are_all(parts):
+        if sum(part.size for part in parts) == self._size and are_all(parts):
             self._objects.multiparts.complete(key, multipart, parts)
             return True
         self._there.parts = [
@@ -267,6 +267,6 @@ class Transfer:
         self._objects.multiparts.complete(upload.final_key or "", upload.store_upload_id or "", there.parts)
 
 
-def _are_all(parts: Sequence[StoredPart]) -> bool:
+def are_all(parts: Sequence[StoredPart]) -> bool:
     """Whether no number is missing."""
     return [part.number for part in parts] == list(range(1, len(parts) + 1))

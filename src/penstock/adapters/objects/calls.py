@@ -100,7 +100,7 @@ class Calls:
         self,
         request: Request,
         *,
-        body: Callable[[], Iterable[bytes]] | None = None,
+        body: Callable[[], Iterable[bytes | memoryview]] | None = None,
         payload_hash: str = EMPTY_SHA256,
         answer_seconds: float | None = None,
     ) -> tuple[Mapping[str, str], bytes]:
@@ -140,7 +140,7 @@ class Calls:
         self,
         request: Request,
         *,
-        body: Callable[[], Iterable[bytes]] | None = None,
+        body: Callable[[], Iterable[bytes | memoryview]] | None = None,
         payload_hash: str = EMPTY_SHA256,
         answer_seconds: float | None = None,
     ) -> Exchange:

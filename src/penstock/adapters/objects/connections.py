@@ -91,7 +91,7 @@ class Connections:
         method: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Iterable[bytes | memoryview] | None = None,
         *,
         answer_seconds: float,
     ) -> Exchange:
@@ -155,7 +155,7 @@ def _transmit(
     method: str,
     target: str,
     headers: Mapping[str, str],
-    body: bytes | Iterable[bytes] | None,
+    body: bytes | Iterable[bytes | memoryview] | None,
 ) -> bool:
     """Write a request; whether all of it was taken. Who refuses a body closes early; the answer waits to be read."""
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)

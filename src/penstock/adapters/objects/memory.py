@@ -128,12 +128,12 @@ class MemoryMultiparts:
             self._uploads[upload_id] = (upload, content_type, {})
             return upload_id
 
-    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         """Keep one part. Raises `MultipartGoneError`."""
         with self._lock:
             parts = self._get(key, upload_id)[2]
             part = StoredPart(number=number, size=len(data), etag=f'"part-{next(self._ids)}"')
-            parts[number] = (part, data)
+            parts[number] = (part, bytes(data))
             return part
 
     def parts(self, key: str, upload_id: str, *, after: int = 0) -> Iterator[StoredPart]:

@@ -37,7 +37,7 @@ class S3Multiparts:
         request = self._calls.request("POST", key, query=(("uploads", ""),), headers=headers)
         return begun(self._calls.ask(request, answer_seconds=self._calls.patience.answer)[1])
 
-    def put_part(self, key: str, upload_id: str, number: int, data: bytes) -> StoredPart:
+    def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         """Send one part, replacing an earlier one of its number. Raises `MultipartGoneError`."""
         request = self._calls.request(
             "PUT",
