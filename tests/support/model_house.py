@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -14,26 +14,23 @@ from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.fetch import GuardedFetcher, Pace
 from penstock.adapters.weights.optimizer import Optimizer
 from penstock.domain.egress import parse_rules
-from penstock.domain.ids import JobId, ModelUploadId
-from penstock.domain.model_uploads import ModelUpload, Phase
+from penstock.domain.models import ModelSource
 from penstock.domain.weights import ModelCheck
 from penstock.services.accounts import Accounts
-from penstock.services.callbacks import SILENT
-from penstock.services.identity import new_id
-from penstock.services.model_ends import MODEL_JOB
+from penstock.services.model_uploads import MODEL_JOB, ModelUploads, NewModelUpload
 from penstock.telemetry import Log
 from penstock.workflows.engine import Worker
 from penstock.workflows.model_phases import ModelOptions, ModelTools
 from penstock.workflows.model_upload import ModelUploadFlow
-from tests.support.repeatable import SeededEntropy
+from tests.support.repeatable import SeededEntropy, SteppedClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from penstock.adapters.fetch.lines import Resolve
-    from penstock.domain.ids import AccountId
+    from penstock.domain.ids import AccountId, AssetId
+    from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.models import ModelFile, RegisteredModel
-    from penstock.ports.clock import Clock
     from penstock.ports.objects import ObjectStore
     from penstock.ports.weights import Examiner, Rewriter
 
@@ -58,51 +55,33 @@ class ModelHouse:
     database: SqlDatabase
     objects: ObjectStore
     queue: SqlJobQueue
-    clock: Clock
+    clock: SteppedClock
     entropy: SeededEntropy
     flow: ModelUploadFlow
     worker: Worker
     interrupt: threading.Event
     tools: ModelTools
-    counted: int = field(default=0)
 
     def open_account(self, name: str = "acme") -> AccountId:
-        return Accounts(self.database, self.clock, self.entropy).create_account(name, Decimal(0)).id
-
-    def begin(self, account_id: AccountId, url: str | None, *, air: str = AIR, **changes: Any) -> ModelUpload:  # noqa: ANN401 - fields of `ModelUpload` and `ModelCard`
-        """An accepted upload whose job waits."""
-        self.counted += 1
-        given = {name: changes.pop(name) for name in list(changes) if name in CHECKPOINT or name == "tags"}
-        upload = ModelUpload(
-            id=ModelUploadId(new_id(self.entropy)),
-            account_id=account_id,
-            dialect="native",
-            client_ref=None,
-            air=air,
-            given={**CHECKPOINT, **given},
-            fingerprint="",
-            source_url=url,
-            asset_id=None,
-            phase=Phase.VALIDATED,
-            created_at=self.clock.now() + timedelta(microseconds=self.counted),
-        )
-        upload = replace(upload, **changes)
+        """An account that owns the source of its name."""
+        account_id = Accounts(self.database, self.clock, self.entropy).create_account(name, Decimal(0)).id
         with self.database.write() as tx:
-            assert tx.model_uploads.add(upload)
-        self.enqueue(upload)
-        return upload
+            tx.models.add_source(ModelSource(name=name, account_id=account_id, created_at=self.clock.now()))
+        return account_id
 
-    def enqueue(self, upload: ModelUpload) -> None:
-        """The upload's job."""
-        with self.database.write() as tx:
-            tx.jobs.enqueue(
-                MODEL_JOB,
-                {"model_upload_id": upload.id},
-                job_id=JobId(new_id(self.entropy)),
-                now=self.clock.now(),
-                dedupe_key=upload.id,
-                account_id=upload.account_id,
-            )
+    def begin(
+        self,
+        account_id: AccountId,
+        url: str | None,
+        *,
+        air: str = AIR,
+        asset_id: AssetId | None = None,
+        **given: object,
+    ) -> ModelUpload:
+        """An accepted upload, younger than all before, whose job waits."""
+        self.clock.advance(timedelta(microseconds=1))
+        wanted = NewModelUpload(air=air, given={**CHECKPOINT, **given}, source_url=url, asset_id=asset_id)
+        return self.tools.uploads.begin(account_id, wanted, dialect="native")
 
     def now(self, upload: ModelUpload) -> ModelUpload:
         with self.database.read() as tx:
@@ -152,7 +131,7 @@ def open_model_house(
     objects: ObjectStore,
     examiner: Examiner,
     *,
-    clock: Clock,
+    clock: SteppedClock,
     seed: int = 7,
     check: ModelCheck = ModelCheck.ENFORCE,
     egress: str = "127.0.0.0/8",
@@ -168,7 +147,7 @@ def open_model_house(
         fetcher=GuardedFetcher(parse_rules(egress), clock=clock, log=log, pace=HASTY, resolve=resolve),
         examiner=examiner,
         rewriter=rewriter or Optimizer(),
-        callbacks=SILENT,
+        uploads=ModelUploads(database, parse_rules(egress), clock=clock, entropy=entropy),
         options=ModelOptions(check=check, max_bytes=2**30, part_bytes=PART_BYTES),
         clock=clock,
         entropy=entropy,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from penstock.domain import model_uploads as rules
 from penstock.domain.air import parse_air
 from penstock.domain.assets import is_readable
-from penstock.domain.egress import UrlRefusedError, parse_url
+from penstock.domain.egress import UrlRefusedError, parse_url, shown_url
 from penstock.domain.errors import AssetNotFound, InvalidField, ModelUploadConflict, SourceNotOwned
 from penstock.domain.events import EventKind
 from penstock.domain.ids import JobId, ModelId, ModelUploadId, RunId
@@ -200,6 +200,8 @@ class ModelUploads:
         self, tx: Transaction, upload: ModelUpload, over: ModelUpload, kind: EventKind, told: Mapping[str, object]
     ) -> ModelUpload:
         now = self._clock.now()
+        if over.source_url is not None:
+            over = replace(over, source_url=shown_url(over.source_url))  # its query may be a secret: needed no more
         if not tx.model_uploads.replace(over, was=upload.phase):
             msg = f"model upload {upload.id} is no longer {upload.phase.value}"
             raise AssertionError(msg)

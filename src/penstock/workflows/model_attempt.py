@@ -38,7 +38,7 @@ TOLD = {
     Phase.OPTIMIZED: EventKind.MODEL_OPTIMIZED,
     Phase.STORED: EventKind.MODEL_STORED,
 }
-"""The event that tells of a phase's end; of the last one tells `services.model_ends`."""
+"""The event that tells of a phase's end; of the last one tells `services.model_uploads`."""
 
 
 class Attempt:
@@ -83,11 +83,10 @@ class Attempt:
         with self._database.write() as tx:
             self._write(tx)
 
-    def own(self, file_id: ModelFileId) -> None:
-        """From now on the upload makes that file."""
-        if self.upload.file_id != file_id:
-            self.upload = replace(self.upload, file_id=file_id)
-            self.keep()
+    def own(self, tx: Transaction, file_id: ModelFileId) -> None:
+        """From now on that file is needed. Raises `LeaseLostError`."""
+        self.upload = replace(self.upload, file_id=file_id)
+        self._write(tx)
 
     def standing(self, standing: Standing) -> None:
         """Remember where the download stands."""

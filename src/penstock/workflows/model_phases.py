@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 from penstock.domain.assets import is_readable
 from penstock.domain.errors import AssetNotFound, FileTooLarge, ObjectStoreUnavailable
-from penstock.domain.ids import ModelFileId, ModelId, RunId
+from penstock.domain.ids import ModelFileId
 from penstock.domain.model_uploads import Phase, PhaseEvent, is_over
 from penstock.domain.models import ModelFile
 from penstock.domain.quotas import Change, require_room
 from penstock.domain.weights import ModelCheck, require_fit
-from penstock.ports.database import LeaseLostError
 from penstock.ports.fetch import Download
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
-from penstock.services.identity import new_id
-from penstock.services.model_ends import declaration_of, end_in_model
 from penstock.workflows.model_attempt import standing_of
 from penstock.workflows.model_original import Original, StoreOrigin, read_head
 from penstock.workflows.model_rewriting import Found, Rewriting, Rewritten, places_of
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
     from penstock.ports.fetch import Answer, Fetcher
     from penstock.ports.objects import ObjectStore
     from penstock.ports.weights import Examiner, Rewriter, Survey
-    from penstock.services.callbacks import Callbacks
+    from penstock.services.model_uploads import ModelUploads
     from penstock.workflows.model_attempt import Attempt
     from penstock.workflows.model_original import Brought
 
@@ -67,7 +64,7 @@ class ModelTools:
     fetcher: Fetcher
     examiner: Examiner
     rewriter: Rewriter
-    callbacks: Callbacks
+    uploads: ModelUploads
     options: ModelOptions
     clock: Clock
     entropy: Entropy
@@ -111,20 +108,19 @@ class Phases:
             ends[self._attempt.upload.phase]()
 
     def _download(self) -> None:
-        """Bring the file, unless it is here: as that of an earlier upload, or the same bytes under another name."""
-        upload = self._attempt.upload
-        file = self._kept(upload)
+        """Bring the file, unless it is here already (RU-30)."""
+        tools, upload = self._tools, self._attempt.upload
+        with tools.database.write() as tx:
+            file = tools.uploads.kept(tx, upload)
+            self._attempt.own(tx, file.id if file is not None else own_file(upload))
         if file is not None:
-            objects = self._tools.objects
-            head, _ = read_head(self._tools.examiner, objects.read(file.original_key), size=file.size)
+            head, _ = read_head(tools.examiner, tools.objects.read(file.original_key), size=file.size)
             self._judge(head, file.size)
             self._end_phase(PhaseEvent.DOWNLOAD, {"size": file.size, "sha256": file.sha256})
-            return
-        self._attempt.own(own_file(upload))
-        if upload.asset_id is not None:
-            self._downloaded(self._brought_from(self._leased(upload)))
+        elif upload.asset_id is not None:
+            self._downloaded(self._brought_from(self._asset(upload)))
         else:
-            self._downloaded(self._original.bring(_UrlOrigin(self._tools, upload)))
+            self._downloaded(self._original.bring(_UrlOrigin(tools, upload)))
 
     def _downloaded(self, brought: Brought) -> None:
         """End the phase; of bytes that the account has as a model's file already, that one is used."""
@@ -183,11 +179,8 @@ class Phases:
         attempt, tools = self._attempt, self._tools
         with tools.database.write() as tx:
             attempt.confirm(tx)
-            model_id = ModelId(new_id(tools.entropy))
-            now = tools.clock.now()
-            if not end_in_model(tx, attempt.upload, model_id=model_id, callbacks=tools.callbacks, now=now):
-                raise LeaseLostError
-        attempt.upload = replace(attempt.upload, phase=Phase.READY)
+            file = tx.model_files.get(attempt.upload.account_id, attempt.upload.file_id or own_file(attempt.upload))
+            attempt.upload = tools.uploads.finish(tx, attempt.upload, file)
 
     def _file(self) -> ModelFile:
         """What is to be kept, of what the steps before remembered."""
@@ -225,8 +218,8 @@ class Phases:
         """
         tools, attempt = self._tools, self._attempt
         upload = attempt.upload
-        with tools.database.write() as tx:
-            declared = declaration_of(tx, upload)
+        with tools.database.read() as tx:
+            declared = tools.uploads.declaration(tx, upload)
             quota = tx.quotas.get(upload.account_id)
         check = tools.options.check
         seen = tools.examiner.examine(head, size=size, declared=None if check is ModelCheck.OFF else declared)
@@ -241,16 +234,14 @@ class Phases:
         attempt.aim(Phase.DOWNLOADED, seen.size)
         return Found(size=seen.size, header_size=seen.header_size, category=seen.category, family=seen.family)
 
-    def _leased(self, upload: ModelUpload) -> Asset:
-        """The asset to read, which stays until the upload has ended. Raises `AssetNotFound`."""
-        now = self._tools.clock.now()
-        with self._tools.database.write() as tx:
+    def _asset(self, upload: ModelUpload) -> Asset:
+        """The asset to read, which was leased when the upload was accepted. Raises `AssetNotFound`."""
+        with self._tools.database.read() as tx:
             if upload.asset_id is None:
                 raise AssetNotFound
             asset = tx.assets.get(upload.account_id, upload.asset_id)
-            if not is_readable(asset, at=now, leased=tx.assets.is_leased(asset.id)):
+            if not is_readable(asset, at=self._tools.clock.now(), leased=tx.assets.is_leased(asset.id)):
                 raise AssetNotFound(asset.id)
-            tx.assets.lease(RunId(upload.id), [asset.id])
         return asset
 
     def _brought_from(self, asset: Asset) -> Brought:

@@ -9,6 +9,7 @@ before stays as it is until the last transaction.
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ from penstock.domain.ids import AccountId, ModelUploadId
 from penstock.domain.jobs import rested, retry_delay
 from penstock.domain.model_uploads import is_over
 from penstock.ports.fetch import SourceError, SourceFailedError
-from penstock.services.model_ends import Failure, end_in_failure
 from penstock.workflows.model_attempt import Attempt, standing_of
 from penstock.workflows.model_phases import Phases, own_file
 from penstock.workflows.model_rewriting import places_of
@@ -47,6 +47,15 @@ _LONGEST_WISH = timedelta(hours=1)
 """So much of a server's wish to be left alone is granted."""
 _TURN = timedelta(seconds=30)
 """How long to wait for an earlier upload for the same AIR, whose end wakes the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Why:
+    """The code of an error, its text, and what of the upload it is about."""
+
+    code: str
+    reason: str
+    field: str | None = None
 
 
 class ModelUploadFlow:
@@ -79,7 +88,7 @@ class ModelUploadFlow:
         with self._tools.database.write() as tx:
             with contextlib.suppress(ModelUploadNotFound):
                 upload = tx.model_uploads.get(*_names(job))
-                self._fail(tx, upload, Failure(code="internal_error", reason="the model could not be processed"))
+                self._fail(tx, upload, _Why("internal_error", "the model could not be processed"))
             tx.fenced.bury(job, error=reason)
 
     def _waits_its_turn(self, job: Job, upload: ModelUpload) -> bool:
@@ -103,10 +112,9 @@ class ModelUploadFlow:
             tries = 1 if phases.advanced else _tries_of(attempt.job) + 1
             return not self._rests(attempt, error, tries=tries)
         except SourceError as error:
-            self._end(attempt, Failure(code=error.code, reason=error.reason, field="source_url"))
+            self._end(attempt, _Why(error.code, error.reason, "source_url"))
         except (InputError, AssetNotFound) as error:
-            field = _field_of(error, attempt.upload)
-            self._end(attempt, Failure(code=error.code, reason=error.message, field=field))
+            self._end(attempt, _Why(error.code, error.message, _field_of(error, attempt.upload)))
         return True
 
     def _rests(self, attempt: Attempt, error: SourceFailedError, *, tries: int) -> bool:
@@ -118,7 +126,7 @@ class ModelUploadFlow:
         has_begun = standing_of(attempt.job.state).begun is not None
         most = _TRIES_TO_GO_ON if has_begun else _TRIES_TO_BEGIN
         if tries >= most or retry_at >= upload.created_at + tools.options.within:
-            self._end(attempt, Failure(code=error.code, reason=error.reason, field="source_url"))
+            self._end(attempt, _Why(error.code, error.reason, "source_url"))
             return False
         data = {"reason": error.reason, "code": error.code, "retry_at": retry_at.isoformat()}
         with tools.database.write() as tx:
@@ -128,16 +136,16 @@ class ModelUploadFlow:
         self._log("job.retried", job_id=job.id, kind=job.kind, failures=tries, error=error.reason)
         return True
 
-    def _end(self, attempt: Attempt, why: Failure) -> None:
+    def _end(self, attempt: Attempt, why: _Why) -> None:
         with self._tools.database.write() as tx:
             tx.fenced.checkpoint(attempt.job, attempt.job.step, attempt.job.state)
             self._fail(tx, tx.model_uploads.get(attempt.upload.account_id, attempt.upload.id), why)
 
-    def _fail(self, tx: Transaction, upload: ModelUpload, why: Failure) -> None:
+    def _fail(self, tx: Transaction, upload: ModelUpload, why: _Why) -> None:
         """End it for good; one that is over stays as it is."""
         if is_over(upload):
             return
-        end_in_failure(tx, upload, why, callbacks=self._tools.callbacks, now=self._tools.clock.now())
+        self._tools.uploads.fail(tx, upload, code=why.code, error=why.reason, field=why.field)
         self._log("model.failed", model_upload_id=upload.id, error=why.code)
 
     def _tidy_up(self, job: Job) -> None:
