@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -237,6 +237,26 @@ class Settings(BaseSettings):
     )
     intake_concurrency: int = Field(
         default=4, ge=1, description="New files that one worker measures and looks into at the same time."
+    )
+    model_check: Literal["enforce", "warn", "off"] = Field(
+        default="enforce",
+        description="What becomes of a model whose file is not what it was declared to be: `enforce` refuses it, "
+        "`warn` takes it with a warning, `off` does not compare; what is no safetensors file is refused always.",
+    )
+    model_upload_concurrency: int = Field(
+        default=1,
+        ge=1,
+        description="Models fetched and optimised at the same time by one worker; accounts take turns. One keeps two "
+        "cores busy, and each takes about 150 MB of memory.",
+    )
+    model_upload_hours: int = Field(
+        default=23,
+        ge=1,
+        le=23,
+        description="Longest that a model's file may take to come, in hours from the moment that it was asked for.",
+    )
+    model_max_bytes: int = Field(
+        default=128 * 2**30, ge=1, description="Largest file of a model, in bytes; the header tells before it comes."
     )
     thumbnails: bool = Field(default=True, description="Whether pictures, films and sounds get a thumbnail.")
     media_processes: int = Field(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from penstock.adapters.media import ChildInspector
     from penstock.ports.runners import Runner
+    from penstock.ports.weights import Examiner
     from penstock.services.callbacks import Callbacks
     from penstock.settings import Settings
     from penstock.workflows.engine import Flow, Schedule, Worker
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
     """Run jobs and sweeps until `stop` is set, then let running attempts end. Blocks."""
     from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.services.intake import INTAKE_JOB
     from penstock.services.run_ends import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
@@ -44,7 +46,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     queue.release(owner, now=core.clock.now())
     interrupt = threading.Event()
     callbacks = open_callbacks(settings)
-    inspector = _inspector(settings, log)
+    inspector, examiner = _inspector(settings, log), ChildExaminer(log)
     run_flow = RunFlow(
         core.database,
         core.objects,
@@ -92,17 +94,20 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         worker({INTAKE_JOB: intake, **_removals(core, interrupt)}, (), concurrency=settings.intake_concurrency),
         *_import_workers(settings, core, callbacks, owner=owner),
         _delivery_worker(settings, core, callbacks, owner=owner),
+        _model_worker(settings, core, callbacks, examiner, owner=owner),
     ]
 
     def begun() -> None:
         ready()
         inspector.warm_up()
+        examiner.warm_up()
 
     try:
         _serve_together(workers, stop, ready=begun)
     finally:
         open_until_end.close()
         inspector.close()
+        examiner.close()
         core.close()
 
 
@@ -244,6 +249,52 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
         log=core.log,
         owner=owner + core.entropy.random_bytes(4).hex(),
         concurrency=places,
+        interrupt=interrupt,
+        patience=Patience(to_end=0.5, to_let_go=8.0),
+    )
+
+
+def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner: Examiner, *, owner: str) -> Worker:
+    """A worker of its own, for a model takes long and much; accounts take turns.
+
+    A planned stop does not wait: the next start goes on behind the last part.
+    """
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.adapters.fetch import GuardedFetcher
+    from penstock.adapters.weights.optimizer import Optimizer
+    from penstock.domain.weights import ModelCheck
+    from penstock.services.model_uploads import MODEL_JOB, ModelUploads
+    from penstock.workflows.engine import Patience, Worker
+    from penstock.workflows.model_phases import ModelOptions, ModelTools
+    from penstock.workflows.model_upload import ModelUploadFlow
+
+    interrupt, rules = threading.Event(), egress_rules(settings)
+    tools = ModelTools(
+        database=core.database,
+        objects=core.objects,
+        fetcher=GuardedFetcher(rules, clock=core.clock, log=core.log),
+        examiner=examiner,
+        rewriter=Optimizer(),
+        uploads=ModelUploads(core.database, rules, clock=core.clock, entropy=core.entropy, callbacks=callbacks),
+        options=ModelOptions(
+            check=ModelCheck(settings.model_check),
+            max_bytes=settings.model_max_bytes,
+            within=timedelta(hours=settings.model_upload_hours),
+        ),
+        clock=core.clock,
+        entropy=core.entropy,
+    )
+    return Worker(
+        core.database,
+        SqlJobQueue(core.database),
+        {MODEL_JOB: ModelUploadFlow(tools, log=core.log, interrupt=interrupt)},
+        (),
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=settings.model_upload_concurrency,
         interrupt=interrupt,
         patience=Patience(to_end=0.5, to_let_go=8.0),
     )

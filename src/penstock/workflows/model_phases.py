@@ -51,7 +51,8 @@ class ModelOptions:
 
     check: ModelCheck = ModelCheck.ENFORCE
     max_bytes: int = 128 * 2**30
-    within: timedelta = timedelta(hours=24)
+    within: timedelta = timedelta(hours=23)
+    """Less than after which parts that nobody completes are swept (`services.orphans`)."""
     part_bytes: int = PART_BYTES
 
 
