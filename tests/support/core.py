@@ -37,6 +37,7 @@ from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.model_uploads import ModelUploads
+from penstock.services.models import Models as RegisteredModels
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
@@ -280,6 +281,7 @@ class Core:
     runs: Runs
     webhooks: Webhooks
     model_uploads: ModelUploads
+    registry: RegisteredModels
     deadlines: RunDeadlines
     queue: SqlJobQueue
     models: Models
@@ -474,6 +476,7 @@ def open_core(
             runs=Runs(database, catalog, references, terms=terms, clock=clock, entropy=entropy, callbacks=callbacks),
             deadlines=RunDeadlines(database, callbacks, clock=clock),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
+            registry=RegisteredModels(database, objects, presigner, clock=clock),
             model_uploads=ModelUploads(
                 database, parse_rules(egress), clock=clock, entropy=entropy, callbacks=callbacks
             ),

@@ -39,6 +39,7 @@ from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
 from penstock.services.model_uploads import ModelUploads
+from penstock.services.models import Models as Registry
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
 from penstock.services.quotas import Quotas
@@ -197,6 +198,7 @@ def open_house(
         terms = RunTerms(models_of_the_test, timeout=_TIMEOUT, deadline=_DAYS)
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
+        registry = Registry(database, objects, presigner, clock=clock)
         services = Services(
             accounts=accounts,
             quotas=Quotas(database),
@@ -216,6 +218,7 @@ def open_house(
                 callbacks=callbacks,
             ),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
+            models=registry,
             model_uploads=ModelUploads(database, _LOOPBACK, clock=clock, entropy=entropy, callbacks=callbacks),
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
@@ -303,7 +306,7 @@ def open_house(
             stop_store=stop_store,
             stop_api=stop_api,
             sweeps=sweep_schedules(
-                all_sweeps(uploads, purging, orphans, SweepPlans(database, objects, orphans, clock=clock)),
+                all_sweeps(uploads, purging, registry, orphans, SweepPlans(database, objects, orphans, clock=clock)),
                 Retention(
                     database, clock=clock, events=_DAYS, idempotency=_DAYS, deliveries=_DAYS, model_uploads=_DAYS
                 ),

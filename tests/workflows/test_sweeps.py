@@ -30,7 +30,7 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         deliveries=4 * HOUR,
         model_uploads=5 * HOUR,
     )
-    sweeps = all_sweeps(core.uploads, core.purging, core.orphans, core.plans)
+    sweeps = all_sweeps(core.uploads, core.purging, core.registry, core.orphans, core.plans)
     schedules = sweep_schedules(sweeps, retention, core.deadlines)
 
     counts = {schedule.name: schedule.act() for schedule in schedules}
@@ -40,6 +40,7 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
         "staging": 411,
         "files": 205,
         "tombstones": 0,
+        "model-files": 0,
         "multiparts": 0,
         "orphans": 0,
         "overdue-runs": 0,
@@ -51,8 +52,8 @@ def test_more_than_a_batch_of_everything_goes_in_one_turn(core: Core) -> None:
     assert {core.uploads.get(acme, upload.id).state for upload in waiting} == {UploadState.EXPIRED}
     assert core.assets.many(acme, tuple(asset.id for asset in done)) == {}
     assert core.keys() == [kept.object_key, MARK_KEY]
-    assert [schedule.act() for schedule in schedules] == [0] * 11
+    assert [schedule.act() for schedule in schedules] == [0] * 12
     assert core.events(acme, waiting[0].id) == ["upload.expired"]
     assert core.events(acme, done[0].id) == []
     core.clock.advance(3 * HOUR)
-    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 0, 205, 0, 0, 0]
+    assert [schedule.act() for schedule in schedules] == [0, 0, 0, 0, 0, 0, 0, 0, 205, 0, 0, 0]

@@ -154,6 +154,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
             callbacks=callbacks,
         ),
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
+        models=core.models,
         model_uploads=ModelUploads(
             core.database,
             egress_rules(settings),

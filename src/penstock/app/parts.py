@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.services.assets import Assets
     from penstock.services.callbacks import Callbacks
     from penstock.services.lifetimes import ClassLifetimes
+    from penstock.services.models import Models
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.run_terms import RunTerms
@@ -49,6 +50,7 @@ class Core:
     uploads: Uploads
     assets: Assets
     purging: Purging
+    models: Models
     log: Log
     open_changes: Callable[[], Changes]
     close: Callable[[], None]
@@ -59,6 +61,7 @@ def open_core(settings: Settings, log: Log) -> Core:
     from penstock.adapters.db.database import SqlDatabase
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.models import Models
     from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
 
@@ -81,6 +84,7 @@ def open_core(settings: Settings, log: Log) -> Core:
         uploads=uploads,
         assets=Assets(database, presigner, uploads, clock=clock, trash=timedelta(days=settings.trash_days)),
         purging=Purging(database, objects, clock=clock, tombstones=timedelta(days=settings.tombstone_days)),
+        models=Models(database, objects, presigner, clock=clock, architectures=settings.extra_architecture_list),
         log=log,
         open_changes=database.changes,
         close=close,
@@ -95,7 +99,7 @@ def open_sweeps(core: Core) -> tuple[Sequence[Sweep], Orphans]:
 
     orphans = Orphans(core.database, core.objects, clock=core.clock, entropy=core.entropy, log=core.log)
     plans = SweepPlans(core.database, core.objects, orphans, clock=core.clock)
-    return all_sweeps(core.uploads, core.purging, orphans, plans), orphans
+    return all_sweeps(core.uploads, core.purging, core.models, orphans, plans), orphans
 
 
 def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:

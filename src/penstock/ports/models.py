@@ -80,8 +80,8 @@ class ModelFileRepository(Protocol):
         """The AIRs that need it."""
         ...
 
-    def unused(self, *, limit: int) -> Sequence[ModelFile]:
-        """Files that no model and no upload that goes on needs."""
+    def unused(self, *, after: ModelFileId | None = None, limit: int) -> Sequence[ModelFile]:
+        """Files that no model and no upload that goes on needs, by id, above that one."""
         ...
 
     def remove(self, file: ModelFile) -> bool:

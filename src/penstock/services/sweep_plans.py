@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.domain.assets import over_at, tombstone_of
+from penstock.domain.models import stored_bytes
 from penstock.domain.sweeps import Finding
 from penstock.domain.uploads import UploadMethod
 from penstock.ports.objects import ObjectNotFoundError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from penstock.domain.assets import Asset
+    from penstock.domain.ids import ModelFileId
     from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database, Position, Transaction
@@ -98,6 +100,24 @@ class SweepPlans:
                         reason=f"the upload is {upload.state.value}",
                         since=upload.expires_at,
                     )
+
+    def model_files(self) -> Iterator[Finding]:
+        """Weights that no model, no upload and no run needs any more."""
+        after: ModelFileId | None = None
+        while True:
+            with self._database.read() as tx:
+                page = tx.model_files.unused(after=after, limit=_PAGE)
+            for file in page:
+                yield Finding(
+                    id=file.id,
+                    keys=tuple(sorted({file.original_key, file.optimized_key, file.manifest_key})),
+                    size=stored_bytes(file),
+                    reason="no model has it any more",
+                    since=file.created_at,
+                )
+            if len(page) < _PAGE:
+                return
+            after = page[-1].id
 
     def multiparts(self) -> Iterator[Finding]:
         """Uploads in parts, begun in the store, that no pending upload goes on with. No object goes with them."""

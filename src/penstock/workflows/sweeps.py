@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from penstock.domain.sweeps import Finding
+    from penstock.services.models import Models
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.retention import Retention
@@ -44,13 +45,16 @@ class Sweep:
     obstacle: Callable[[], str | None]
 
 
-def all_sweeps(uploads: Uploads, purging: Purging, orphans: Orphans, plans: SweepPlans) -> Sequence[Sweep]:
+def all_sweeps(
+    uploads: Uploads, purging: Purging, models: Models, orphans: Orphans, plans: SweepPlans
+) -> Sequence[Sweep]:
     """Every sweep of files, in an order in which one makes work for the next."""
     return (
         _in_batches("overdue-uploads", plans.uploads, lambda: uploads.expire_overdue(limit=_BATCH)),
         _in_batches("staging", plans.staging, lambda: uploads.sweep_staging(limit=_BATCH)),
         _in_batches("files", plans.files, lambda: purging.purge(limit=_BATCH)),
         _in_batches("tombstones", plans.tombstones, lambda: purging.forget(limit=_BATCH)),
+        _in_batches("model-files", plans.model_files, lambda: models.sweep(limit=_BATCH)),
         Sweep(
             name="multiparts",
             every=_ORPHANS_EVERY,

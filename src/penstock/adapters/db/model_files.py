@@ -38,8 +38,8 @@ _HOLDING_TO_KEEP = to_change(_HOLDING)
 _USERS = select(models.c.air).where(models.c.file_id == bindparam("id")).order_by(models.c.air)
 _UNUSED = (
     _ROWS.select()
-    .where(model_files.c.loose_at.is_not(None), ~_IN_USE)
-    .order_by(model_files.c.loose_at, model_files.c.id)
+    .where(model_files.c.loose_at.is_not(None), model_files.c.id > bindparam("after"), ~_IN_USE)
+    .order_by(model_files.c.id)
     .limit(bindparam("limit", type_=Integer))
 )
 _LOCK = select(true()).where(model_files.c.id == bindparam("id")).with_for_update()
@@ -79,9 +79,9 @@ class SqlModelFiles:
         """The AIRs that need it."""
         return self._connection.execute(_USERS, {"id": file_id}).scalars().all()
 
-    def unused(self, *, limit: int) -> Sequence[ModelFile]:
-        """Files that nobody needs, the longest so first."""
-        return _ROWS.all(self._connection, _UNUSED, {"limit": limit})
+    def unused(self, *, after: ModelFileId | None = None, limit: int) -> Sequence[ModelFile]:
+        """Files that nobody needs, by id."""
+        return _ROWS.all(self._connection, _UNUSED, {"after": after or "", "limit": limit})
 
     def remove(self, file: ModelFile) -> bool:
         """Lock, then look: the second statement sees whoever came to need it before the lock."""

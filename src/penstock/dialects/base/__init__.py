@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
     from penstock.services.model_uploads import ModelUploads
+    from penstock.services.models import Models
     from penstock.services.quotas import Quotas
     from penstock.services.rates import Rates
     from penstock.services.runs import Runs
@@ -48,6 +49,7 @@ class Services:
     folders: Folders
     runs: Runs
     webhooks: Webhooks
+    models: Models
     model_uploads: ModelUploads
     streams: Streams
     large_bodies: LargeBodies
