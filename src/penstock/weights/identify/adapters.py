@@ -84,7 +84,10 @@ RIDERS = frozenset({"full", "norm"})
 LYCORIS = frozenset({"loha", "lokr", "oft", "boft", "glora", "ia3", "full", "norm", "tlora"})
 OFT_AXES = 3
 SHARE = 0.5
-"""A file is an adapter where more of its keys than this belong to one: checkpoints carry left-over pairs."""
+"""A file is an adapter where fewer of its keys than this belong to none: checkpoints carry left-over pairs."""
+
+BUNDLED = "bundle_emb."
+"""Embeddings that ride along, and do not count."""
 
 NAMED = ("lora_A", "lora_B", "lora_magnitude_vector")
 """Parts behind which PEFT puts the adapter's name (`.lora_A.default.weight`)."""
@@ -148,13 +151,8 @@ class Module:
 
 def read(names: Names) -> Found | None:
     """An adapter with its family and algorithm, or None."""
-    if "lora_controlnet" in names:
-        return None
-    found, counted = _modules(names)
-    if not any(module.algorithm for module in found.values()):
-        return None
-    others = sum(1 for name in names if name.startswith("bundle_emb."))
-    if counted <= SHARE * (len(names) - others):
+    found = None if "lora_controlnet" in names else _modules(names)
+    if not found or not any(module.algorithm for module in found.values()):
         return None
     return _adapter(names, found)
 
@@ -178,22 +176,23 @@ def role(name: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _modules(names: Names) -> tuple[dict[str, Module], int]:
+def _modules(names: Names) -> dict[str, Module] | None:
+    """The layers that are adapted; None as soon as half of the keys belong to none, as in every checkpoint."""
     found: dict[str, Module] = {}
-    counted = 0
+    allowed = len(names) * SHARE
     for name, tensor in names.items():
         known = role(name)
         if known is None:
+            allowed -= not name.startswith(BUNDLED)
+            if allowed <= 0:
+                return None
             continue
-        counted += 1
         stem, algorithm, part = known
-        module = found.get(stem)
-        if module is None:
-            module = found[stem] = Module()
+        module = found.get(stem) or found.setdefault(stem, Module())
         if algorithm and (not module.algorithm or module.algorithm in RIDERS):
             module.algorithm = algorithm
         module.parts[part] = tensor
-    return found, counted
+    return found
 
 
 def _adapter(names: Names, found: dict[str, Module]) -> Found:
@@ -205,7 +204,7 @@ def _adapter(names: Names, found: dict[str, Module]) -> Found:
     rank = next((down.shape[0] for module in found.values() if (down := module.parts.get("down")) and down.shape), None)
     if rank is not None:
         facts["rank"] = rank
-    if any(name.startswith("bundle_emb.") for name in names):
+    if any(name.startswith(BUNDLED) for name in names):
         facts["bundled"] = ("embeddings",)
     facts |= origin.facts
     orphans = [_orphan(stem, module) for stem, module in found.items() if not module.complete]

@@ -36,6 +36,8 @@ PREFIXES = (
 )
 """What stands before the name of a layer, and who writes it so."""
 
+BEGINNINGS = tuple(prefix for prefix, _ in PREFIXES)
+
 TEXT = ("lora_te", "text_encoder", "clip_")
 
 KINDS = {
@@ -151,9 +153,9 @@ def _grouped(found: Mapping[str, Adapted]) -> tuple[str | None, defaultdict[str,
     for stem, factors in found.items():
         name, text = stem, False
         for _ in range(2):
-            prefix, layout = next(((at, who) for at, who in PREFIXES if name.startswith(at)), ("", ""))
-            if not prefix:
+            if not name.startswith(BEGINNINGS):
                 break
+            prefix, layout = next((at, who) for at, who in PREFIXES if name.startswith(at))
             layouts[layout] = None
             text = text or prefix.startswith(TEXT)
             name = name[len(prefix) :]

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 DENOISERS = ("model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", "model.", "net.", "module.")
 VAES = ("first_stage_model.", "vae.")
 CONTROLS = ("control_model.", "controlnet.", "adapter.")
-ENCODERS = {
+PARTS = {
+    "first_stage_model.": "vae",
+    "vae.": "vae",
+    "cond_stage_model.transformer.": "clip_l",
     "cond_stage_model.model.": "open_clip",
-    "cond_stage_model.": "clip_l",
     "conditioner.embedders.0.transformer.": "clip_l",
     "conditioner.embedders.0.model.": "clip_g",
     "conditioner.embedders.1.": "clip_g",
@@ -26,13 +28,16 @@ ENCODERS = {
     "text_encoders.t5xxl.": "t5xxl",
     "text_encoders.llama": "llama",
     "text_encoders.qwen": "qwen",
-    "text_encoder.": "clip_l",
+    "text_encoder.": "text_encoder",
     "text_encoder_2.": "text_encoder_2",
+    "model_ema.": "ema",
 }
-"""Prefix of a text encoder and its name; the longer prefix stands first."""
+"""Prefixes of what rides along with a denoiser, and its name."""
 
 TEXTS = ("cond_stage_model.", "conditioner.", "text_encoders.", "text_encoder.", "text_encoder_2.")
 """What the keys of text encoders begin with."""
+
+RIDERS = (*TEXTS, *VAES, "model_ema.")
 
 ENOUGH = 5
 """A prefix with fewer keys is no part: it may be the beginning of any name."""
@@ -40,9 +45,9 @@ ENOUGH = 5
 
 def views(names: Names, prefixes: tuple[str, ...]) -> Iterator[Names]:
     """The tensors under each prefix that is used, without it; and last all of them under their own names."""
-    heads = {name.partition(".")[0] for name in names}
+    every = "\n".join(["", *names])
     for prefix in prefixes:
-        if prefix.partition(".")[0] not in heads:
+        if f"\n{prefix}" not in every:
             continue
         inside = below(names, prefix)
         if len(inside) > ENOUGH:
@@ -58,16 +63,6 @@ def below(names: Names, prefix: str) -> Names:
 
 def bundled(names: Names) -> tuple[str, ...]:
     """What rides along with a denoiser: `vae`, text encoders, `ema`."""
-    heads = {name.partition(".")[0] for name in names}
-    parts: dict[str, None] = {}
-    if heads & {"first_stage_model", "vae"}:
-        parts["vae"] = None
-    if any(f"{head}." in TEXTS for head in heads):
-        for prefix, part in ENCODERS.items():
-            if any(name.startswith(prefix) for name in names):
-                parts[part] = None
-                if prefix == "cond_stage_model.model.":
-                    break
-    if "model_ema" in heads:
-        parts["ema"] = None
-    return tuple(parts)
+    stems = {".".join(name.split(".", 4)[:4]) + "." for name in names if name.startswith(RIDERS)}
+    parts = {part: None for stem in sorted(stems) for start, part in PARTS.items() if stem.startswith(start)}
+    return tuple(part for part in dict.fromkeys(PARTS.values()) if part in parts)

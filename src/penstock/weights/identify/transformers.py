@@ -187,8 +187,9 @@ def hidream(names: Names) -> Found | None:
     """HiDream-I1, or None. Its two variants differ in nothing."""
     caption = "caption_projection.0.linear.weight"
     gate = "double_stream_blocks.0.block.ff_i.gate.weight"
-    streams = any(name.startswith(("double_stream_blocks.", "single_stream_blocks.")) for name in names)
-    if not streams or (caption not in names and gate not in names):
+    if caption not in names and gate not in names:
+        return None
+    if not any(name.startswith(("double_stream_blocks.", "single_stream_blocks.")) for name in names):
         return None
     shown = evidence(names, [caption, "double_stream_blocks.0.block.adaLN_modulation.1.bias", gate])
     if axis(names, caption, 1) not in {HIDREAM_TEXT, None}:
@@ -206,8 +207,7 @@ def hidream(names: Names) -> Found | None:
 def qwen(names: Names) -> Found | None:
     """Qwen-Image, or None. Its Edit variant shows itself only in the newest files."""
     norm, image = "txt_norm.weight", "img_in.weight"
-    blocks = any(name.startswith("transformer_blocks.") for name in names)
-    if not blocks or norm not in names or image not in names:
+    if norm not in names or image not in names or not any(name.startswith("transformer_blocks.") for name in names):
         return None
     shown = evidence(names, [norm, image, "txt_in.weight", "transformer_blocks.0.img_mlp.net.0.proj.weight"])
     if axis(names, norm, 0) != QWEN_TEXT or inputs(names, image) != QWEN_IMAGE:

@@ -81,8 +81,8 @@ def diffusers(names: Names) -> Found | None:
 def _unet(names: Names, naming: Naming) -> Found | None:
     contexts, depths = _attentions(names)
     shown = evidence(names, [*(f"{at}.{TO_KEYS}" for at in sorted(contexts)[:2]), naming.pooled, naming.first])
-    video = any(part in name for name in names for part in VIDEO)
-    if video:
+    every = "\n".join(names)
+    if any(part in every for part in VIDEO):
         return Found(category="checkpoint", family="svd", layout=naming.layout, evidence=shown)
     widths = set(contexts.values())
     if len(widths) > 1:
