@@ -6,7 +6,7 @@ import sys
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from bench import control_plane, dialects, intake, library, polling, store, sweeps
+from bench import control_plane, dialects, intake, library, models, polling, store, sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "dialects": dialects.main,
     "intake": intake.main,
     "library": library.main,
+    "models": models.main,
     "polling": polling.main,
     "store": store.main,
     "sweeps": sweeps.main,
