@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.support.native import Native
 from tests.support.server import running_server
@@ -17,8 +23,9 @@ if TYPE_CHECKING:
 BIG = {"prompt": "oil", "aspect_ratio": "custom", "width": 1024, "height": 1024}
 
 
+@pytest.mark.statement("RU-19")
 def test_open_streams_and_long_polls_end_in_good_order(tmp_path: Path) -> None:
-    with running_server(tmp_path / "data") as server:
+    with ExitStack() as open_ones, running_server(tmp_path / "data") as server:
         native = Native(url=server.url, key=server.create_key())
         upload = native.begin(b"bytes that never come")
         runs = [native.start("builtin/stylize", BIG) for _ in range(3)]  # two at a time, so the third one waits
@@ -32,6 +39,9 @@ def test_open_streams_and_long_polls_end_in_good_order(tmp_path: Path) -> None:
         ]
         for reader in readers:
             reader.start()
+        socket = open_ones.enter_context(connect(f"ws{server.url.removeprefix('http')}/runware/v1"))
+        socket.send(json.dumps([{"taskType": "authentication", "apiKey": native.key}]))
+        assert "connectionSessionUUID" in str(socket.recv(30))
 
         server.process.send_signal(signal.SIGTERM)
 
@@ -40,6 +50,10 @@ def test_open_streams_and_long_polls_end_in_good_order(tmp_path: Path) -> None:
         assert server.process.wait(30) == 0
         assert len(answers) == 2  # both were whole: a connection that was cut off raises instead
         assert sorted(b'"state"' in answer for answer in answers) == [False, True]
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(30)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012  # come back, to a server that does not end
         stream.close()
         poll.close()
 

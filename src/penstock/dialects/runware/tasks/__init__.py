@@ -1,4 +1,7 @@
-"""The task types that there are. One module for each kind of work; `penstock.dialects.runware.task` says how."""
+"""The task types that there are. One module for each kind of work; `penstock.dialects.runware.task` says how.
+
+The table in `docs/dialects/runware.md` lists them.
+"""
 
 from __future__ import annotations
 
