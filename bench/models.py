@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bench import weights
+from bench import headers, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PARTS: dict[str, Callable[[list[str]], None]] = {
+    "headers": headers.main,
     "rewriting": weights.main,
 }
 
