@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.processes import peak_mb
 from penstock.adapters.weights.optimizer import Optimizer
 from penstock.domain.weights import Category
 
@@ -102,13 +104,7 @@ def main(way: str, family: str, source: str, target: str) -> None:
     begun, used = time.perf_counter(), time.process_time()
     WAYS[way](Path(source), Path(target), family)
     took = {"seconds": time.perf_counter() - begun, "cpu": time.process_time() - used}
-    print(json.dumps({**took, "peak_mb": _peak_mb()}))
-
-
-def _peak_mb() -> float:
-    """Of this process alone; `getrusage` would tell the parent's, if that was larger."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    print(json.dumps({**took, "peak_mb": peak_mb(os.getpid())}))
 
 
 if __name__ == "__main__":
