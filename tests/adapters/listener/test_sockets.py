@@ -69,7 +69,10 @@ class Echo:
 
 
 @contextmanager
-def listening(bounds: Bounds | None = None) -> Iterator[tuple[Echo, tuple[str, int]]]:
+def listening(
+    bounds: Bounds | None = None,
+    **options: Any,  # noqa: ANN401 - of the web server
+) -> Iterator[tuple[Echo, tuple[str, int]]]:
     app = Echo()
     with socket.create_server(("127.0.0.1", 0)) as sock:
         config = uvicorn.Config(
@@ -79,6 +82,7 @@ def listening(bounds: Bounds | None = None) -> Iterator[tuple[Echo, tuple[str, i
             ws=guarded_socket(bounds),
             lifespan="off",
             log_config=None,
+            **options,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
@@ -186,6 +190,16 @@ def test_there_is_room_for_so_much_at_once_and_it_comes_back(monkeypatch: pytest
 
     assert code == 1013
     assert after == "text 140000"
+
+
+def test_a_client_that_answers_no_ping_is_dropped() -> None:
+    with (
+        listening(ws_ping_interval=0.1, ws_ping_timeout=0.2) as (_, address),
+        socket.create_connection(address) as connection,
+    ):
+        connection.sendall(HANDSHAKE + b"\r\n")
+
+        assert said(connection).startswith(b"HTTP/1.1 101 ")  # and then comes the end
 
 
 def test_a_handshake_that_is_none_is_refused(shared: tuple[Echo, tuple[str, int]]) -> None:

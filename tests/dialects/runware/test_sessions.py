@@ -76,6 +76,7 @@ def tasks_of_the_test(_services: Services, _base_url: str) -> Mapping[str, Task]
         "several": Task(handle=several, honours_dry_run=True),
         "broken": Task(handle=broken),
         "sly": Task(handle=follow),
+        "unspeakable": Task(handle=lambda _call: ({"at": NOW},)),
     }
 
 
@@ -212,7 +213,7 @@ def test_items_have_no_members_of_errors_and_errors_can_stand_beside_them(teller
     }
 
 
-@pytest.mark.parametrize("kind", ["broken", "sly"])
+@pytest.mark.parametrize("kind", ["broken", "sly", "unspeakable"])
 def test_a_fault_of_ours_is_told_under_the_name_of_the_task_and_nothing_of_the_inside(
     teller: Teller, kind: str
 ) -> None:

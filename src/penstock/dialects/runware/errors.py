@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from fastapi.responses import Response
 
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
-from penstock.dialects.runware.wire import AUTHENTICATION, Named, Told, envelope
+from penstock.dialects.runware.wire import AUTHENTICATION, Named, envelope, told
 from penstock.domain import errors as e
 from penstock.domain.errors import PenstockError
 
 if TYPE_CHECKING:
     from penstock.dialects.runware.task import Failure
+    from penstock.dialects.runware.wire import Told
     from penstock.domain.errors import InvalidField
 
 
@@ -126,7 +127,7 @@ def error_out(error: PenstockError, who: Named) -> Told:
         said |= {"parameter": _name(error.at)}
     elif type(error) in _PARAMETERS:
         said |= {"parameter": _PARAMETERS[type(error)]}
-    return Told(value=said | who.members(), status=row.status, headers=_headers(error))
+    return told(said | who.members(), status=row.status, headers=_headers(error))
 
 
 def failure_out(failure: Failure, who: Named) -> Told:
@@ -134,7 +135,7 @@ def failure_out(failure: Failure, who: Named) -> Told:
     row = _KEPT.get(failure.code, _KEPT[e.InternalError.code])
     code = row.code if row.code != _INVALID else _code_of(failure.parameter or "")
     said = {"code": code, "message": failure.message, "parameter": failure.parameter, **who.members()}
-    return Told(value={name: value for name, value in said.items() if value is not None}, status=row.status)
+    return told({name: value for name, value in said.items() if value is not None}, status=row.status)
 
 
 def refused_key(error: PenstockError) -> Told:
@@ -145,9 +146,9 @@ def refused_key(error: PenstockError) -> Told:
 def render_error(error: PenstockError, request_id: str) -> Response:
     """An error of a whole REST request."""
     del request_id  # stands in the header alone
-    told = refused_key(error) if isinstance(error, e.Unauthenticated) else error_out(error, Named())
+    said = refused_key(error) if isinstance(error, e.Unauthenticated) else error_out(error, Named())
     return Response(
-        envelope([told]), status_code=told.status, media_type="application/json", headers=dict(told.headers)
+        envelope([said]), status_code=said.status, media_type="application/json", headers=dict(said.headers)
     )
 
 

@@ -81,7 +81,7 @@ class _Posts:
             told = await self._collected(begun) if tasks else [wire.authenticated_out(None)]
         failed = [part for part in told if part.is_error]
         # Partial success is 200; that where all failed it is the status of the first is the product's, too (inferred).
-        first = failed[0] if failed and len(failed) == len(told) else Told(value={})
+        first = failed[0] if failed and len(failed) == len(told) else Told(text="")
         return Response(
             wire.envelope(told), status_code=first.status, media_type="application/json", headers=dict(first.headers)
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.domain.errors import InvalidField, MalformedBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from penstock.domain.references import Reference
 
@@ -42,9 +42,9 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """One item or one error, as it goes out; `status` and `headers` are of a REST answer that has nothing else."""
+    """One item or one error, as JSON; `status` and `headers` are of a REST answer that has nothing else."""
 
-    value: Mapping[str, object]
+    text: str
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,6 +52,12 @@ class Told:
     def is_error(self) -> bool:
         """Whether it stands in `errors`."""
         return self.status != 200  # noqa: PLR2004 - the one status of success
+
+
+def told(value: Mapping[str, object], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Told:
+    """Written down at once: what cannot be is found where it was made. Raises `TypeError`, `ValueError`."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Told(text=text, status=status, headers=headers or {})
 
 
 def read_tasks(value: object) -> list[object]:
@@ -139,28 +145,27 @@ def peek_first(head: str) -> object:
 def authenticated_out(session_id: str | None) -> Told:
     """The answer to an authentication: without `taskUUID`, for clients find it by its type (RU-01)."""
     said: dict[str, object] = {"taskType": AUTHENTICATION}
-    return Told(value=said if session_id is None else {**said, "connectionSessionUUID": session_id})
+    return told(said if session_id is None else {**said, "connectionSessionUUID": session_id})
 
 
 def pong_out(element: Mapping[str, Any]) -> Told:
     """The answer to a ping (RU-04). Only one client gives its pings a UUID; it gets it back."""
     uuid = _echo(element.get("taskUUID"))
-    return Told(value={"taskType": PING, **({} if uuid is None else {"taskUUID": uuid}), "pong": True})
+    return told({"taskType": PING, **({} if uuid is None else {"taskUUID": uuid}), "pong": True})
 
 
 def item_out(who: Named, item: Mapping[str, object]) -> Told:
     """One item of an answer; members by which clients tell errors have no place in it (contract §3)."""
     said = {**who.members(), **item}
-    return Told(value={name: value for name, value in said.items() if name not in {"code", "error", "errorId"}})
+    return told({name: value for name, value in said.items() if name not in {"code", "error", "errorId"}})
 
 
-def envelope(told: Iterable[Told]) -> str:
+def envelope(parts: Sequence[Told]) -> str:
     """`data` with the items, `errors` with the errors; neither key when there are none of it but `data` of nothing."""
-    parts = list(told)
-    data = [part.value for part in parts if not part.is_error]
-    errors = [part.value for part in parts if part.is_error]
-    said: dict[str, object] = {"data": data} if data or not errors else {}
-    return json.dumps({**said, "errors": errors} if errors else said, separators=(",", ":"), allow_nan=False)
+    data = ",".join(part.text for part in parts if not part.is_error)
+    errors = ",".join(part.text for part in parts if part.is_error)
+    members = [f'"data":[{data}]'] if data or not errors else []
+    return "{" + ",".join([*members, f'"errors":[{errors}]'] if errors else members) + "}"
 
 
 def is_dry_run(*said: str | None) -> bool:
