@@ -6,10 +6,9 @@ import codecs
 from typing import TYPE_CHECKING
 
 from penstock.domain.errors import NotSafetensors
-from penstock.domain.weights import Category, DtypeShare, Evidence, Examination, VerdictKind
+from penstock.domain.weights import Category, DtypeShare, Examination
 from penstock.weights.container import HEADER_CAP_BYTES, LENGTH_BYTES, header_length, parse_header
 from penstock.weights.identify import identify
-from penstock.weights.verdict import Declaration as Claim
 from penstock.weights.verdict import judge, propose
 
 if TYPE_CHECKING:
@@ -46,24 +45,18 @@ def _judged(found: Found, declared: Declaration | None, header: Header) -> Exami
         proposal = propose(found)
         message, architectures = proposal.refused or "", proposal.architectures
     else:
-        claim = Claim(
-            category=declared.category,
-            architecture=declared.architecture,
-            type=declared.type,
-            conditioning=declared.conditioning,
-        )
         # The words were checked, so an architecture that is not known here is one that the operator allows.
-        verdict = judge(found, claim, further={declared.architecture} - {None})
+        verdict = judge(found, declared, further={declared.architecture} - {None})
         message, architectures = verdict.message, verdict.architectures
     return Examination(
-        verdict=None if verdict is None else VerdictKind(verdict.kind),
+        verdict=verdict.kind if verdict else None,
         category=None if found.category is None else Category(found.category),
         family=found.family,
         architectures=architectures,
         type=found.type,
         conditioning=proposal.conditioning if proposal else None,
         algorithm=found.algorithm,
-        evidence=tuple(Evidence(key=one.name, shape=one.shape) for one in found.evidence),
+        evidence=found.evidence,
         warnings=verdict.warnings if verdict else (),
         message=message,
         suggestions=_suggestions(found.suggestions),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from penstock.domain.weights import FITTING, VerdictKind
 from penstock.weights.families import (
     ADAPTERS,
     ARCHITECTURES,
@@ -19,16 +20,18 @@ from penstock.weights.families import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from penstock.domain.weights import Declaration
     from penstock.weights.identify import Found
 
-Kind = Literal["match", "match_unverified", "mismatch", "incomplete", "unsupported", "unknown"]
-MEANINGS: Mapping[Kind, str] = {
-    "match": "the structure is what was declared",
-    "match_unverified": "it can be used so, with a warning: no structure shows the variant, or the words are unusual",
-    "mismatch": "it is something else: the message says what, by which tensors, and what to declare",
-    "incomplete": "tensors are missing or do not fit: blocks, halves of an adapter, vectors of an embedding",
-    "unsupported": "it is recognised, and no architecture or type covers it",
-    "unknown": "nothing here recognises it, or its parts belong to different families",
+MEANINGS: Mapping[VerdictKind, str] = {
+    VerdictKind.MATCH: "the structure is what was declared",
+    VerdictKind.MATCH_UNVERIFIED: (
+        "it can be used so, with a warning: no structure shows the variant, or the words are unusual"
+    ),
+    VerdictKind.MISMATCH: "it is something else: the message says what, by which tensors, and what to declare",
+    VerdictKind.INCOMPLETE: "tensors are missing or do not fit: blocks, halves of an adapter, vectors of an embedding",
+    VerdictKind.UNSUPPORTED: "it is recognised, and no architecture or type covers it",
+    VerdictKind.UNKNOWN: "nothing here recognises it, or its parts belong to different families",
 }
 """Verdicts, and what they say. The first two let a file through."""
 
@@ -42,16 +45,6 @@ MASKED = frozenset({"inpaint", "inpaintdepth"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
-    """What somebody says that a file is; None where nothing was said."""
-
-    category: str
-    architecture: str | None = None
-    type: str | None = None
-    conditioning: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """How a file fits its declaration (`MEANINGS`).
 
@@ -59,7 +52,7 @@ class Verdict:
     `architectures` are those that the file may be declared as.
     """
 
-    kind: Kind
+    kind: VerdictKind
     message: str
     architectures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -68,11 +61,7 @@ class Verdict:
     @property
     def fits(self) -> bool:
         """Whether the file can be used as declared."""
-        return self.kind in {"match", "match_unverified"}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries, lists and texts."""
-        return asdict(self)
+        return self.kind in FITTING
 
 
 def judge(found: Found, declared: Declaration, *, further: Collection[str | None] = ()) -> Verdict:
@@ -80,19 +69,19 @@ def judge(found: Found, declared: Declaration, *, further: Collection[str | None
     architectures = acceptable(found)
     problems = list(_broken(found))
     if problems:
-        kind: Kind = "incomplete" if found.missing else "unknown"
+        kind = VerdictKind.INCOMPLETE if found.missing else VerdictKind.UNKNOWN
         return _refuse(kind, found, declared, problems, architectures)
     operators = declared.architecture in further and declared.architecture not in ARCHITECTURES
     if not operators and not _usable(found, architectures):
-        kind = "unsupported" if found.family else "unknown"
+        kind = VerdictKind.UNSUPPORTED if found.family else VerdictKind.UNKNOWN
         return _refuse(kind, found, declared, [], architectures)
     problems = [*_category(found, declared), *_type(found, declared), *_conditioning(found, declared)]
     if not operators:
         problems += _architecture(found, declared, architectures)
     if problems:
-        return _refuse("mismatch", found, declared, problems, architectures)
+        return _refuse(VerdictKind.MISMATCH, found, declared, problems, architectures)
     warnings = tuple(_warnings(found, declared, architectures, operators=operators))
-    kind = "match_unverified" if warnings else "match"
+    kind = VerdictKind.MATCH_UNVERIFIED if warnings else VerdictKind.MATCH
     message = " ".join((f"This is {described(found)}.", *map(_sentence, warnings)))
     return Verdict(kind=kind, message=message, architectures=architectures, warnings=warnings)
 
@@ -201,10 +190,10 @@ def _oddities(found: Found, declared: Declaration) -> Iterator[str]:
 
 
 def _refuse(
-    kind: Kind, found: Found, declared: Declaration, problems: list[str], architectures: tuple[str, ...]
+    kind: VerdictKind, found: Found, declared: Declaration, problems: list[str], architectures: tuple[str, ...]
 ) -> Verdict:
     claim = " ".join(filter(None, (declared.architecture, declared.type, declared.conditioning, declared.category)))
-    keys = "; ".join(f"{one.name} {list(one.shape)}" for one in found.evidence)
+    keys = "; ".join(f"{one.key} {list(one.shape)}" for one in found.evidence)
     words = [f"This is {described(found)}, declared as {claim}."]
     words += map(_sentence, problems)
     words += [f"Deciding tensors: {keys}."] if keys else []
@@ -216,14 +205,14 @@ def _sentence(words: str) -> str:
     return f"{words[0].upper()}{words[1:]}."
 
 
-def _advice(kind: Kind, found: Found, architectures: tuple[str, ...]) -> str:
-    if kind == "incomplete":
+def _advice(kind: VerdictKind, found: Found, architectures: tuple[str, ...]) -> str:
+    if kind is VerdictKind.INCOMPLETE:
         return "Export or download it again."
-    if kind == "mismatch" and architectures:
+    if kind is VerdictKind.MISMATCH and architectures:
         choice = architectures[0] if len(architectures) == 1 else f"one of {', '.join(architectures)}"
         typed = f", type {found.type}" if found.category == "checkpoint" else ""
         return f"Declare it as {found.category}, architecture {choice}{typed}."
-    if kind == "mismatch":
+    if kind is VerdictKind.MISMATCH:
         return f"Declare it as {found.category}." if found.category else "It can be declared as nothing known here."
     return "No architecture covers it."
 
@@ -246,10 +235,6 @@ class Proposal:
     ask: tuple[str, ...] = ()
     refused: str | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries, lists and texts."""
-        return asdict(self)
-
 
 def propose(found: Found) -> Proposal:
     """Fields of an upload, as far as the file tells them."""
@@ -257,7 +242,7 @@ def propose(found: Found) -> Proposal:
     broken = list(_broken(found))
     if broken or not _usable(found, architectures):
         words = [f"This is {described(found)}.", *map(_sentence, broken)]
-        kind: Kind = "incomplete" if found.missing else "unsupported"
+        kind = VerdictKind.INCOMPLETE if found.missing else VerdictKind.UNSUPPORTED
         return Proposal(refused=" ".join([*words, _advice(kind, found, architectures)]))
     hinted = [name for name in found.suggestions.architectures if name in architectures]
     ordered = tuple(dict.fromkeys([*hinted, *architectures]))

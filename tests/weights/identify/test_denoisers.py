@@ -224,8 +224,8 @@ def test_deciding_tensors_are_named_as_in_the_file(model_files: ModelFiles) -> N
 
     found = identify(header)
 
-    assert {(one.name, one.shape) for one in found.evidence} <= set(shapes_of(header).items())
-    assert (PREFIX + "label_emb.0.0.weight", (1280, 2816)) in {(one.name, one.shape) for one in found.evidence}
+    assert {(one.key, one.shape) for one in found.evidence} <= set(shapes_of(header).items())
+    assert (PREFIX + "label_emb.0.0.weight", (1280, 2816)) in {(one.key, one.shape) for one in found.evidence}
 
 
 @pytest.mark.parametrize("prefix", ["", "diffusion_model.", "transformer.", "module."])

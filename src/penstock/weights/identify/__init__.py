@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.weights.identify import adapters, controlnets, denoisers, embeddings, metadata, others, vaes
-from penstock.weights.identify.found import Evidence, Found, Suggestions
+from penstock.weights.identify.found import Found, Suggestions
 
 if TYPE_CHECKING:
     from penstock.weights.header import Header
 
-__all__ = ["Evidence", "Found", "Suggestions", "identify"]
+__all__ = ["Found", "Suggestions", "identify"]
 
 READERS = (adapters.read, controlnets.read, denoisers.read, vaes.read, embeddings.read, others.read)
 

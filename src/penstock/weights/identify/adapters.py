@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from penstock.domain.weights import Evidence
 from penstock.weights.identify import modules
-from penstock.weights.identify.found import DECIDING_KEYS, Evidence, Found
+from penstock.weights.identify.found import DECIDING_KEYS, Found
 
 if TYPE_CHECKING:
     from penstock.weights.header import Tensor
@@ -240,4 +241,4 @@ def _orphan(stem: str, module: Module) -> str:
 
 def _evidence(found: dict[str, Module], deciding: tuple[str, ...]) -> tuple[Evidence, ...]:
     shown = [tensor for stem in deciding for tensor in found[stem].parts.values() if tensor.shape]
-    return tuple(Evidence(name=tensor.name, shape=tensor.shape) for tensor in shown[:DECIDING_KEYS])
+    return tuple(Evidence(key=tensor.name, shape=tensor.shape) for tensor in shown[:DECIDING_KEYS])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.weights.identify.found import DECIDING_KEYS, Evidence, Found
+from penstock.domain.weights import Evidence
+from penstock.weights.identify.found import DECIDING_KEYS, Found
 
 if TYPE_CHECKING:
     from penstock.weights.identify.found import Names
@@ -50,7 +51,7 @@ def read(names: Names) -> Found | None:
         layout="embedding",
         type="positive",
         facts={"vectors": max(rows.values())},
-        evidence=tuple(Evidence(name=name, shape=names[name].shape) for name in list(rows)[:DECIDING_KEYS]),
+        evidence=tuple(Evidence(key=name, shape=names[name].shape) for name in list(rows)[:DECIDING_KEYS]),
         missing=(f"rows: {uneven}",) if together and len(set(rows.values())) > 1 else (),
         contradiction=None if family else "no family of models has text encoders of these widths",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from penstock.domain.weights import Evidence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,14 +22,6 @@ DECIDING_KEYS = 5
 """So many keys are shown to say why a file is what it is."""
 
 DIGITS = 6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A tensor that decided, by its full name in the file."""
-
-    name: str
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +66,11 @@ class Found:
     tensors: int = 0
     suggestions: Suggestions = field(default_factory=Suggestions)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain dictionaries, lists, texts and numbers."""
-        return asdict(self)
-
 
 def evidence(names: Names, keys: Iterable[str]) -> tuple[Evidence, ...]:
     """The first few of `keys` that are there. Their names are the file's own, with the prefix that `names` lacks."""
     shown = (names[key] for key in keys if key in names)
-    return tuple(Evidence(name=one.name, shape=one.shape) for one, _ in zip(shown, range(DECIDING_KEYS), strict=False))
+    return tuple(Evidence(key=one.name, shape=one.shape) for one, _ in zip(shown, range(DECIDING_KEYS), strict=False))
 
 
 def axis(names: Names, key: str, index: int) -> int | None:

@@ -15,7 +15,8 @@ from penstock.weights.identify.found import Found, axis, evidence, gaps, number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from penstock.weights.identify.found import Evidence, Fact, Names
+    from penstock.domain.weights import Evidence
+    from penstock.weights.identify.found import Fact, Names
     from penstock.weights.identify.skeletons import Unet
 
 PRUNED = {
