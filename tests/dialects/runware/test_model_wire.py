@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.dialects.runware.model_wire import (
-    ARCHITECTURES,
-    CONDITIONINGS,
-    OTHER_CONDITIONINGS,
-    PARAMETERS,
-    parse_upload,
-)
+from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS, PARAMETERS, parse_upload
 from penstock.dialects.runware.parameters import line_of, words_of
 from penstock.domain.errors import InvalidField
+from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS
 from tests.dialects.runware.upload_tasks import LEFT_OUT, fit_tasks, task_of, wrong_tasks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.runware import routes
+from penstock.dialects.runware import callbacks, routes
 from penstock.dialects.runware.wire import reference_parser
 from penstock.domain.uploads import UploadPolicy
 
@@ -21,4 +21,5 @@ DIALECT = Dialect(
     capabilities=CAPABILITIES,
     build=routes.build,
     reference_parser=reference_parser,
+    callbacks=callbacks.policy,
 )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from penstock.dialects.runware import wire
-from penstock.dialects.runware.errors import error_out, failure_out
-from penstock.dialects.runware.task import Call, Failure, Following, Refusal
+from penstock.dialects.runware.errors import error_out, refused_out
+from penstock.dialects.runware.task import Call, Following, Refusal
 from penstock.dialects.runware.wire import Named, Told
 from penstock.domain.errors import InternalError, InvalidField, PenstockError, RateLimited, Unavailable
 from penstock.services.rates import require_fitting
@@ -180,14 +180,7 @@ class Rest:
 
 
 def _told(answer: Sequence[Item | Refusal], name: Named) -> Sequence[Told]:
-    return tuple(_refused(part, name) if isinstance(part, Refusal) else wire.item_out(name, part) for part in answer)
-
-
-def _refused(refusal: Refusal, name: Named) -> Told:
-    of = Named(task_type=refusal.task_type or name.task_type, task_uuid=refusal.task_uuid or name.task_uuid)
-    if isinstance(refusal.error, Failure):
-        return failure_out(refusal.error, of)
-    return error_out(refusal.error, of)
+    return tuple(refused_out(part, name) if isinstance(part, Refusal) else wire.item_out(name, part) for part in answer)
 
 
 def _where(error: BaseException) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from fastapi.responses import Response
 
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import AUTHENTICATION, Named, envelope, told
 from penstock.domain import errors as e
 from penstock.domain.errors import PenstockError
 
 if TYPE_CHECKING:
-    from penstock.dialects.runware.task import Failure
+    from penstock.dialects.runware.task import Refusal
     from penstock.dialects.runware.wire import Told
     from penstock.domain.errors import InvalidField
 
@@ -136,6 +137,12 @@ def failure_out(failure: Failure, who: Named) -> Told:
     code = row.code if row.code != _INVALID else _code_of(failure.parameter or "")
     said = {"code": code, "message": failure.message, "parameter": failure.parameter, **who.members()}
     return told({name: value for name, value in said.items() if value is not None}, status=row.status)
+
+
+def refused_out(refusal: Refusal, name: Named) -> Told:
+    """One error of an answer, of the task that it names or of the one that asked."""
+    who = Named(task_type=refusal.task_type or name.task_type, task_uuid=refusal.task_uuid or name.task_uuid)
+    return failure_out(refusal.error, who) if isinstance(refusal.error, Failure) else error_out(refusal.error, who)
 
 
 def refused_key(error: PenstockError) -> Told:

@@ -27,6 +27,7 @@ from penstock.domain.errors import (
     ObjectStoreUnavailable,
     QuotaExceeded,
 )
+from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS, TYPES
 from penstock.domain.model_uploads import Phase
 from penstock.domain.weights import Category
 
@@ -39,24 +40,12 @@ if TYPE_CHECKING:
 
 TASK = "modelUpload"
 FORMAT = "safetensors"
-ARCHITECTURES = (
-    *("flux1s", "flux1d", "fluxkontextdev", "hidreamdev", "hidreamfull", "qwen_image", "sd1x", "sdhyper", "sd1xlcm"),
-    *("sdxl", "sdxllcm", "sdxldistilled", "sdxlhyper", "sdxllightning", "sdxlturbo", "sd3", "pony", "illustrious"),
-)
-CONDITIONINGS = (
-    *("blur", "canny", "depth", "gray", "hed", "inpaint", "inpaintdepth", "lineart", "lowquality", "normal"),
-    *("openmlsd", "openpose", "outfit", "pix2pix", "qrcode", "scrible", "seg", "shuffle", "sketch", "softedge", "tile"),
-)
 OTHER_CONDITIONINGS: Mapping[str, str] = {  # what the JavaScript SDK's enumeration sends (inferred)
     "segmentation": "seg",
     "normal bae": "normal",
     "line art": "lineart",
     "inpaint depth": "inpaintdepth",
     "low quality": "lowquality",
-}
-TYPES: Mapping[Category, Sequence[str]] = {
-    Category.CHECKPOINT: ("base", "inpainting", "refiner"),
-    Category.EMBEDDINGS: ("positive", "negative"),
 }
 MESSAGES: Mapping[Phase, str] = {
     Phase.VALIDATED: "Model parameters and configuration validated.",
@@ -66,11 +55,6 @@ MESSAGES: Mapping[Phase, str] = {
     Phase.READY: "Model successfully deployed and ready for use.",
 }
 """In their order; literal."""
-DEFAULTS: Mapping[Category, Mapping[str, object]] = {
-    Category.CHECKPOINT: {"default_steps": 20, "default_cfg": 7.0, "default_strength": 0.8},
-    Category.LORA: {"default_weight": 1.0},
-}
-"""What holds for a new model of which nothing else was said (RU-28)."""
 PARAMETERS: Mapping[str, str] = {
     "air": "air",
     "source_url": "downloadURL",
@@ -97,6 +81,8 @@ PARAMETERS: Mapping[str, str] = {
     "comment": "comment",
 }
 """The product's words for what a model upload says."""
+DRY_RUN: Mapping[str, object] = {"dryRun": True, "cost": 0}
+"""What a task is told that was only to be checked and priced: bringing a model costs nothing (inferred)."""
 _NOT_THE_FILES = frozenset(
     kind.code
     for kind in (InternalError, QuotaExceeded, InsufficientCredits, ObjectStoreUnavailable, DatabaseUnavailable)
@@ -141,7 +127,7 @@ def parse_upload(task: Task, *, architectures: Sequence[str] = ARCHITECTURES) ->
     said |= {
         "unique_identifier": required_text(task, "uniqueIdentifier"),
         "name": required_text(task, "name"),
-        "version_label": required_text(task, "version"),
+        "version_label": required_text(task, "version", most=400),
     }
     download_url = _url(required_text(task, "downloadURL", "downloadUrl", most=MAX_URL), "downloadURL")
     said |= dict(_defaults(task, category))
@@ -216,7 +202,7 @@ def _identity(task: Task, category: Category, architectures: Sequence[str]) -> I
 def _defaults(task: Task, category: Category) -> Iterator[tuple[str, object]]:
     if category is Category.CHECKPOINT:
         yield "default_steps", integer(task, "defaultSteps", least=1, most=100)
-        yield "default_scheduler", text(task, "defaultScheduler")
+        yield "default_scheduler", text(task, "defaultScheduler", most=200)
         # The text says defaultCFG; the Python and JavaScript SDKs send the others.
         yield "default_cfg", number(task, "defaultCFG", "defaultGuidanceScale", "defaultCFGScale", least=0, most=30)
         yield "default_strength", number(task, "defaultStrength", least=0, most=1)

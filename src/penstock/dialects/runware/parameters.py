@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LONGEST = 1000
 """Characters of a text for which the product names no limit (inferred)."""
 _MOST_WORDS = 100
+_LONGEST_WORD = 400
 _BETWEEN = ", "
 
 
@@ -115,14 +116,21 @@ def texts(task: Task, name: str, *, most: int, longest: int) -> tuple[str, ...] 
 def words(task: Task, name: str) -> tuple[str, ...] | None:
     """One string with commas between the words, or an array of strings."""
     value = given(task, name)
-    if isinstance(value, str):
-        return words_of(required_text(task, name, most=_MOST_WORDS * _LONGEST)) if value else ()
-    return texts(task, name, most=_MOST_WORDS, longest=_LONGEST)
+    if not isinstance(value, str):
+        return texts(task, name, most=_MOST_WORDS, longest=_LONGEST_WORD)
+    found = words_of(value) if value else ()
+    if len(found) > _MOST_WORDS or any(len(word) > _LONGEST_WORD for word in found):
+        wanted = (
+            f"must have at most {_MOST_WORDS} words with ', ' between them, each of at most {_LONGEST_WORD} characters"
+        )
+        invalid(name, wanted, type="string")
+    return found
 
 
 def words_of(line: str) -> tuple[str, ...]:
-    """The words of a line, so that `line_of` gives that line again: only a comma with a space divides."""
-    return tuple(line.split(_BETWEEN))
+    """The words of a line, so that `line_of` gives it again: a comma with a space divides, where none is empty."""
+    several = tuple(line.split(_BETWEEN))
+    return several if all(several) else (line,)
 
 
 def line_of(several: Sequence[str]) -> str:

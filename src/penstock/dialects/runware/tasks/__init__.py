@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from penstock.dialects.runware.tasks.model_search import model_search_tasks
+from penstock.dialects.runware.tasks.model_upload import model_upload_tasks
+from penstock.dialects.runware.tasks.results import result_tasks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from penstock.dialects.base import Services
     from penstock.dialects.runware.task import Task
 
-MAKERS: Sequence[Callable[[Services, str], Mapping[str, Task]]] = ()
+MAKERS: Sequence[Callable[[Services, str], Mapping[str, Task]]] = (
+    model_upload_tasks,
+    model_search_tasks,
+    result_tasks,
+)
 
 
 def all_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
