@@ -21,6 +21,8 @@ from penstock.adapters.listener import guarded_protocol, guarded_socket
 from penstock.adapters.media import ChildInspector
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
 from penstock.adapters.system import SystemEntropy
+from penstock.adapters.weights.examiner import ChildExaminer
+from penstock.adapters.weights.optimizer import Optimizer
 from penstock.dialects.base import Services
 from penstock.dialects.base.bodies import LargeBodies
 from penstock.dialects.base.mounts import Mounts
@@ -38,7 +40,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
-from penstock.services.model_uploads import ModelUploads
+from penstock.services.model_uploads import MODEL_JOB, ModelUploads
 from penstock.services.models import Models as Registry
 from penstock.services.orphans import Orphans
 from penstock.services.purging import Purging
@@ -63,6 +65,8 @@ from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
 from penstock.workflows.delivery import DeliveryFlow, Shares
 from penstock.workflows.engine import Worker
 from penstock.workflows.excerpts import ExcerptLimits
+from penstock.workflows.model_phases import ModelOptions, ModelTools
+from penstock.workflows.model_upload import ModelUploadFlow
 from penstock.workflows.payload_removal import PayloadRemoval
 from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
@@ -119,6 +123,7 @@ class House:
     clock: StandingClock
     models: dict[str, Behaviour] = field(default_factory=dict)
     accounts: Accounts
+    registry: Registry
     worker: Worker
     sweeps: Sequence[Schedule]
     stop_store: Callable[[], None]
@@ -128,6 +133,10 @@ class House:
         """A new account's key."""
         self.accounts.create_account(account, Decimal(credits_usd))
         return self.accounts.create_key(account, scopes)[1]
+
+    def create_source(self, key: str, name: str) -> str:
+        """A source of AIRs for the account behind a key."""
+        return self.registry.create_source(self.accounts.authenticate(key).account_id, name).name
 
     def work(self) -> None:
         """Run everything that waits, one after another."""
@@ -196,6 +205,7 @@ def open_house(
         policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
         callbacks = Callbacks(policies, _LOOPBACK)
         terms = RunTerms(models_of_the_test, timeout=_TIMEOUT, deadline=_DAYS)
+        model_uploads = ModelUploads(database, _LOOPBACK, clock=clock, entropy=entropy, callbacks=callbacks)
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
         registry = Registry(database, objects, presigner, clock=clock)
@@ -219,7 +229,7 @@ def open_house(
             ),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             models=registry,
-            model_uploads=ModelUploads(database, _LOOPBACK, clock=clock, entropy=entropy, callbacks=callbacks),
+            model_uploads=model_uploads,
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),
@@ -269,6 +279,21 @@ def open_house(
             database,
             SqlJobQueue(database),
             {
+                MODEL_JOB: ModelUploadFlow(
+                    ModelTools(
+                        database=database,
+                        objects=objects,
+                        fetcher=fetcher,
+                        examiner=stack.enter_context(closing(ChildExaminer(_SILENT))),
+                        rewriter=Optimizer(),
+                        uploads=model_uploads,
+                        options=ModelOptions(),
+                        clock=clock,
+                        entropy=entropy,
+                    ),
+                    log=_SILENT,
+                    interrupt=interrupt,
+                ),
                 RUN_JOB: run_flow,
                 INTAKE_JOB: intake,
                 PAYLOAD_JOB: PayloadRemoval(database, clock=clock),
@@ -302,6 +327,7 @@ def open_house(
             clock=clock,
             models=models,
             accounts=accounts,
+            registry=registry,
             worker=worker,
             stop_store=stop_store,
             stop_api=stop_api,

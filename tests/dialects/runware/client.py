@@ -35,10 +35,11 @@ def task(kind: str, **members: object) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runware:
-    """What one key can do. `base` ends in `/v1`."""
+    """What one key can do. `base` ends in `/v1`; `source` is the account's own, for AIRs."""
 
     base: str
     key: str
+    source: str = ""
 
     def post(self, *tasks: object, key: str | None = "", headers: Mapping[str, str] | None = None) -> Answer:
         """One REST request of these tasks."""

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.dialects.runware.client import Runware
+from tests.dialects.runware.shelf import Shelf
 from tests.support.house import open_house
+from tests.support.remote import remote_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.house import House
+    from tests.support.model_files import ModelFiles
+    from tests.support.remote import Remote
 
 _NUMBERS = count()
 
@@ -36,9 +40,27 @@ def house(_home: House) -> Iterator[House]:
 
 @pytest.fixture
 def acme(house: House) -> Runware:
-    return Runware(base=f"{house.url}/runware/v1", key=house.create_key(f"acme-{next(_NUMBERS)}"))
+    return _open(house, f"acme-{next(_NUMBERS)}")
 
 
 @pytest.fixture
 def rival(house: House) -> Runware:
-    return Runware(base=f"{house.url}/runware/v1", key=house.create_key(f"rival-{next(_NUMBERS)}"))
+    return _open(house, f"rival-{next(_NUMBERS)}")
+
+
+@pytest.fixture(scope="module")
+def _remote() -> Iterator[Remote]:
+    with remote_server() as running:
+        yield running
+
+
+@pytest.fixture
+def shelf(_remote: Remote, model_files: ModelFiles) -> Shelf:
+    """Model files on somebody's server."""
+    return Shelf(remote=_remote, files=model_files)
+
+
+def _open(house: House, name: str) -> Runware:
+    """A new account, with a source of its own name."""
+    key = house.create_key(name)
+    return Runware(base=f"{house.url}/runware/v1", key=key, source=house.create_source(key, name))

@@ -104,6 +104,12 @@ def search(client: Runware, **filters: object) -> Any:  # noqa: ANN401 - JSON
     return item
 
 
+def own(client: Runware) -> list[Any]:
+    """The client's own models, the newest first."""
+    results: list[Any] = search(client, visibility="owned", limit=100)["results"]
+    return results
+
+
 def found(client: Runware, air: str) -> Any | None:  # noqa: ANN401 - JSON
     """The model of that AIR, if the client can see it."""
     results = search(client, search=air, limit=100)["results"]

@@ -10,7 +10,7 @@ from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS
 from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS, TYPES
 from penstock.domain.weights import Category
 from tests.dialects.runware.client import Runware, uuid
-from tests.dialects.runware.shelf import EXAMPLES, ORDER, Shelf, ask, found, frames, phases, search, upload
+from tests.dialects.runware.shelf import EXAMPLES, ORDER, Shelf, ask, found, frames, own, phases, upload
 from tests.dialects.runware.upload_tasks import COMMON, fit_tasks, wrong_tasks
 from tests.support.remote import redirecting
 
@@ -51,7 +51,7 @@ def test_each_wrong_parameter_is_one_error_that_names_it(acme: Runware) -> None:
             assert error["message"]
             assert only_error(wire.ask(task)) == error
         assert wire.quiet()
-    assert search(acme)["totalResults"] == 0
+    assert len(own(acme)) == 0
 
 
 @pytest.mark.statement("RU-15")
@@ -157,20 +157,20 @@ def test_every_architecture_becomes_ready(acme: Runware, shelf: Shelf, house: Ho
         tasks.append(shelf.task(acme, case.partition("/")[0], architecture=architecture, downloadURL=shelf.url(case)))
         upload(acme, house, tasks[-1])
 
-    listed = {model["air"]: model["architecture"] for model in search(acme, limit=100)["results"]}
+    listed = {model["air"]: model["architecture"] for model in own(acme)}
     assert listed == {task["air"]: task["architecture"] for task in tasks}
 
 
 @pytest.mark.statement("RU-24", "RU-27")
 def test_every_conditioning_becomes_ready_in_all_its_spellings(acme: Runware, shelf: Shelf, house: House) -> None:
-    task = shelf.task(acme, "controlnet", private=False)
+    task = shelf.task(acme, "controlnet")
     names = {**{name: name for name in CONDITIONINGS}, **OTHER_CONDITIONINGS}
 
     for number, said in enumerate(names, start=1):
         air = f"{acme.source}:{number}@1"
         upload(acme, house, {**task, "taskUUID": uuid(), "air": air, "conditioning": said})
 
-    listed = {model["air"]: model["conditioning"] for model in search(acme, limit=100)["results"]}
+    listed = {model["air"]: model["conditioning"] for model in own(acme)}
     assert list(listed.values()).count("seg") == 2
     assert listed == {f"{acme.source}:{n}@1": kept for n, kept in enumerate(names.values(), start=1)}
 
@@ -184,10 +184,10 @@ def test_other_spellings_say_the_same(acme: Runware, shelf: Shelf, house: House)
         words: object = "one, two" if number == 1 else ["one", "two"]
         upload(acme, house, {**task, "positiveTriggerWords": words, "negativeTriggerWords": words})
 
-    for model in search(acme)["results"]:
+    for model in own(acme):
         assert (model["defaultCFG"], model["heroImage"]) == (6.5, hero)
         assert (model["positiveTriggerWords"], model["negativeTriggerWords"]) == ("one, two", "one, two")
-    assert search(acme)["totalResults"] == 3
+    assert len(own(acme)) == 3
 
 
 @pytest.mark.statement("RU-28", "RU-62")
@@ -263,7 +263,7 @@ def test_the_same_air_again_is_an_update(acme: Runware, shelf: Shelf, house: Hou
     upload(acme, house, other)
     assert len(shelf.visits(other["downloadURL"])) == 1
     assert len(shelf.visits(task["downloadURL"])) == 1
-    assert search(acme)["totalResults"] == 1
+    assert len(own(acme)) == 1
 
 
 @pytest.mark.statement("RU-32")
@@ -279,7 +279,7 @@ def test_another_version_is_another_model(acme: Runware, shelf: Shelf, house: Ho
     second = found(acme, air)
     assert second is not None
     assert second["name"] == "Second"
-    assert search(acme)["totalResults"] == 2
+    assert len(own(acme)) == 2
 
 
 @pytest.mark.statement("RU-33")
@@ -323,7 +323,7 @@ def test_a_file_that_is_no_model_fails_after_the_first_phase_and_leaves_no_trace
                         assert error["message"]
         assert wire.quiet()
 
-    assert search(acme)["totalResults"] == 1
+    assert len(own(acme)) == 1
     assert found(acme, old["air"]) == before
 
 
@@ -358,7 +358,7 @@ def test_forbidden_places_are_refused_wherever_they_are_named(acme: Runware, she
 
     error = only_error(ask(acme, task))
     assert (error["code"], error["parameter"]) == ("downloadFailed", "downloadURL")
-    assert search(acme)["totalResults"] == 0
+    assert len(own(acme)) == 0
 
 
 @pytest.mark.statement("RU-64")
@@ -376,7 +376,7 @@ def test_a_key_that_may_not_write_files_uploads_no_model(acme: Runware, house: H
     reader = Runware(base=acme.base, key=house.create_key(f"reader-of-{acme.source}", scopes=("files:read",)))
 
     refused(reader.post(shelf.task(acme)), 403, "insufficientPermissions", None)
-    assert search(reader)["totalResults"] == 0
+    assert len(own(reader)) == 0
 
 
 def test_trying_an_upload_finds_what_is_wrong_and_begins_nothing(acme: Runware, shelf: Shelf, house: House) -> None:

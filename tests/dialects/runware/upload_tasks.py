@@ -82,7 +82,7 @@ WRONG: dict[str, tuple[object, ...]] = {
 FIT: dict[str, tuple[object, ...]] = {
     "checkpoint.type": ("base", "inpainting", "refiner"),
     "embeddings.type": ("positive", "negative"),
-    "checkpoint.air": ("acme:0@0", "ACME:123@08629", "acme:999999999999999999@999999999"),
+    "checkpoint.air": ("acme:1@0", "ACME:123@08629", "acme:999999999999999999@999999999"),
     "checkpoint.defaultSteps": (1, 100, 20.0, None),
     "checkpoint.defaultScheduler": ("Default", "DPM++ 2M Karras", None),
     "checkpoint.defaultCFG": (0, 30, 7.5, None),
