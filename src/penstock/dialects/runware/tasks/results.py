@@ -5,12 +5,13 @@ A kind of tasks that can be asked about has a `Lookup`; its maker stands in `LOO
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from penstock.dialects.runware.errors import refused_out
 from penstock.dialects.runware.task import Refusal, Task
 from penstock.dialects.runware.tasks.model_upload import upload_lookup
-from penstock.dialects.runware.wire import Named, item_out
+from penstock.dialects.runware.wire import Named, envelope, item_out
 from penstock.domain.errors import ModelUploadNotFound
 
 if TYPE_CHECKING:
@@ -62,10 +63,6 @@ def _under(task_type: str, part: Item | Refusal) -> Item | Refusal:
     return {"taskType": task_type, **part}
 
 
-def _envelope(response: Sequence[Item | Refusal], name: Named) -> Mapping[str, object]:
+def _envelope(response: Sequence[Item | Refusal], name: Named) -> object:
     told = [refused_out(part, name) if isinstance(part, Refusal) else item_out(name, part) for part in response]
-    parts = {
-        "data": [part.value for part in told if not part.is_error],
-        "errors": [part.value for part in told if part.is_error],
-    }
-    return {key: values for key, values in parts.items() if values}
+    return json.loads(envelope(told))
