@@ -99,6 +99,18 @@ def test_the_longest_due_come_first_and_no_more_than_asked_for(database: SqlData
     assert sorted(job.id for job in rest) == [uuid_text(3), uuid_text(4)]
 
 
+def test_accounts_can_be_passed_over(database: SqlDatabase, queue: SqlJobQueue) -> None:
+    with database.write() as tx:
+        for number, account_id in enumerate([ACME, None, AccountId("other")]):
+            tx.jobs.enqueue("work", {}, job_id=JobId(str(number)), now=NOW, account_id=account_id)
+
+    others = queue.claim("worker", kinds=["work"], limit=10, lease=LEASE, now=NOW, passing_over={ACME})
+    rest = queue.claim("worker", kinds=["work"], limit=10, lease=LEASE, now=NOW)
+
+    assert sorted(job.id for job in others) == ["1", "2"]
+    assert [job.account_id for job in rest] == [ACME]
+
+
 def test_an_unfinished_job_keeps_its_twin_out(database: SqlDatabase, queue: SqlJobQueue) -> None:
     _enqueue(database, 1, dedupe_key="asset-1")
     _enqueue(database, 2, dedupe_key="asset-1")

@@ -36,13 +36,14 @@ def swift_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         yield bucket
 
 
-@pytest.fixture(params=["memory", "embedded", pytest.param("swift", marks=pytest.mark.real_s3)])
+@pytest.fixture(params=["memory", "embedded", "embedded_checked", pytest.param("swift", marks=pytest.mark.real_s3)])
 def objects(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
     if request.param == "memory":
         store: ObjectStore = MemoryObjectStore(clock=CLOCK)
     else:
-        own = Capabilities(trusts_checksums=request.param == "embedded")
-        store = S3ObjectStore(request.getfixturevalue(f"{request.param}_bucket"), clock=CLOCK, capabilities=own)
+        name, _, checked = request.param.partition("_")
+        own = Capabilities(trusts_checksums=name == "embedded", checks_crc64=checked == "checked")
+        store = S3ObjectStore(request.getfixturevalue(f"{name}_bucket"), clock=CLOCK, capabilities=own)
     yield store
     open_uploads = [(upload.key, upload.upload_id) for upload in store.multiparts.all("k")]
     for key, upload_id in open_uploads:

@@ -165,6 +165,7 @@ def open_model_house(
         owner="test",
         concurrency=1,
         interrupt=interrupt,
+        by_turns=True,
     )
     try:
         yield ModelHouse(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,6 +67,7 @@ def worker_of(
     schedules: Sequence[Schedule] = (),
     log: Log | None = None,
     patience: Patience | None = None,
+    by_turns: bool = False,
 ) -> Worker:
     return Worker(
         core.database,
@@ -81,6 +82,7 @@ def worker_of(
         concurrency=2,
         interrupt=core.interrupt,
         patience=patience,
+        by_turns=by_turns,
     )
 
 
@@ -92,6 +94,21 @@ def fail_with(error: Exception) -> Callable[[Job], object]:
 
 
 # --- one job after another
+
+
+def test_accounts_take_turns_however_many_jobs_one_of_them_has(core: Core) -> None:
+    accounts = [core.open_account(name) for name in ("a", "b", "c")]
+    order: list[str] = []
+    work = Work(core, lambda job: order.append("abc"[accounts.index(job.account_id)] if job.account_id else "-"))
+    with core.database.write() as tx:
+        for number, owner in enumerate(("a", "a", "a", "a", "b", "b", None, "c")):
+            account_id = accounts["abc".index(owner)] if owner else None
+            core.clock.advance(timedelta(seconds=1))
+            tx.jobs.enqueue(KIND, {}, job_id=JobId(uuid_text(number)), now=core.clock.now(), account_id=account_id)
+
+    worker_of(core, work, by_turns=True).drain()
+
+    assert "".join(order) == "ab-cabaa"
 
 
 def test_jobs_are_run_until_none_is_due(core: Core) -> None:
@@ -292,12 +309,10 @@ def test_the_worker_survives_a_database_that_is_away_for_a_while(
             self._queue = queue
             self._failures = iter(range(2))
 
-        def claim(
-            self, owner: str, *, kinds: Sequence[str], limit: int, lease: timedelta, now: object
-        ) -> Sequence[Job]:
+        def claim(self, owner: str, **asked: Any) -> Sequence[Job]:  # noqa: ANN401 - passes everything on
             for _ in self._failures:
                 raise DatabaseUnavailable("the database does not answer")
-            return self._queue.claim(owner, kinds=kinds, limit=limit, lease=lease, now=core.clock.now())
+            return self._queue.claim(owner, **asked)
 
         def __getattr__(self, name: str) -> object:
             return getattr(self._queue, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.adapters.objects.s3 import S3ObjectStore
+from penstock.adapters.objects.s3 import Capabilities, S3ObjectStore
 from penstock.adapters.weights.examiner import ChildExaminer, ExaminerOptions
 from penstock.domain.model_uploads import Phase
 from penstock.telemetry import Log
@@ -43,7 +43,7 @@ def examiner() -> Iterator[ChildExaminer]:
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3ObjectStore]:
     with embedded_store(tmp_path_factory.mktemp("store")) as bucket:
-        store = S3ObjectStore(bucket, clock=WallClock())
+        store = S3ObjectStore(bucket, clock=WallClock(), capabilities=Capabilities(checks_crc64=True))
         yield store
         store.close()
 

@@ -112,7 +112,10 @@ def _object_store(settings: Settings) -> tuple[S3ObjectStore, S3Presigner]:
         pairs = load_or_create_credentials(credentials_file(settings))
         credentials = Credentials(*next(iter(pairs.items())))
     # The embedded store computes SHA-256 over every byte it takes; of a remote one the operator has to say so.
-    capabilities = Capabilities(trusts_checksums=settings.embedded_store or settings.store_trusts_checksums)
+    capabilities = Capabilities(
+        trusts_checksums=settings.embedded_store or settings.store_trusts_checksums,
+        checks_crc64=settings.embedded_store,
+    )
     name, region = settings.store_bucket, settings.store_region
     inside = Bucket(endpoint=settings.store_address, name=name, region=region, credentials=credentials)
     outside = Bucket(endpoint=settings.store_public_address, name=name, region=region, credentials=credentials)

@@ -297,6 +297,7 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
         concurrency=settings.model_upload_concurrency,
         interrupt=interrupt,
         patience=Patience(to_end=0.5, to_let_go=8.0),
+        by_turns=True,
     )
 
 

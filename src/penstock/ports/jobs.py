@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
+    from penstock.domain.ids import AccountId
     from penstock.domain.jobs import Job
 
 
@@ -18,8 +19,20 @@ class AttemptInterruptedError(Exception):
 class JobQueue(Protocol):
     """The worker's side of the queue. Each call is a transaction of its own. All may raise `DatabaseUnavailable`."""
 
-    def claim(self, owner: str, *, kinds: Sequence[str], limit: int, lease: timedelta, now: datetime) -> Sequence[Job]:
-        """Take ready jobs that are due, and leased ones whose lease has run out; each with its attempt counted up."""
+    def claim(
+        self,
+        owner: str,
+        *,
+        kinds: Sequence[str],
+        limit: int,
+        lease: timedelta,
+        now: datetime,
+        passing_over: Collection[AccountId] = (),
+    ) -> Sequence[Job]:
+        """Take ready jobs that are due, and leased ones whose lease has run out; each with its attempt counted up.
+
+        Those of the accounts in `passing_over` are left alone.
+        """
         ...
 
     def heartbeat(self, job: Job, *, lease: timedelta, now: datetime) -> bool:

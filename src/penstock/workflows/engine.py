@@ -20,8 +20,9 @@ from penstock.ports.database import LeaseLostError
 from penstock.ports.jobs import AttemptInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from penstock.domain.ids import AccountId
     from penstock.domain.jobs import Job
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Changes, Database
@@ -90,7 +91,9 @@ class Worker:
         concurrency: int,
         interrupt: threading.Event,
         patience: Patience | None = None,
+        by_turns: bool = False,
     ) -> None:
+        """`by_turns`: an account's next job comes after one of each other account that waits, however old it is."""
         self._database = database
         self._queue = queue
         self._flows = flows
@@ -103,6 +106,8 @@ class Worker:
         self._concurrency = concurrency
         self._interrupt = interrupt
         self._patience = patience or Patience()
+        self._by_turns = by_turns
+        self._served: set[AccountId] = set()
         self._lock = threading.Lock()
         self._running: dict[str, Job] = {}
         self._acting: set[str] = set()
@@ -160,10 +165,23 @@ class Worker:
             self._sleep(changes, stop)
 
     def _claim(self, limit: int) -> Sequence[Job]:
-        jobs = self._queue.claim(self._owner, kinds=tuple(self._flows), limit=limit, lease=LEASE, now=self._clock.now())
+        jobs = self._claim_next() if self._by_turns else self._claim_due(limit)
         with self._lock:
             self._running.update({job.id: job for job in jobs})
         return jobs
+
+    def _claim_next(self) -> Sequence[Job]:
+        """One job of an account that was not served since all others were."""
+        jobs = self._claim_due(1, passing_over=self._served)
+        if not jobs and self._served:
+            self._served.clear()
+            jobs = self._claim_due(1)
+        self._served.update(job.account_id for job in jobs if job.account_id is not None)
+        return jobs
+
+    def _claim_due(self, limit: int, *, passing_over: Collection[AccountId] = ()) -> Sequence[Job]:
+        kinds, now = tuple(self._flows), self._clock.now()
+        return self._queue.claim(self._owner, kinds=kinds, limit=limit, lease=LEASE, now=now, passing_over=passing_over)
 
     def _sleep(self, changes: Changes, stop: threading.Event) -> None:
         """Until something commits, a job comes due, or a second has passed. A full worker waits for a free place."""

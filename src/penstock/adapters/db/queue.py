@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Integer, bindparam, case, func, null, select, text, update
+from sqlalchemy import Integer, bindparam, case, func, null, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from penstock.adapters.db.columns import Instant
@@ -25,9 +25,13 @@ from penstock.adapters.db.tables import jobs, schedules
 from penstock.domain.jobs import Job, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.sql.dml import ReturningUpdate
 
     from penstock.adapters.db.database import SqlDatabase
+    from penstock.domain.ids import AccountId
 
 _CLOCK_TOLERANCE = timedelta(seconds=60)
 """How far two machines' clocks may differ before a stamp from the future is taken for a clock that was set back."""
@@ -35,28 +39,36 @@ _REWIND_EVERY = 60.0
 
 _KINDS = jobs.c.kind.in_(bindparam("kinds", expanding=True))
 _LEASED = jobs.c.state == JobState.LEASED
-# A query of its own (never folded into the update, for it locks), so that its limit is applied exactly once.
-_DUE = (
-    select(jobs.c.id)
-    .where(jobs.c.due_at <= bindparam("now", type_=Instant), _KINDS)
-    .order_by(jobs.c.due_at)
-    .limit(bindparam("limit", type_=Integer))
-    .with_for_update(skip_locked=True)
-    .cte("due")
-)
-_CLAIM = (
-    update(jobs)
-    .where(jobs.c.id.in_(select(_DUE.c.id)))
-    .values(
-        state=JobState.LEASED,
-        owner=bindparam("its_owner"),
-        attempt=jobs.c.attempt + 1,
-        failures=jobs.c.failures + case((_LEASED, 1), else_=0),
-        due_at=bindparam("lease_until"),
-        stamped_at=bindparam("now"),
+
+
+def _claim(*further: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    # A query of its own (never folded into the update, for it locks), so that its limit is applied exactly once.
+    due = (
+        select(jobs.c.id)
+        .where(jobs.c.due_at <= bindparam("now", type_=Instant), _KINDS, *further)
+        .order_by(jobs.c.due_at)
+        .limit(bindparam("limit", type_=Integer))
+        .with_for_update(skip_locked=True)
+        .cte("due")
     )
-    .returning(*JOBS.columns)
-)
+    return (
+        update(jobs)
+        .where(jobs.c.id.in_(select(due.c.id)))
+        .values(
+            state=JobState.LEASED,
+            owner=bindparam("its_owner"),
+            attempt=jobs.c.attempt + 1,
+            failures=jobs.c.failures + case((_LEASED, 1), else_=0),
+            due_at=bindparam("lease_until"),
+            stamped_at=bindparam("now"),
+        )
+        .returning(*JOBS.columns)
+    )
+
+
+_CLAIM = _claim()
+_OF_NOBODY = or_(jobs.c.account_id.is_(None), jobs.c.account_id.not_in(bindparam("passed", expanding=True)))
+_CLAIM_OF_OTHERS = _claim(_OF_NOBODY)
 _HEARTBEAT = (
     update(jobs)
     .where(jobs.c.id == bindparam("its_id"), jobs.c.attempt == bindparam("token"), _LEASED)
@@ -115,15 +127,33 @@ class SqlJobQueue:
         self._latest: datetime | None = None
         self._rewound_at = 0.0
 
-    def claim(self, owner: str, *, kinds: Sequence[str], limit: int, lease: timedelta, now: datetime) -> Sequence[Job]:
+    def claim(
+        self,
+        owner: str,
+        *,
+        kinds: Sequence[str],
+        limit: int,
+        lease: timedelta,
+        now: datetime,
+        passing_over: Collection[AccountId] = (),
+    ) -> Sequence[Job]:
         """Take due jobs. A job whose last attempt never ended (its lease ran out) has one failure more."""
         self._rewind(now)
         due = self.next_due(kinds=kinds)
         if due is None or due > now:
             return ()
-        parameters = {"kinds": list(kinds), "limit": limit, "now": now, "its_owner": owner, "lease_until": now + lease}
+        parameters: dict[str, object] = {
+            "kinds": list(kinds),
+            "limit": limit,
+            "now": now,
+            "its_owner": owner,
+            "lease_until": now + lease,
+        }
+        statement = _CLAIM
+        if passing_over:
+            statement, parameters["passed"] = _CLAIM_OF_OTHERS, sorted(passing_over)
         with self._gate.write() as connection:
-            return [JOBS.made(row) for row in connection.execute(_CLAIM, parameters)]
+            return [JOBS.made(row) for row in connection.execute(statement, parameters)]
 
     def heartbeat(self, job: Job, *, lease: timedelta, now: datetime) -> bool:
         """Extend the lease; False when another worker has the job, or it is over."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.adapters.objects.answers import TryAgainError, check
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
+_PERMISSION = timedelta(minutes=15)
+"""A URL is used at once; so long as other calls may be under way to a clock that differs (S3 API)."""
 ANSWER_BYTES = 8 * 1024 * 1024
 OK, PARTIAL, RANGE_NOT_SATISFIABLE = 200, 206, 416
 
@@ -101,10 +104,13 @@ class Calls:
         request: Request,
         *,
         body: Callable[[], Iterable[bytes | memoryview]] | None = None,
-        payload_hash: str = EMPTY_SHA256,
+        payload_hash: str | None = EMPTY_SHA256,
         answer_seconds: float | None = None,
     ) -> tuple[Mapping[str, str], bytes]:
-        """A call whose answer is short: its headers and its body. Raises what the answer means."""
+        """A call whose answer is short: its headers and its body. Raises what the answer means.
+
+        Without a `payload_hash` the call carries its permission in its URL, and the body is not part of it.
+        """
 
         def attempt() -> tuple[Mapping[str, str], bytes]:
             with self._send(request, body=body, payload_hash=payload_hash, answer_seconds=answer_seconds) as exchange:
@@ -141,11 +147,16 @@ class Calls:
         request: Request,
         *,
         body: Callable[[], Iterable[bytes | memoryview]] | None = None,
-        payload_hash: str = EMPTY_SHA256,
+        payload_hash: str | None = EMPTY_SHA256,
         answer_seconds: float | None = None,
     ) -> Exchange:
         """Sign and send. A kept connection that was closed meanwhile says nothing of the store: a new one is tried."""
-        target, signed = self._signer.sign_headers(request, now=self._clock.now(), payload_hash=payload_hash)
+        now = self._clock.now()
+        signed: Mapping[str, str] = {}
+        if payload_hash is None:
+            target = self._signer.presign(request, now=now, expires_in=_PERMISSION).removeprefix(self._origin)
+        else:
+            target, signed = self._signer.sign_headers(request, now=now, payload_hash=payload_hash)
         headers = {"host": self._host, **dict(request.headers), **signed}
 
         def send() -> Exchange:

@@ -36,9 +36,11 @@ class Capabilities:
     """What a store can do beyond the least that S3 means.
 
     `trusts_checksums`: a full-object SHA-256 in its answers was computed by the store over the bytes it keeps.
+    `checks_crc64`: it compares a CRC-64/NVME in the head of a part with what it takes, also under a presigned URL.
     """
 
     trusts_checksums: bool = False
+    checks_crc64: bool = False
 
 
 class S3ObjectStore:
@@ -54,9 +56,10 @@ class S3ObjectStore:
         page_keys: int = 1000,
     ) -> None:
         self._calls = Calls(bucket, clock=clock, patience=patience or Patience())
-        self._trusts = (capabilities or Capabilities()).trusts_checksums
+        capabilities = capabilities or Capabilities()
+        self._trusts = capabilities.trusts_checksums
         self._page_keys = page_keys
-        self.multiparts = S3Multiparts(self._calls, self.head)
+        self.multiparts = S3Multiparts(self._calls, self.head, checks_crc64=capabilities.checks_crc64)
 
     def close(self) -> None:
         """Close idle connections."""
