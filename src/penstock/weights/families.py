@@ -92,6 +92,8 @@ LABELS: Mapping[str, str] = {
     "svd": "Stable Video Diffusion",
     "kolors": "Kolors",
     "unet": "an unknown UNet",
+    "packed": "weights packed for one engine (SVDQuant, GPTQ)",
+    "flux_redux": "Flux.1 Redux",
     "hunyuan_video": "Hunyuan Video",
     "hunyuan_dit": "Hunyuan DiT",
     "hunyuan_3d": "Hunyuan 3D",

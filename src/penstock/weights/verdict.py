@@ -207,7 +207,7 @@ def _sentence(words: str) -> str:
 
 def _advice(kind: VerdictKind, found: Found, architectures: tuple[str, ...]) -> str:
     if kind is VerdictKind.INCOMPLETE:
-        return "Export or download it again."
+        return "Export or download it again; of a model in several files, put them together first."
     if kind is VerdictKind.MISMATCH and architectures:
         choice = architectures[0] if len(architectures) == 1 else f"one of {', '.join(architectures)}"
         typed = f", type {found.type}" if found.category == "checkpoint" else ""

@@ -58,6 +58,8 @@ TO_K = "down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
         ("qwen", peft("transformer.transformer_blocks.40.attn.to_q", 3072, 3072)),
         ("qwen", kohya("lora_unet_transformer_blocks_0_txt_mod_1", 3072, 18432)),
         ("flux1_or_qwen", peft("transformer.transformer_blocks.3.attn.to_q", 3072, 3072)),
+        ("qwen_image_2", peft("transformer_blocks.0.img_mlp.gate_layer", 3072, 12288)),
+        ("flux2", peft("transformer.transformer_blocks.0.ff.linear_in", 6144, 36864)),
         ("sd3", peft("transformer.transformer_blocks.3.attn.to_q", 2432, 2432)),
         ("sd3", kohya("lora_unet_joint_blocks_0_x_block_attn_qkv", 1536, 4608)),
         ("hidream", peft("diffusion_model.double_stream_blocks.0.block.attn1.to_q", 2560, 2560)),
@@ -210,3 +212,54 @@ def test_embeddings_in_an_adapter_ride_along() -> None:
     found = identify(made_header(tensors | bundle))
 
     assert (found.category, found.facts["bundled"]) == ("lora", ("embeddings",))
+
+
+@pytest.mark.parametrize(
+    ("family", "telling"),
+    [
+        ("chroma", "diffusion_model.distilled_guidance_layer.in_proj"),
+        ("flux2", "diffusion_model.double_stream_modulation_img.lin"),
+        ("hunyuan_video", "diffusion_model.txt_in.individual_token_refiner.blocks.0.mlp.0"),
+    ],
+)
+def test_one_layer_outside_of_blocks_tells_a_relative_of_flux(family: str, telling: str) -> None:
+    blocks = peft("diffusion_model.double_blocks.0.img_attn.qkv", 3072, 9216)
+
+    assert identify(made_header(blocks)).family == "flux1"
+    assert identify(made_header(blocks | peft(telling, 3072, 3072))).family == family
+
+
+@pytest.mark.parametrize(
+    ("family", "layer", "inputs"),
+    [
+        # SimpleTuner with PEFT inside (ComfyUI issue 4347)
+        ("flux1", "transformer.base_model.model.transformer_blocks.12.ff.net.0.proj", 3072),
+        # OneTrainer with the names of the original code, which are split there (InvokeAI `flux_onetrainer_bfl_…`)
+        ("flux1", "transformer.double_blocks.0.img_attn.qkv.0", 3072),
+        ("flux2", "transformer.single_blocks.0.linear1.3", 6144),
+        # the first factor of three in one layer (ComfyUI `lora.py`)
+        ("flux1", "diffusion_model.single_blocks.0.linear1_qkv", 3072),
+        # XLabs, in single blocks (diffusers `_convert_xlabs_flux_lora_to_diffusers`)
+        ("flux1", "single_blocks.0.processor.qkv_lora", 3072),
+        # Qwen-Image-Lightning (InvokeAI `qwen_image_lora_conversion_utils.py`)
+        ("qwen", "transformer_blocks.0.img_mlp.net.2", 12288),
+    ],
+)
+def test_layouts_of_trainers_are_known(family: str, layer: str, inputs: int) -> None:
+    tensors: Shapes = {
+        f"{layer}.lora_down.weight": (4, inputs),
+        f"{layer}.lora_up.weight": (3072, 4),
+        f"{layer}.alpha": (),
+    }
+
+    found = identify(made_header(tensors))
+
+    assert (found.category, found.family, found.missing) == ("lora", family, ())
+
+
+def test_factors_without_a_word_for_weight_are_factors() -> None:
+    layer = "transformer.transformer_blocks.0.ff.net.0.proj"
+
+    found = identify(made_header({f"{layer}.lora_A": (4, 3072), f"{layer}.lora_B": (12288, 4)}))
+
+    assert (found.family, found.missing) == ("flux1", ())

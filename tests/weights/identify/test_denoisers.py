@@ -268,6 +268,8 @@ def test_what_nothing_recognises_has_no_category(tensors: dict[str, tuple[int, .
         ("ip_adapter", "image_proj.latents"),
         ("clip_vision", "vision_model.embeddings.class_embedding"),
         ("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight"),
+        ("ip_adapter", "ip_adapter_proj_model.proj.weight"),
+        ("flux_redux", "redux_up.weight"),
         ("upscaler", "conv_first.weight"),
         ("animatediff", "down_blocks.0.motion_modules.0.temporal_transformer.norm.weight"),
     ],
@@ -276,3 +278,12 @@ def test_files_of_other_kinds_are_named(kind: str, key: str) -> None:
     found = identify(made_header({key: (8, 8), "x.weight": (8, 8)}))
 
     assert (found.category, found.family) == (None, kind)
+
+
+def test_weights_packed_for_one_engine_are_named(model_files: ModelFiles) -> None:
+    whole = shapes(model_files, "checkpoint/flux_dev_diffusers")
+    packed = {name.replace("to_q.weight", "to_q.qweight"): shape for name, shape in whole.items()}
+
+    found = identify(made_header(packed))
+
+    assert (found.category, found.family, found.missing) == ("checkpoint", "packed", ())

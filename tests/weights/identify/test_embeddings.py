@@ -17,6 +17,7 @@ Shapes = dict[str, tuple[int, ...]]
         ("sd2", {"emb_params": (8, 1024)}),
         ("sdxl", {"clip_l": (2, 768), "clip_g": (2, 1280)}),
         ("sdxl", {"text_encoders_0": (2, 768), "text_encoders_1": (2, 1280)}),
+        ("sdxl", {"clip_l_out": (2, 768), "clip_g_out": (2, 1280)}),
         ("sd3", {"clip_l": (2, 768), "clip_g": (2, 1280), "t5xxl": (2, 4096)}),
         ("flux1", {"clip_l": (2, 768), "t5": (2, 4096)}),
         ("flux1", {"clip_l": (2, 768), "text_encoders_1": (2, 4096)}),

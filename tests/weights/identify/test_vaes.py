@@ -79,3 +79,7 @@ def test_a_decoder_of_previews_is_named() -> None:
     tensors: dict[str, tuple[int, ...]] = {f"taesd_decoder.{layer}.weight": (64, 64, 3, 3) for layer in (1, 3)}
 
     assert identify(made_header(tensors)).family == "taesd"
+
+
+def test_a_causal_vae_of_films_is_of_another_family() -> None:
+    assert identify(made_header({"decoder.conv_in.conv.weight": (512, 16, 3, 3, 3)})).family == "vae_other"

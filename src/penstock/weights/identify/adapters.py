@@ -22,6 +22,8 @@ PLAIN = {
     "alpha": ("", "alpha"),
     "dora_scale": ("", "dora"),
     "lora_magnitude_vector": ("", "dora"),
+    "lora_A": ("lora", "down"),
+    "lora_B": ("lora", "up"),
     "hada_w1_a": ("loha", "w1_a"),
     "hada_w1_b": ("loha", "w1_b"),
     "hada_w2_a": ("loha", "w2_a"),

@@ -31,6 +31,9 @@ QUANTISED = {
     ".quant_state.bitsandbytes__fp4": "bitsandbytes fp4",
     ".qweight": "packed",
 }
+PACKED = ".qweight"
+"""Weights rearranged for the kernels of one engine: nothing else can load them."""
+
 MARKS = tuple(QUANTISED)
 
 LAYERS = ("encoder.layers", "transformer.resblocks", "encoder.block")
@@ -55,6 +58,8 @@ def _whole(names: Names, denoiser: Names, found: Found) -> Found:
     marked = next((name for name in names if name.endswith(MARKS)), None)
     if marked:
         facts["quantised"] = next(how for mark, how in QUANTISED.items() if marked.endswith(mark))
+        if marked.endswith(PACKED):
+            return replace(found, family="packed", facts=facts, missing=())
     return replace(found, facts=facts, missing=found.missing + _encoder_gaps(names, bundled))
 
 

@@ -62,8 +62,11 @@ def _small(shape: tuple[int, ...]) -> bool:
 
 
 def _encoder(name: str, width: int) -> str:
-    """The text encoder that a tensor belongs to; its own name where it is a token."""
-    encoder = ENCODERS.get(name, name)
+    """The text encoder that a tensor belongs to; its own name where it is a token.
+
+    OneTrainer also stores vectors for an encoder's output (`clip_l_out`).
+    """
+    encoder = ENCODERS.get(name.removesuffix("_out"), name)
     if encoder == "clip_g" and width == WIDTHS["t5xxl"]:
         encoder = "t5xxl"
     return encoder if WIDTHS.get(encoder, width) == width else f"{name} of {width}"

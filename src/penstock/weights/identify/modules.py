@@ -36,7 +36,22 @@ PREFIXES = (
 )
 """What stands before the name of a layer, and who writes it so."""
 
+PREFIXED = 3
+"""So many of them may stand one before the other (`transformer.base_model.model.…`)."""
+
 BEGINNINGS = tuple(prefix for prefix, _ in PREFIXES)
+
+TELLING = {
+    "distilled_guidance_layer": "chroma",
+    "double_stream_modulation": "flux2",
+    "single_stream_modulation": "flux2",
+    "time_guidance_embed": "flux2",
+    "txt_in_individual_token_refiner": "hunyuan_video",
+    "context_embedder_token_refiner": "hunyuan_video",
+}
+"""Layers outside of blocks that only one family has, though its blocks look like those of Flux.1."""
+
+LIKE_FLUX = ("flux1", "flux2", "flux_like", "flux1_or_qwen")
 
 TEXT = ("lora_te", "text_encoder", "clip_")
 
@@ -78,6 +93,12 @@ FLUX_DOUBLES, FLUX_SINGLES = 19, 38
 SD3_WIDTHS, HIDREAM_WIDTH = (1536, 2432), 2560
 CONTROL_WIDTH = 128
 QWEN_PARTS = ("_img_mlp_", "_txt_mlp_", "_img_mod_", "_txt_mod_")
+FULL_WIDTH = ("_qkv", "_attn_proj", "_mlp_0", "_linear1", "_mod_lin", "_modulation_lin", "_lora1", "_lora2")
+"""Layers of Flux that read the whole width of the model."""
+
+QWEN_PART = "_mlp_net_"
+"""… of Qwen-Image, which its successor names otherwise."""
+
 FLUX_PARTS = ("_ff_", "_ff_context_", "_norm1_")
 HUNYUAN_PARTS = ("_img_mlp_fc", "_txt_mlp_fc", "_img_mod_linear", "_txt_mod_linear")
 
@@ -132,6 +153,9 @@ def origin(found: Mapping[str, Adapted]) -> Origin:
         vote = VOTERS.get(kind)
         if vote:
             votes |= vote(layers, groups, texts)
+    telling = {family: layer.stem for layer in groups["entry"] if (family := _telling(layer.name))}
+    if telling:
+        votes = {family: stem for family, stem in votes.items() if family not in LIKE_FLUX} | telling
     if not votes:
         votes = _by_texts(groups["text"], texts)
     facts: dict[str, Fact] = {}
@@ -147,12 +171,16 @@ def origin(found: Mapping[str, Adapted]) -> Origin:
     return Origin(family=next(iter(votes), None), layout=layout, facts=facts, deciding=deciding)
 
 
+def _telling(name: str) -> str | None:
+    return next((family for start, family in TELLING.items() if name.startswith(start)), None)
+
+
 def _grouped(found: Mapping[str, Adapted]) -> tuple[str | None, defaultdict[str, list[Layer]]]:
     groups: defaultdict[str, list[Layer]] = defaultdict(list)
     layouts: dict[str, None] = {}
     for stem, factors in found.items():
         name, text = stem, False
-        for _ in range(2):
+        for _ in range(PREFIXED):
             if not name.startswith(BEGINNINGS):
                 break
             prefix, layout = next((at, who) for at, who in PREFIXES if name.startswith(at))
@@ -217,7 +245,7 @@ def _bfl_family(layer: Layer) -> str:
     outputs = layer.factors.outputs
     if layer.name.endswith(("_mlp_0", "_linear1")) and outputs not in {None, FLUX_MLP, FLUX_LINEAR}:
         return "flux2"
-    if not layer.name.endswith(("_qkv", "_attn_proj", "_mlp_0", "_linear1", "_lin", "_lora1", "_lora2")):
+    if not any(part in layer.name for part in FULL_WIDTH):
         return ""
     width = layer.factors.inputs
     if width is None:
@@ -243,8 +271,12 @@ def _joint(layers: list[Layer], groups: Mapping[str, list[Layer]], _texts: set[i
     attention = [layer for layer in layers if layer.name.endswith(("_to_q", "_to_k", "_to_v", "_add_q_proj"))]
     first = next((layer for layer in attention if layer.factors.inputs), layers[0])
     width = first.factors.inputs if attention else None
-    if any(part in layer.name for layer in layers for part in QWEN_PARTS):
-        return {"qwen": next(layer.stem for layer in layers if any(part in layer.name for part in QWEN_PARTS))}
+    qwen = [layer for layer in layers if any(part in layer.name for part in QWEN_PARTS)]
+    if qwen:
+        gated = next((layer for layer in qwen if "_mlp_" in layer.name and QWEN_PART not in layer.name), None)
+        return {"qwen_image_2": gated.stem} if gated else {"qwen": qwen[0].stem}
+    if any("_ff_linear_" in layer.name for layer in layers):
+        return {"flux2": layers[0].stem}
     if width in SD3_WIDTHS:
         return {"sd3": first.stem}
     if width not in {None, FLUX_WIDTH}:

@@ -13,6 +13,8 @@ STARTS = {
     "image_proj.": "ip_adapter",
     "ip_adapter.": "ip_adapter",
     "image_proj_model.": "ip_adapter",
+    "ip_adapter_proj_model.": "ip_adapter",
+    "redux_": "flux_redux",
     "vision_model.": "clip_vision",
     "text_model.encoder.": "text_encoder",
     "encoder.block.": "text_encoder",

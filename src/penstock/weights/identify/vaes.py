@@ -16,6 +16,7 @@ IMAGE, FILM = 4, 5
 FAMILIES = {(4, IMAGE): "vae4", (16, IMAGE): "vae16", (16, FILM): "vae_wan", (48, FILM): "vae_wan22"}
 """By latent channels and axes of the decoder's first convolution."""
 
+CAUSAL = "decoder.conv_in.conv.weight"
 LDM, WAN, TINY = "decoder.conv_in.weight", "decoder.conv1.weight", "taesd_decoder.1.weight"
 ENDS = {
     LDM: ("encoder.conv_in.weight", "encoder.conv_out.weight", LDM, "decoder.conv_out.weight"),
@@ -31,6 +32,8 @@ def read(names: Names) -> Found | None:
     if TINY in names:
         return Found(category="vae", family="taesd", layout="taesd", evidence=evidence(names, [TINY]))
     for inside in prefixes.views(names, prefixes.VAES):
+        if CAUSAL in inside:
+            return Found(category="vae", family="vae_other", evidence=evidence(inside, [CAUSAL]))
         entry = next((key for key in (LDM, WAN) if key in inside), None)
         if entry and len(inside) > SHARE * len(names):
             return _vae(inside, entry)
