@@ -11,16 +11,19 @@ from penstock.domain.sniffing import SNIFF_BYTES, sniff
 _CONVERT = "it may hold code and is not opened here: convert it to safetensors, and send the result"
 _UNPACK = "unpack it, and send the safetensors file in it"
 _WHOLE = "send the weights themselves, as one safetensors file"
+_ADDRESS = "an address that is wrong, or wants a log-in, answers with this: use the address of the file itself"
 _ADVICE = {
     "application/gzip": _UNPACK,
-    "application/json": _WHOLE,
+    "application/json": _ADDRESS,
     "application/x-gguf": "send the safetensors file that it was made from",
     "application/x-git-lfs-pointer": "it only names a file that is kept elsewhere: send that file",
     "application/x-hdf5": _CONVERT,
     "application/x-pickle": _CONVERT,
     "application/x-pytorch": _CONVERT,
     "application/zip": _UNPACK,
-    "text/html": "an address that is wrong, or wants a log-in, answers with a page: use the address of the file itself",
+    "application/xml": _ADDRESS,
+    "text/html": _ADDRESS,
+    "text/plain": _ADDRESS,
 }
 _PACKED = (
     (re.compile(rb"7z\xbc\xaf\x27\x1c"), "application/x-7z-compressed", "7z archive"),

@@ -52,7 +52,7 @@ serve(sys.argv[-2:], lambda begin: Prepared(answer=answer), most_resident_bytes=
 """
 ECHO = """
 def answer(file, request):
-    return Reply(message={"child": os.getpid()}, exhausted=request["exhausts"])
+    return Reply(message={"child": os.getpid(), "read": file.read().decode()}, exhausted=request["exhausts"])
 
 serve(sys.argv[-2:], lambda begin: Prepared(answer=answer), most_resident_bytes=1 << 30)
 """
@@ -65,6 +65,8 @@ def pool(python: str, **options: Any) -> ChildPool:  # noqa: ANN401 - of several
 
 def ask(children: ChildPool, **request: object) -> dict[str, Any]:
     with tempfile.TemporaryFile() as file:
+        file.write(b"whole")
+        file.flush()
         return children.ask(request, file.fileno(), lambda message, _data: message, cancelled=lambda: False)
 
 
@@ -93,7 +95,7 @@ def test_a_file_for_which_memory_did_not_suffice_is_given_to_a_fresh_child_once(
 
     children.close()
     assert first["child"] == second["child"]
-    assert exhausted["exhausted"] is True
+    assert (exhausted["exhausted"], exhausted["read"]) == (True, "whole")
     assert kept == []
     assert len({first["child"], exhausted["child"], again["child"]}) == 3
 

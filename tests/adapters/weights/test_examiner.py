@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 MINIMAL = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
 
 
+def head(header: object) -> bytes:
+    content = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(content)) + content
+
+
 @pytest.fixture(scope="module")
 def examiner() -> Iterator[ChildExaminer]:
     made = ChildExaminer(Log("test", None), options=ExaminerOptions(children=1))
     yield made
     made.close()
-
-
-def head(header: object) -> bytes:
-    content = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(content)) + content
 
 
 def examined(examiner: ChildExaminer, content: bytes, *, size: int | None = None) -> Examination:
@@ -64,13 +64,24 @@ def test_a_file_is_examined_by_its_beginning(examiner: ChildExaminer, model_file
         assert sum(share.tensors for share in seen.dtypes) == case["tensors"]
 
 
-def test_a_refusal_tells_the_reason_and_what_the_file_looks_like(examiner: ChildExaminer) -> None:
-    with pytest.raises(NotSafetensors, match='tensor "a" has no dtype'):
-        examined(examiner, head({"a": {}}))
-    with pytest.raises(NotSafetensors) as refused:
-        examiner.examine(b"GGUF\x03\0\0\0" + bytes(64), size=None, declared=None)
+@pytest.mark.parametrize(
+    ("content", "reason", "looks_like"),
+    [
+        (head({"a": {}}), 'tensor "a" has no dtype', None),
+        (b"GGUF\x03\0\0\0" + bytes(64), "GGUF weights", "application/x-gguf"),
+        ("Access denied".encode("utf-16"), "text in UTF-8 or UTF-16", "text/plain"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><p>Log in", "HTML page", "text/html"),
+        (head(b'{"\xff":1}'), "not UTF-8", None),
+        (head(b'{"\\ud800":1}'), "half of a surrogate pair", None),
+    ],
+)
+def test_a_refusal_tells_the_reason_and_what_the_file_looks_like(
+    examiner: ChildExaminer, content: bytes, reason: str, looks_like: str | None
+) -> None:
+    with pytest.raises(NotSafetensors, match=reason) as refused:
+        examiner.examine(content, size=None, declared=None)
 
-    assert refused.value.looks_like == "application/x-gguf"
+    assert refused.value.looks_like == looks_like
 
 
 def test_a_header_that_is_cut_off_or_over_the_cap_is_refused(examiner: ChildExaminer) -> None:
