@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.runware import dispatch, routes, sessions, sockets, wire
 from penstock.dialects.runware.errors import ERRORS
 from penstock.dialects.runware.tasks import all_tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "dialects" / "runware.md").read_text(encoding="utf-8")
@@ -35,6 +38,9 @@ class Anything:
 
     def __getattr__(self, name: str) -> Anything:
         return self
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(())
 
 
 def test_the_page_lists_exactly_the_task_types_that_there_are() -> None:
