@@ -38,12 +38,11 @@ _PHASES: Mapping[EventKind, Phase] = {
 
 def model_upload_tasks(services: Services, _base_url: str) -> Mapping[str, Task]:
     """The task type. Sent again while it goes on, a task is followed from its beginning (RU-57)."""
-    architectures = (*ARCHITECTURES, *services.extra_architectures)
 
     def upload(call: Call) -> Answer:
         """The phases as they end; of an asynchronous task only that it was accepted."""
         account_id = call.allowed(Scope.FILES_WRITE)
-        task = wire.parse_upload(call.task, architectures=architectures)
+        task = wire.parse_upload(call.task, architectures=(*ARCHITECTURES, *services.extra_architectures))
         begun = _begun(services, account_id, task, call)
         if begun is None or not task.waits:
             return [{}] if begun is not None else [wire.DRY_RUN]
