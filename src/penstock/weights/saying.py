@@ -6,9 +6,14 @@ _SHOWN_CHARACTERS = 100
 
 
 def quoted(text: str) -> str:
-    """A text of the file's: short, in quotes, and of printable characters."""
+    """A text of the file's in quotes, as `brief`."""
+    return f'"{brief(text)}"'
+
+
+def brief(text: str) -> str:
+    """A text of the file's: short, and of printable characters."""
     shown = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
-    return '"' + "".join(letter if letter.isprintable() else "\ufffd" for letter in shown) + '"'
+    return shown if shown.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in shown)
 
 
 def shown(value: object) -> str:

@@ -226,6 +226,8 @@ def test_one_layer_outside_of_blocks_tells_a_relative_of_flux(family: str, telli
     blocks = peft("diffusion_model.double_blocks.0.img_attn.qkv", 3072, 9216)
 
     assert identify(made_header(blocks)).family == "flux1"
+    assert identify(made_header(blocks | peft("diffusion_model.txt_in", 4096, 3072))).family == "flux1"
+    assert identify(made_header(blocks | peft("diffusion_model.txt_in", 7680, 3072))).family == "flux2"
     assert identify(made_header(blocks | peft(telling, 3072, 3072))).family == family
 
 
@@ -263,3 +265,24 @@ def test_factors_without_a_word_for_weight_are_factors() -> None:
     found = identify(made_header({f"{layer}.lora_A": (4, 3072), f"{layer}.lora_B": (12288, 4)}))
 
     assert (found.family, found.missing) == ("flux1", ())
+
+
+def test_factors_of_lokr_in_peft_carry_the_adapters_name() -> None:
+    layer = "base_model.model.double_blocks.0.img_mlp.0"
+    flux1: Shapes = {f"{layer}.lokr_w1.default": (8, 8), f"{layer}.lokr_w2.default": (1536, 384)}
+    klein: Shapes = {f"{layer}.lokr_w1.default": (8, 8), f"{layer}.lokr_w2_a.default": (2304, 4)}
+
+    whole = identify(made_header(flux1))
+    halved = identify(made_header(klein | {f"{layer}.lokr_w2_b.default": (4, 384)}))
+
+    assert (whole.algorithm, whole.family, whole.missing) == ("lokr", "flux1", ())
+    assert (halved.algorithm, halved.family, halved.missing) == ("lokr", "flux2", ())
+
+
+def test_names_that_somebody_wrote_are_shown_cut_and_printable() -> None:
+    layer = "lora_unet_down_blocks_1_attn2_to_k" + "\x1b[31m" + "x" * 100_000
+    found = identify(made_header({f"{layer}.lora_down.weight": (8, 2048), f"{layer}.lora_up.weight": (640, 4)}))
+
+    for shown in (*found.missing, *(one.key for one in found.evidence)):
+        assert len(shown) < 150
+        assert shown.isprintable()

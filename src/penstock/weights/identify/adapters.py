@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from penstock.domain.weights import Evidence
 from penstock.weights.identify import modules
-from penstock.weights.identify.found import DECIDING_KEYS, Found
+from penstock.weights.identify.found import Found, deciding
+from penstock.weights.saying import brief
 
 if TYPE_CHECKING:
     from penstock.weights.header import Tensor
@@ -95,6 +95,9 @@ BUNDLED = "bundle_emb."
 NAMED = ("lora_A", "lora_B", "lora_magnitude_vector")
 """Parts behind which PEFT puts the adapter's name (`.lora_A.default.weight`)."""
 
+LYCORIS_PARTS = ("hada_", "lokr_")
+"""… and these, without a word for weight (`.lokr_w1.default`)."""
+
 
 @dataclass(slots=True)
 class Module:
@@ -106,20 +109,18 @@ class Module:
     @property
     def inputs(self) -> int | None:
         """Input width of the layer that is adapted; None where the factors do not tell."""
-        for part in ("down", "w1_b", "a1", "diff"):
-            tensor = self.parts.get(part)
-            if tensor and len(tensor.shape) > 1 and self.algorithm != "lokr":
-                return tensor.shape[1]
-        if self.algorithm != "lokr":
-            return None
-        widths = [self._width("w1"), self._width("w2")]
-        return widths[0] * widths[1] or None
+        if self.algorithm == "lokr":
+            return self._size("w1", "b", 1) * self._size("w2", "b", 1) or None
+        parts = (self.parts.get(part) for part in ("down", "w1_b", "a1", "diff"))
+        return next((tensor.shape[1] for tensor in parts if tensor and len(tensor.shape) > 1), None)
 
     @property
     def outputs(self) -> int | None:
         """Output width of the layer that is adapted; None where the factors do not tell."""
+        if self.algorithm == "lokr":
+            return self._size("w1", "a", 0) * self._size("w2", "a", 0) or None
         tensor = self.parts.get("up") or self.parts.get("w1_a") or self.parts.get("diff")
-        return tensor.shape[0] if tensor and tensor.shape and self.algorithm != "lokr" else None
+        return tensor.shape[0] if tensor and tensor.shape else None
 
     @property
     def convolution(self) -> bool:
@@ -147,9 +148,10 @@ class Module:
             return True
         return down.shape[0] == up.shape[1]
 
-    def _width(self, factor: str) -> int:
-        tensor = self.parts.get(factor) or self.parts.get(f"{factor}_b")
-        return tensor.shape[1] if tensor and len(tensor.shape) > 1 else 0
+    def _size(self, factor: str, half: str, axis: int) -> int:
+        """Of one Kronecker factor, stored whole or in two halves; 0 where it does not tell."""
+        tensor = self.parts.get(factor) or self.parts.get(f"{factor}_{half}")
+        return tensor.shape[axis] if tensor and len(tensor.shape) > axis else 0
 
 
 def read(names: Names) -> Found | None:
@@ -166,7 +168,8 @@ def role(name: str) -> tuple[str, str, str] | None:
     if last in PLAIN:
         return (stem, *PLAIN[last])
     if last not in {"weight", "bias"}:
-        return None
+        module, _, part = stem.rpartition(".")
+        return (module, *PLAIN[part]) if part.startswith(LYCORIS_PARTS) and part in PLAIN else None
     module, _, part = stem.rpartition(".")
     if part not in WEIGHTS:
         outer, _, factor = module.rpartition(".")
@@ -211,7 +214,7 @@ def _adapter(names: Names, found: dict[str, Module]) -> Found:
         facts["bundled"] = ("embeddings",)
     facts |= origin.facts
     orphans = [_orphan(stem, module) for stem, module in found.items() if not module.complete]
-    torn = [f"{stem}: ranks differ" for stem, module in found.items() if not module.fits]
+    torn = [f"{brief(stem)}: ranks differ" for stem, module in found.items() if not module.fits]
     return Found(
         category="lycoris" if algorithm in LYCORIS else "lora",
         family=origin.family,
@@ -219,7 +222,7 @@ def _adapter(names: Names, found: dict[str, Module]) -> Found:
         algorithm=algorithm,
         conditioning=("canny", "depth") if origin.facts.get("control") else (),
         facts=facts,
-        evidence=_evidence(found, origin.deciding),
+        evidence=deciding(part for stem in origin.deciding for part in found[stem].parts.values() if part.shape),
         missing=tuple(orphans + torn),
         contradiction=origin.contradiction,
     )
@@ -238,9 +241,4 @@ def _algorithm(found: dict[str, Module]) -> str:
 
 
 def _orphan(stem: str, module: Module) -> str:
-    return f"{stem}: only {', '.join(sorted(set(module.parts) - {'alpha', 'dora', 'bias'})) or 'an alpha'}"
-
-
-def _evidence(found: dict[str, Module], deciding: tuple[str, ...]) -> tuple[Evidence, ...]:
-    shown = [tensor for stem in deciding for tensor in found[stem].parts.values() if tensor.shape]
-    return tuple(Evidence(key=tensor.name, shape=tensor.shape) for tensor in shown[:DECIDING_KEYS])
+    return f"{brief(stem)}: only {', '.join(sorted(set(module.parts) - {'alpha', 'dora', 'bias'})) or 'an alpha'}"

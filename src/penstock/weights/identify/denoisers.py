@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from penstock.weights.identify import prefixes, transformers, unets
-from penstock.weights.identify.found import gaps, indices
+from penstock.weights.identify.found import gaps, number
+from penstock.weights.saying import brief
 
 if TYPE_CHECKING:
     from penstock.weights.identify.found import Fact, Found, Names
@@ -36,7 +38,7 @@ PACKED = ".qweight"
 
 MARKS = tuple(QUANTISED)
 
-LAYERS = ("encoder.layers", "transformer.resblocks", "encoder.block")
+LAYERS = (".encoder.layers.", ".transformer.resblocks.", ".encoder.block.")
 """Numbered blocks of text encoders."""
 
 
@@ -67,7 +69,12 @@ def _encoder_gaps(names: Names, bundled: tuple[str, ...]) -> tuple[str, ...]:
     """Blocks that a text encoder lacks before its last one."""
     if not set(bundled) - {"vae", "ema"}:
         return ()
-    texts = [name for name in names if name.startswith(prefixes.TEXTS)]
-    parted = (name.partition(f".{layer}.") for name in texts for layer in LAYERS)
-    stems = {before + at.removesuffix(".") for before, at, _ in parted if at}
-    return tuple(gap for stem in sorted(stems) for gap in gaps(stem, indices(texts, stem)))
+    blocks: defaultdict[str, set[int]] = defaultdict(set)
+    for name in names:
+        if name.startswith(prefixes.TEXTS):
+            for layer in LAYERS:
+                before, at, after = name.partition(layer)
+                index = number(after.partition(".")[0])
+                if at and index is not None:
+                    blocks[before + at].add(index)
+    return tuple(gap for stem in sorted(blocks) for gap in gaps(brief(stem.rstrip(".")), blocks[stem]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from penstock.domain.weights import Evidence
-from penstock.weights.identify.found import DECIDING_KEYS, Found
+from penstock.weights.identify.found import Found, deciding
+from penstock.weights.saying import brief
 
 if TYPE_CHECKING:
     from penstock.weights.identify.found import Names
@@ -42,7 +42,7 @@ def read(names: Names) -> Found | None:
         return None
     rows = {name: tensor.shape[0] if len(tensor.shape) > 1 else 1 for name, tensor in sorted(names.items())}
     encoders = {_encoder(name, names[name].shape[-1]) for name in names}
-    uneven = ", ".join(f"{name} has {count}" for name, count in rows.items())
+    uneven = ", ".join(f"{brief(name)} has {count}" for name, count in rows.items())
     family = SETS.get(frozenset(encoders)) or (SINGLE.get(min(widths)) if len(widths) == 1 else None)
     together = frozenset(encoders) in SETS
     return Found(
@@ -51,7 +51,7 @@ def read(names: Names) -> Found | None:
         layout="embedding",
         type="positive",
         facts={"vectors": max(rows.values())},
-        evidence=tuple(Evidence(key=name, shape=names[name].shape) for name in list(rows)[:DECIDING_KEYS]),
+        evidence=deciding(names[name] for name in rows),
         missing=(f"rows: {uneven}",) if together and len(set(rows.values())) > 1 else (),
         contradiction=None if family else "no family of models has text encoders of these widths",
     )

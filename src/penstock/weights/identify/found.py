@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from penstock.domain.weights import Evidence
+from penstock.weights.saying import brief
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,8 +70,12 @@ class Found:
 
 def evidence(names: Names, keys: Iterable[str]) -> tuple[Evidence, ...]:
     """The first few of `keys` that are there. Their names are the file's own, with the prefix that `names` lacks."""
-    shown = (names[key] for key in keys if key in names)
-    return tuple(Evidence(key=one.name, shape=one.shape) for one, _ in zip(shown, range(DECIDING_KEYS), strict=False))
+    return deciding(names[key] for key in keys if key in names)
+
+
+def deciding(tensors: Iterable[Tensor]) -> tuple[Evidence, ...]:
+    """The first few tensors, as evidence. Their names are whatever somebody wrote."""
+    return tuple(Evidence(key=brief(one.name), shape=one.shape) for one in islice(tensors, DECIDING_KEYS))
 
 
 def axis(names: Names, key: str, index: int) -> int | None:

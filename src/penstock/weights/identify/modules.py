@@ -51,6 +51,9 @@ TELLING = {
 }
 """Layers outside of blocks that only one family has, though its blocks look like those of Flux.1."""
 
+TEXT_ENTRIES, FLUX2_TEXTS = ("txt_in", "context_embedder"), (7680, 12288, 15360)
+"""Where texts enter, and how wide those of Flux.2 are."""
+
 LIKE_FLUX = ("flux1", "flux2", "flux_like", "flux1_or_qwen")
 
 TEXT = ("lora_te", "text_encoder", "clip_")
@@ -153,7 +156,7 @@ def origin(found: Mapping[str, Adapted]) -> Origin:
         vote = VOTERS.get(kind)
         if vote:
             votes |= vote(layers, groups, texts)
-    telling = {family: layer.stem for layer in groups["entry"] if (family := _telling(layer.name))}
+    telling = {family: layer.stem for layer in groups["entry"] if (family := _telling(layer))}
     if telling:
         votes = {family: stem for family, stem in votes.items() if family not in LIKE_FLUX} | telling
     if not votes:
@@ -171,8 +174,10 @@ def origin(found: Mapping[str, Adapted]) -> Origin:
     return Origin(family=next(iter(votes), None), layout=layout, facts=facts, deciding=deciding)
 
 
-def _telling(name: str) -> str | None:
-    return next((family for start, family in TELLING.items() if name.startswith(start)), None)
+def _telling(layer: Layer) -> str | None:
+    if layer.name in TEXT_ENTRIES and layer.factors.inputs in FLUX2_TEXTS:
+        return "flux2"
+    return next((family for start, family in TELLING.items() if layer.name.startswith(start)), None)
 
 
 def _grouped(found: Mapping[str, Adapted]) -> tuple[str | None, defaultdict[str, list[Layer]]]:
