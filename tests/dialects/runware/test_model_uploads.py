@@ -9,9 +9,11 @@ import pytest
 from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS
 from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS, TYPES
 from penstock.domain.weights import Category
+from penstock.services.models import Part
 from tests.dialects.runware.client import Runware, uuid
 from tests.dialects.runware.shelf import EXAMPLES, ORDER, Shelf, ask, found, frames, own, phases, upload
 from tests.dialects.runware.upload_tasks import COMMON, fit_tasks, wrong_tasks
+from tests.support.exchange import fetch
 from tests.support.remote import redirecting
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ def test_five_frames_tell_of_five_phases_and_the_file_is_fetched_once(
         assert wire.quiet()
 
     assert [visit.method for visit in shelf.visits(task["downloadURL"])] == ["GET"]
+    account_id = house.accounts.authenticate(acme.key).account_id
+    stored = fetch(house.registry.location(account_id, task["air"], Part.ORIGINAL))
+    assert stored.body == shelf.files.path(EXAMPLES["embeddings"][0]).read_bytes()
 
 
 @pytest.mark.statement("RU-22")

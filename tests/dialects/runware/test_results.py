@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from penstock.dialects.runware import routes
 from penstock.dialects.runware.callbacks import PLAN
 from tests.dialects.runware.client import Runware, uuid
 from tests.dialects.runware.shelf import ORDER, Shelf, ask, found, phases, upload
@@ -80,6 +81,23 @@ def test_a_synchronous_post_ends_with_the_last_phase_and_lists_all_five(
         asking.join(0.05)
 
     assert answers == [{"data": [phase["data"][0] for phase in phases(task, *ORDER)]}]
+
+
+@pytest.mark.statement("RU-95")
+def test_an_upload_that_outlasts_the_window_goes_on(
+    acme: Runware, shelf: Shelf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "WINDOW_SECONDS", 0.2)
+    task = shelf.task(acme)
+
+    answer = acme.post(task).must(200)
+
+    assert answer == phases(task, "validated")[0]
+    assert ask(acme, task)["data"][0]["status"] == "processing"
+    assert found(acme, task["air"]) is None
+    house.work()
+    assert ask(acme, task)["data"][0]["status"] == "success"
+    assert found(acme, task["air"]) is not None
 
 
 def test_the_details_of_a_task_are_what_was_asked_and_what_was_answered(
