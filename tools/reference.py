@@ -24,7 +24,7 @@ from penstock.cli.program import program
 from penstock.dialects.native import DIALECT
 from penstock.dialects.native.errors import ERRORS
 from penstock.domain.accounts import Scope
-from penstock.domain.catalog import Model, parse_catalog
+from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.media_types import Kind, MediaType, types_of
 from penstock.domain.rates import RateLimits
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
     from penstock.dialects.base import Services
+    from penstock.domain.catalog import Model
 
 ROOT = Path(__file__).parents[1]
 S3_TESTS = ROOT / "tools" / "s3tests"

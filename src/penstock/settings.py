@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
@@ -173,6 +174,19 @@ class Settings(BaseSettings):
         default=1000,
         ge=0,
         description="Uploads that an account may have open at a time, where it has no limit of its own; 0: any number.",
+    )
+    storage_price_usd: Decimal = Field(
+        default=Decimal(0),
+        ge=0,
+        le=1000,
+        decimal_places=9,
+        description="USD per month for each gigabyte (10^9 bytes, rounded up) of registered models that an account "
+        "keeps, charged by the day; 0: they are kept for nothing.",
+    )
+    model_uploads_need_balance: bool = Field(
+        default=True,
+        description="Whether a new model's file is taken only of an account whose balance is above 0 and covers a day "
+        "of what it keeps already.",
     )
     rate_limit_per_key: int = Field(
         default=60_000, ge=0, description="Requests to the API that one key may make in a minute; 0: any number."

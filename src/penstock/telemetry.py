@@ -61,6 +61,7 @@ EVENTS: Mapping[str, str] = {
     "job.retried": "a job failed and will be tried again (job_id, kind, failures, error)",
     "job.buried": "a job failed for good and waits for an operator (job_id, kind, error)",
     "job.lost": "a job's lease was taken over; this worker's late write was refused (job_id, kind)",
+    "storage.charged": "an account was charged for the models that it keeps (account_id, day, gigabytes)",
     "sweep.refused": "a sweep found something that it does not remove unasked (what, reason)",
     "sweep.removed": "a sweep removed things (what, count)",
     "worker.failed": "the worker could not do its rounds and will try again (error)",

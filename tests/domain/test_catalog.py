@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.domain.catalog import Catalog, CatalogError, FieldType, Model, check_input, parse_catalog
+from penstock.domain.catalog import Catalog, CatalogError, FieldType, Model, check_input
+from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.errors import InvalidField, InvalidFields, ModelNotFound, PenstockError
 
 MINIMAL = {"slug": "m/one", "runner": "builtin", "runner_model": "one"}

@@ -20,7 +20,7 @@ from penstock.adapters.objects.memory import MemoryObjectStore
 from penstock.adapters.objects.s3 import Bucket, S3Presigner
 from penstock.dialects.base.signatures import standard_webhooks
 from penstock.dialects.native.wire.common import reference_parser
-from penstock.domain.catalog import parse_catalog
+from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.egress import parse_rules
 from penstock.domain.library import AssetFilter
 from penstock.domain.media_facts import MediaFacts
@@ -50,6 +50,7 @@ from penstock.services.runs import PAYLOAD_JOB, NewRun, Runs
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import NewUpload, Uploads
 from penstock.services.webhooks import Webhooks
+from penstock.services.weights_addresses import WeightsAddresses
 from penstock.sigv4 import Credentials
 from penstock.telemetry import Log
 from penstock.workflows.asset_fetch import AssetFetch
@@ -125,7 +126,25 @@ CATALOG = {
             "max_daily_per_account": 5,
         },
         {"slug": "acme/orphan", "runner": "nobody", "runner_model": "model", "price": "1"},
-    ]
+    ],
+    "binding": [
+        {
+            "architectures": ["sdxl", "pony"],
+            "runner": "test",
+            "runner_model": "painter",
+            "price": "0.10",
+            "max_daily_per_account": 3,
+            "input": [
+                {"name": "prompt", "type": "string", "synonyms": ["positivePrompt"]},
+                {"name": "steps", "type": "integer", "max": 50, "default": 30, "card_default": "steps"},
+                {"name": "cfg", "type": "number", "card_default": "cfg"},
+                {"name": "scheduler", "type": "string", "card_default": "scheduler"},
+                {"name": "strength", "type": "number", "card_default": "strength"},
+                {"name": "loras", "type": "models", "synonyms": ["lora"], "categories": ["lora", "lycoris"]},
+                {"name": "vae", "type": "model", "categories": ["vae"]},
+            ],
+        }
+    ],
 }
 PART_BYTES = 5 * 2**20
 _LOOPBACK = parse_rules("127.0.0.0/8")
@@ -400,6 +419,7 @@ def open_core(
         entropy=entropy,
         log=log,
         interrupt=interrupt,
+        weights=WeightsAddresses(presigner, clock=clock),
         callbacks=callbacks,
     )
     fetch = AssetFetch(

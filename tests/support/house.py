@@ -28,7 +28,7 @@ from penstock.dialects.base.bodies import LargeBodies
 from penstock.dialects.base.mounts import Mounts
 from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
-from penstock.domain.catalog import parse_catalog
+from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.egress import parse_rules
 from penstock.domain.rates import RateLimits
 from penstock.services.accounts import Accounts
@@ -53,9 +53,11 @@ from penstock.services.run_ends import RUN_JOB
 from penstock.services.run_files import RUN_FETCH_JOB
 from penstock.services.run_terms import RunTerms
 from penstock.services.runs import PAYLOAD_JOB, Runs
+from penstock.services.storage_billing import StorageBilling
 from penstock.services.sweep_plans import SweepPlans
 from penstock.services.uploads import Uploads
 from penstock.services.webhooks import Webhooks
+from penstock.services.weights_addresses import WeightsAddresses
 from penstock.sigv4 import Credentials
 from penstock.store.config import StoreConfig
 from penstock.store.server import serve
@@ -158,6 +160,11 @@ class _Models:
         return self._models[model](inputs, context)
 
 
+def _listening(stack: ExitStack) -> tuple[socket.socket, str]:
+    listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
 @contextmanager
 def open_house(
     directory: Path,
@@ -185,8 +192,7 @@ def open_house(
         assets = Assets(database, presigner, uploads, clock=clock, trash=_DAYS)
         purging = Purging(database, objects, clock=clock, tombstones=_DAYS)
         orphans = Orphans(database, objects, clock=clock, entropy=entropy, log=_SILENT)
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener, url = _listening(stack)
         references = References(
             database,
             objects,
@@ -205,7 +211,15 @@ def open_house(
         policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
         callbacks = Callbacks(policies, _LOOPBACK)
         terms = RunTerms(models_of_the_test, timeout=_TIMEOUT, deadline=_DAYS)
-        model_uploads = ModelUploads(database, _LOOPBACK, clock=clock, entropy=entropy, callbacks=callbacks)
+        storage = StorageBilling(database, price=Decimal(0), clock=clock, log=_SILENT)
+        model_uploads = ModelUploads(
+            database,
+            _LOOPBACK,
+            clock=clock,
+            entropy=entropy,
+            callbacks=callbacks,
+            check_credit=storage.require_storage_credit,
+        )
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
         registry = Registry(database, objects, presigner, clock=clock)
@@ -227,6 +241,7 @@ def open_house(
                 entropy=entropy,
                 callbacks=callbacks,
             ),
+            storage=storage,
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             models=registry,
             model_uploads=model_uploads,
@@ -251,6 +266,7 @@ def open_house(
             entropy=entropy,
             log=_SILENT,
             interrupt=interrupt,
+            weights=WeightsAddresses(presigner, clock=clock),
             callbacks=callbacks,
         )
         fetcher = GuardedFetcher(_LOOPBACK, clock=clock, log=_SILENT)

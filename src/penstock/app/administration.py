@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from penstock.domain.accounts import Account, ApiKey
     from penstock.domain.quotas import Limits, Quota, Usage
+    from penstock.domain.storage_billing import StorageCharge
     from penstock.domain.sweeps import Finding
     from penstock.services.accounts import Accounts
     from penstock.services.orphans import Orphans
     from penstock.services.quotas import Quotas
+    from penstock.services.storage_billing import StorageBilling
     from penstock.settings import Settings
     from penstock.workflows.sweeps import Sweep
 
@@ -40,7 +42,7 @@ def migrate(settings: Settings) -> str:
 class Administration:
     """What an operator does on the data directory or the database, with the server running or not."""
 
-    def __init__(self, accounts: Accounts, quotas: Quotas) -> None:
+    def __init__(self, accounts: Accounts, quotas: Quotas, storage: StorageBilling) -> None:
         self.create_account: Callable[[str, Decimal], Account] = accounts.create_account
         self.credit_account: Callable[[str, Decimal], Decimal] = accounts.credit_account
         self.accounts: Callable[[], list[tuple[Account, Decimal]]] = accounts.accounts
@@ -50,6 +52,7 @@ class Administration:
         self.quota: Callable[[str], Quota] = quotas.by_name
         self.set_limits: Callable[[str, Limits], Quota] = quotas.set_limits
         self.reset_limits: Callable[[str], Quota] = quotas.reset_limits
+        self.storage_charges: Callable[[str], Sequence[StorageCharge]] = storage.latest
         self.recount: Callable[[], list[tuple[str, Usage, Usage]]] = quotas.recount
 
 
@@ -59,11 +62,14 @@ def administration(settings: Settings) -> Iterator[Administration]:
     from penstock.adapters.db.database import SqlDatabase
     from penstock.services.accounts import Accounts
     from penstock.services.quotas import Quotas
+    from penstock.services.storage_billing import StorageBilling
 
     migrate(settings)
     database = SqlDatabase(settings.sqlalchemy_url, limits=default_limits(settings))
     try:
-        yield Administration(Accounts(database, SystemClock(), SystemEntropy()), Quotas(database))
+        clock = SystemClock()
+        storage = StorageBilling(database, price=settings.storage_price_usd, clock=clock, log=Log("accounts", None))
+        yield Administration(Accounts(database, clock, SystemEntropy()), Quotas(database), storage)
     finally:
         database.close()
 

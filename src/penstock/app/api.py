@@ -5,7 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, class_lifetimes, egress_rules, open_callbacks, open_core, rate_limits, run_terms
+from penstock.app.parts import (
+    Core,
+    class_lifetimes,
+    egress_rules,
+    open_callbacks,
+    open_core,
+    open_storage_billing,
+    rate_limits,
+    run_terms,
+)
 from penstock.domain.errors import InvalidField, PenstockError
 from penstock.telemetry import Log
 
@@ -116,6 +125,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     _check_hosts(settings, mounted)
     classes = class_lifetimes(settings)
     callbacks = open_callbacks(settings)
+    storage = open_storage_billing(settings, core)
     references = References(
         core.database,
         core.objects,
@@ -153,6 +163,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
             entropy=core.entropy,
             callbacks=callbacks,
         ),
+        storage=storage,
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         models=core.models,
         model_uploads=ModelUploads(
@@ -162,6 +173,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
             entropy=core.entropy,
             callbacks=callbacks,
             architectures=settings.extra_architecture_list,
+            check_credit=storage.require_storage_credit,
         ),
         large_bodies=LargeBodies(),
         rates=Rates(rate_limits(settings), clock=core.clock),

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from penstock.services.orphans import Orphans
     from penstock.services.purging import Purging
     from penstock.services.run_terms import RunTerms
+    from penstock.services.storage_billing import StorageBilling
     from penstock.services.uploads import Uploads
+    from penstock.services.weights_addresses import WeightsAddresses
     from penstock.settings import Settings
     from penstock.telemetry import Log
     from penstock.workflows.sweeps import Sweep
@@ -49,6 +51,7 @@ class Core:
     accounts: Accounts
     uploads: Uploads
     assets: Assets
+    weights: WeightsAddresses
     purging: Purging
     models: Models
     log: Log
@@ -64,6 +67,7 @@ def open_core(settings: Settings, log: Log) -> Core:
     from penstock.services.models import Models
     from penstock.services.purging import Purging
     from penstock.services.uploads import Uploads
+    from penstock.services.weights_addresses import WeightsAddresses
 
     database = SqlDatabase(settings.sqlalchemy_url, limits=default_limits(settings))
     objects, presigner = _object_store(settings)
@@ -83,6 +87,7 @@ def open_core(settings: Settings, log: Log) -> Core:
         accounts=Accounts(database, clock, entropy),
         uploads=uploads,
         assets=Assets(database, presigner, uploads, clock=clock, trash=timedelta(days=settings.trash_days)),
+        weights=WeightsAddresses(presigner, clock=clock),
         purging=Purging(database, objects, clock=clock, tombstones=timedelta(days=settings.tombstone_days)),
         models=Models(database, objects, presigner, clock=clock, architectures=settings.extra_architecture_list),
         log=log,
@@ -143,7 +148,8 @@ def rate_limits(settings: Settings) -> RateLimits:
 
 def _catalog(settings: Settings) -> Catalog:
     """The operator's catalog, or the demo one. Raises `InvalidField` saying what is wrong with it."""
-    from penstock.domain.catalog import CatalogError, parse_catalog
+    from penstock.domain.catalog import CatalogError
+    from penstock.domain.catalog_parsing import parse_catalog
 
     try:
         text = (settings.catalog or files("penstock") / "demo_catalog.toml").read_text(encoding="utf-8")
@@ -161,6 +167,19 @@ def run_terms(settings: Settings, catalog: Catalog) -> RunTerms:
         timeout=timedelta(seconds=settings.run_timeout_seconds),
         deadline=timedelta(seconds=settings.run_deadline_seconds),
         per_account=settings.runs_per_account or None,
+    )
+
+
+def open_storage_billing(settings: Settings, core: Core) -> StorageBilling:
+    """What registered models cost their owners."""
+    from penstock.services.storage_billing import StorageBilling
+
+    return StorageBilling(
+        core.database,
+        price=settings.storage_price_usd,
+        clock=core.clock,
+        log=core.log,
+        needs_balance=settings.model_uploads_need_balance,
     )
 
 

@@ -10,7 +10,15 @@ from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.app.parts import Core, egress_rules, open_callbacks, open_core, open_sweeps, run_terms
+from penstock.app.parts import (
+    Core,
+    egress_rules,
+    open_callbacks,
+    open_core,
+    open_storage_billing,
+    open_sweeps,
+    run_terms,
+)
 from penstock.telemetry import Log
 
 if TYPE_CHECKING:
@@ -57,6 +65,7 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         entropy=core.entropy,
         log=log,
         interrupt=interrupt,
+        weights=core.weights,
         callbacks=callbacks,
     )
     intake = AssetIntake(
@@ -115,6 +124,7 @@ def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence
     """What is done every so often."""
     from penstock.services.retention import Retention
     from penstock.services.run_deadlines import RunDeadlines
+    from penstock.workflows.storage_billing import storage_schedule
     from penstock.workflows.sweeps import sweep_schedules
 
     retention = Retention(
@@ -125,7 +135,11 @@ def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence
         deliveries=timedelta(days=settings.delivery_retention_days),
         model_uploads=timedelta(days=settings.model_upload_retention_days),
     )
-    return sweep_schedules(open_sweeps(core)[0], retention, RunDeadlines(core.database, callbacks, clock=core.clock))
+    deadlines = RunDeadlines(core.database, callbacks, clock=core.clock)
+    return (
+        *sweep_schedules(open_sweeps(core)[0], retention, deadlines),
+        storage_schedule(open_storage_billing(settings, core)),
+    )
 
 
 def _removals(core: Core, interrupt: threading.Event) -> Mapping[str, Flow]:

@@ -78,6 +78,16 @@ def list_accounts(data: DataOption = None) -> None:
     print_table(("ACCOUNT", "BALANCE USD", "BYTES", "FILES", "CREATED"), rows)
 
 
+def list_storage(name: AccountName, data: DataOption = None) -> None:
+    """List what an account paid for keeping models, newest day first: the last hundred days that were charged."""
+    with open_administration(data) as administration:
+        rows = [
+            (charge.day.isoformat(), f"{charge.gigabytes} GB", str(charge.bytes), _money(charge.amount))
+            for charge in administration.storage_charges(name)
+        ]
+    print_table(("DAY", "STORAGE", "BYTES", "USD"), rows)
+
+
 def create_key(
     account: Annotated[str, typer.Option(metavar="NAME", help="The account that the key belongs to.")],
     scope: Annotated[

@@ -1,25 +1,27 @@
 """The catalog: which models can be run, by which names, with which inputs, at what price.
 
-Parsed from a plain mapping (TOML). Also decides whether a run's input fits a model, and which of its fields name files.
+Also decides whether a run's input fits a model, and which of its fields name files or registered models.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from itertools import product
+from typing import TYPE_CHECKING, TypeGuard
 
 from penstock.domain.errors import InvalidField, InvalidFields, ModelNotFound
-from penstock.domain.ledger import ZERO, parse_amount
-from penstock.domain.media_types import Kind
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-W = TypeVar("W", bound=StrEnum)
+    from penstock.domain.weights import Category
+
+_MOST_MODELS = 20
+"""Registered models in one field of a run."""
+_LONGEST_OPTION = 2048
 
 
 class FieldType(StrEnum):
@@ -31,6 +33,17 @@ class FieldType(StrEnum):
     BOOLEAN = "boolean"
     ENUM = "enum"
     FILE = "file"
+    MODEL = "model"
+    MODELS = "models"
+
+
+class CardDefault(StrEnum):
+    """Defaults that the owner of a registered model can give, for an input that the run leaves out."""
+
+    STEPS = "steps"
+    SCHEDULER = "scheduler"
+    CFG = "cfg"
+    STRENGTH = "strength"
 
 
 class ExtraInputs(StrEnum):
@@ -46,7 +59,11 @@ class CatalogError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputField:
-    """One input of a model. `synonyms` are further names accepted on the wire; lengths in characters."""
+    """One input of a model. `synonyms` are further names accepted on the wire; lengths in characters.
+
+    `categories` are those of the registered models that a field of type `model` or `models` takes (none: any);
+    `card_default` is what of a registered model counts before `default`.
+    """
 
     name: str
     type: FieldType
@@ -60,6 +77,8 @@ class InputField:
     max: float | None = None
     choices: tuple[str, ...] = ()
     accepts: tuple[str, ...] = ()
+    categories: tuple[Category, ...] = ()
+    card_default: CardDefault | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +117,53 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What runs registered models of some architectures and categories: all that `model` says but its names.
+
+    The runner gets the registered model's weights under the name `weights`.
+    """
+
+    architectures: tuple[str, ...]
+    categories: tuple[Category, ...]
+    weights: str
+    model: Model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedModel:
+    """A registered model that stands inside an input, and what is said of it beside (`weight` and the like)."""
+
+    air: str
+    path: tuple[str | int, ...]
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedInput:
-    """An input that fits: plain `values` by canonical name, and `files`: canonical name → (field, reference string)."""
+    """An input that fits: plain `values` by canonical name, `files`: canonical name → (field, reference string).
+
+    `models` are the registered models that a field names, by its canonical name.
+    """
 
     values: Mapping[str, object]
     files: Mapping[str, tuple[InputField, str]]
+    models: Mapping[str, tuple[InputField, tuple[NamedModel, ...]]] = field(default_factory=dict)
 
 
 class Catalog:
-    """All models, found by slug or alias."""
+    """All models, found by slug or alias, and what runs registered ones."""
 
-    def __init__(self, models: tuple[Model, ...]) -> None:
-        """Raises `CatalogError` when two models share a name."""
+    def __init__(self, models: tuple[Model, ...], bindings: tuple[Binding, ...] = ()) -> None:
+        """Raises `CatalogError` when two models share a name, or two bindings take the same models."""
         self.models = models
+        self.bindings = bindings
+        self._bound: dict[tuple[str, Category], Binding] = {}
+        for binding in bindings:
+            for bound in product(binding.architectures, binding.categories):
+                if bound in self._bound:
+                    msg = f"two bindings take models of {' and '.join(bound)}"
+                    raise CatalogError(msg)
+                self._bound[bound] = binding
         self._by_name: dict[str, Model] = {}
         for model in models:
             for name in (model.slug, *model.aliases):
@@ -126,36 +179,43 @@ class Catalog:
             raise ModelNotFound(name)
         return model
 
+    def binding(self, architecture: str, category: Category) -> Binding | None:
+        """What runs registered models of that kind, if anything does."""
+        return self._bound.get((architecture, category))
 
-def parse_catalog(document: Mapping[str, object]) -> Catalog:
-    """A catalog from the content of its TOML file. Raises `CatalogError`."""
-    _only(document, {"model"}, "the catalog")
-    tables = document.get("model", [])
-    if not isinstance(tables, list):
-        msg = "model must be an array of tables ([[model]])"
-        raise CatalogError(msg)
-    return Catalog(tuple(_parse_model(table, number) for number, table in enumerate(tables, start=1)))
+    def terms_of(self, name: str, *, runner: str, runner_model: str) -> Model | None:
+        """What of the catalog counts for a run of that name, or of a registered model that such a runner took."""
+        if name in self._by_name:
+            return self._by_name[name]
+        for binding in self.bindings:
+            if (binding.model.runner, binding.model.runner_model) == (runner, runner_model):
+                return binding.model
+        return None
 
 
 def check_input(model: Model, given: Mapping[str, object]) -> CheckedInput:
     """Fit a caller's input to a model. Raises `InvalidField` or `InvalidFields`, naming every field that is wrong."""
     values: dict[str, object] = {}
     files: dict[str, tuple[InputField, str]] = {}
+    models: dict[str, tuple[InputField, tuple[NamedModel, ...]]] = {}
     wrong: list[InvalidField] = []
-    for field in model.inputs:
+    for listed in model.inputs:
         try:
-            value = _value(field, given)
+            value = _value(listed, given)
+            if value is not None and listed.type in {FieldType.MODEL, FieldType.MODELS}:
+                models[listed.name] = (listed, _named_models(listed, given, value))
+                continue
         except InvalidField as error:
             wrong.append(error)
             continue
-        if value is not None and field.type is FieldType.FILE:
-            files[field.name] = (field, str(value))
+        if value is not None and listed.type is FieldType.FILE:
+            files[listed.name] = (listed, str(value))
         elif value is not None:
-            values[field.name] = value
+            values[listed.name] = value
     wrong += _unlisted(model, given)
     if wrong:
         raise wrong[0] if len(wrong) == 1 else InvalidFields(tuple(wrong))
-    return CheckedInput(values=values, files=files)
+    return CheckedInput(values=values, files=files, models=models)
 
 
 def _value(field: InputField, given: Mapping[str, object]) -> object | None:
@@ -170,7 +230,7 @@ def _value(field: InputField, given: Mapping[str, object]) -> object | None:
     value = given[names[0]]
     if field.type is FieldType.FILE and isinstance(value, list) and len(value) == 1:
         [value] = value  # some products spell one file as a list of one
-    problem = _problem(field, value)
+    problem = problem_of(field, value)
     if problem:
         raise InvalidField((names[0],), problem, rule="type")
     return value
@@ -185,7 +245,7 @@ def _unlisted(model: Model, given: Mapping[str, object]) -> list[InvalidField]:
     ]
 
 
-def _problem(field: InputField, value: object) -> str | None:
+def problem_of(field: InputField, value: object) -> str | None:
     """What is wrong with a value, in words that follow the field's name; None when nothing is."""
     match field.type:
         case FieldType.STRING | FieldType.ENUM | FieldType.FILE:
@@ -193,17 +253,53 @@ def _problem(field: InputField, value: object) -> str | None:
         case FieldType.BOOLEAN:
             return None if isinstance(value, bool) else "must be true or false"
         case FieldType.INTEGER:
-            return _range_problem(field, value) if _is_integer(value) else "must be an integer"
+            return _range_problem(field, value) if is_integer(value) else "must be an integer"
         case FieldType.NUMBER:
-            return _range_problem(field, value) if _is_number(value) else "must be a number"
+            return _range_problem(field, value) if is_number(value) else "must be a number"
+        case FieldType.MODEL:
+            return None if isinstance(value, str) and value else "must be the AIR of a model"
+        case FieldType.MODELS:
+            return _models_problem(value)
 
 
-def _is_integer(value: object) -> TypeGuard[int]:
+def _models_problem(value: object) -> str | None:
+    if not isinstance(value, list):
+        return "must be a list"
+    if len(value) > _MOST_MODELS:
+        return f"must name at most {_MOST_MODELS} models"
+    return None
+
+
+def _named_models(field: InputField, given: Mapping[str, object], value: object) -> tuple[NamedModel, ...]:
+    """Raises `InvalidField` about the entry that is wrong."""
+    name = next((name for name in (field.name, *field.synonyms) if given.get(name) is not None), field.name)
+    if not isinstance(value, list):
+        return (NamedModel(air=str(value), path=(name,), options={}),)
+    return tuple(_named_model(entry, (name, place)) for place, entry in enumerate(value))
+
+
+def _named_model(entry: object, path: tuple[str | int, ...]) -> NamedModel:
+    """An AIR, or an object with the AIR as its `model` and plain values beside it."""
+    options = dict(entry) if isinstance(entry, Mapping) else {"model": entry}
+    air = options.pop("model", None)
+    if not isinstance(air, str) or not air:
+        raise InvalidField((*path, "model"), "must be the AIR of a model", rule="type" if air else "missing")
+    for name, option in options.items():
+        if not (option is None or isinstance(option, str | bool) or is_number(option)):
+            raise InvalidField((*path, name), "must be a string, a number, true or false", rule="type")
+        if isinstance(option, str) and len(option) > _LONGEST_OPTION:
+            raise InvalidField((*path, name), f"must have at most {_LONGEST_OPTION} characters", rule="too_long")
+    return NamedModel(air=air, path=(*path, "model"), options=options)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether it is an integer of JSON; true and false are none."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return _is_integer(value) or (isinstance(value, float) and math.isfinite(value))
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number of JSON."""
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _text_problem(field: InputField, value: str) -> str | None:
@@ -222,163 +318,3 @@ def _range_problem(field: InputField, value: float) -> str | None:
     if field.max is not None and value > field.max:
         return f"must be at most {field.max}"
     return None
-
-
-_MODEL_KEYS = set(Model.__dataclass_fields__) - {"inputs", "outputs"} | {"input", "output"}
-_INPUT_KEYS = set(InputField.__dataclass_fields__)
-_OUTPUT_KEYS = set(OutputField.__dataclass_fields__)
-_KINDS = {kind.value for kind in Kind}
-_FREE = re.compile(r"0+(\.0*)?\Z")
-
-
-def _parse_model(value: object, number: int) -> Model:
-    table = _table(value, f"model {number}")
-    slug = _text(table, "slug", f"model {number}")
-    where = f"model {slug}"
-    _only(table, _MODEL_KEYS, where)
-    model = Model(
-        slug=slug,
-        aliases=_strings(table, "aliases", where),
-        runner=_text(table, "runner", where),
-        runner_model=_text(table, "runner_model", where),
-        title=_text(table, "title", where, default=slug),
-        description=_text(table, "description", where, default=""),
-        price=_price(table.get("price", 0), where),
-        timeout_seconds=_count(table, "timeout_seconds", where),
-        max_running=_count(table, "max_running", where),
-        max_running_per_account=_count(table, "max_running_per_account", where),
-        max_daily_per_account=_count(table, "max_daily_per_account", where),
-        extra_inputs=_member(ExtraInputs, table, "extra_inputs", where, default=ExtraInputs.REFUSE),
-        inputs=tuple(_parse_input(item, n, where) for n, item in enumerate(_list(table, "input", where), start=1)),
-        outputs=tuple(_parse_output(item, n, where) for n, item in enumerate(_list(table, "output", where), start=1)),
-    )
-    names = [name for field in model.inputs for name in (field.name, *field.synonyms)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise _mistake(where, "input", f"two of them are called {', '.join(twice)}")
-    return model
-
-
-def _parse_input(value: object, number: int, where: str) -> InputField:
-    table = _table(value, f"{where}, input {number}")
-    name = _text(table, "name", f"{where}, input {number}")
-    where = f"{where}, input {name}"
-    _only(table, _INPUT_KEYS, where)
-    field = InputField(
-        name=name,
-        type=_member(FieldType, table, "type", where, default=FieldType.STRING),
-        synonyms=_strings(table, "synonyms", where),
-        required=_flag(table, "required", where),
-        default=table.get("default"),
-        description=_text(table, "description", where, default=""),
-        min_length=_integer(table, "min_length", where),
-        max_length=_integer(table, "max_length", where),
-        min=_number(table, "min", where),
-        max=_number(table, "max", where),
-        choices=_strings(table, "choices", where),
-        accepts=_strings(table, "accepts", where),
-    )
-    if field.type is FieldType.ENUM and not field.choices:
-        raise _mistake(where, "choices", "an enum needs some")
-    if not _KINDS.issuperset(field.accepts):
-        raise _mistake(where, "accepts", f"known are {', '.join(sorted(_KINDS))}")
-    problem = "a file has none" if field.type is FieldType.FILE else _problem(field, field.default)
-    if field.default is not None and problem:
-        raise _mistake(where, "default", problem)
-    return field
-
-
-def _parse_output(value: object, number: int, where: str) -> OutputField:
-    table = _table(value, f"{where}, output {number}")
-    name = _text(table, "name", f"{where}, output {number}")
-    where = f"{where}, output {name}"
-    _only(table, _OUTPUT_KEYS, where)
-    return OutputField(
-        name=name,
-        type=_member(FieldType, table, "type", where, default=FieldType.STRING),
-        description=_text(table, "description", where, default=""),
-        kind=_member(Kind, table, "kind", where).value if "kind" in table else None,
-    )
-
-
-def _mistake(where: str, key: str, what: str) -> CatalogError:
-    return CatalogError(f"{where}: {key}: {what}")
-
-
-def _only(table: Mapping[str, object], known: set[str], where: str) -> None:
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise _mistake(where, ", ".join(unknown), "not a key that is known here")
-
-
-def _table(value: object, where: str) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        msg = f"{where}: must be a table"
-        raise CatalogError(msg)
-    return value
-
-
-def _list(table: Mapping[str, object], key: str, where: str) -> list[object]:
-    value = table.get(key, [])
-    if not isinstance(value, list):
-        raise _mistake(where, key, f"must be an array of tables ([[model.{key}]])")
-    return value
-
-
-def _text(table: Mapping[str, object], key: str, where: str, *, default: str | None = None) -> str:
-    value = table.get(key, default)
-    if not isinstance(value, str) or (default is None and not value):
-        raise _mistake(where, key, "must be a string" if default is not None else "must be a string, not an empty one")
-    return value
-
-
-def _strings(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _mistake(where, key, "must be a list of strings")
-    return tuple(value)
-
-
-def _flag(table: Mapping[str, object], key: str, where: str) -> bool:
-    value = table.get(key, False)
-    if not isinstance(value, bool):
-        raise _mistake(where, key, "must be true or false")
-    return value
-
-
-def _integer(table: Mapping[str, object], key: str, where: str) -> int | None:
-    value = table.get(key)
-    if value is not None and not _is_integer(value):
-        raise _mistake(where, key, "must be an integer")
-    return value
-
-
-def _count(table: Mapping[str, object], key: str, where: str) -> int | None:
-    value = _integer(table, key, where)
-    if value is not None and value < 1:
-        raise _mistake(where, key, "must be at least 1")
-    return value
-
-
-def _number(table: Mapping[str, object], key: str, where: str) -> float | None:
-    value = table.get(key)
-    if value is not None and not _is_number(value):
-        raise _mistake(where, key, "must be a number")
-    return value
-
-
-def _member(kind: type[W], table: Mapping[str, object], key: str, where: str, *, default: W | None = None) -> W:
-    words = {member.value: member for member in kind}
-    found = words.get(str(table.get(key, default)))
-    if found is None:
-        raise _mistake(where, key, f"must be one of {', '.join(words)}")
-    return found
-
-
-def _price(value: object, where: str) -> Decimal:
-    """Free, or an amount that the ledger can keep; a TOML float is taken as it is written."""
-    text = str(value)
-    try:
-        return ZERO if _FREE.match(text) else parse_amount(text)
-    except InvalidField as error:
-        raise _mistake(where, "price", f"USD, {error.reason}; or 0") from None

@@ -1,7 +1,7 @@
 """Money: an append-only list of entries per account, in Decimal USD, each carrying the balance after it.
 
 A run takes a hold for what it may cost; its end releases what it did not cost. Each (run, kind) pair exists at most
-once, so a retried step charges nothing twice.
+once, so a retried step charges nothing twice. Storage is charged once per account and day (`storage_billing`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class EntryKind(StrEnum):
     HOLD = "hold"
     SETTLE = "settle"
     REFUND = "refund"
+    STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,11 @@ def settle(last: LedgerEntry, *, held: Decimal, cost: Decimal, run_id: RunId, no
 def refund(last: LedgerEntry, *, held: Decimal, run_id: RunId, now: datetime) -> LedgerEntry:
     """Give back the whole hold of a run that failed or was cancelled."""
     return _after(last, EntryKind.REFUND, held, account_id=last.account_id, run_id=run_id, now=now)
+
+
+def storage(last: LedgerEntry | None, amount: Decimal, *, account_id: AccountId, now: datetime) -> LedgerEntry:
+    """Take what a day's storage costs. The balance may fall below zero by it: nothing is deleted for debt."""
+    return _after(last, EntryKind.STORAGE, -amount, account_id=account_id, run_id=None, now=now)
 
 
 def _after(

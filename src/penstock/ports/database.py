@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from penstock.domain.uploads import Upload, UploadState
     from penstock.ports.installation import InstallationRepository
     from penstock.ports.library import FolderRepository, LibraryRepository
-    from penstock.ports.models import ModelFileRepository, ModelRepository, ModelUploadRepository
+    from penstock.ports.models import (
+        ModelFileRepository,
+        ModelLeaseRepository,
+        ModelRepository,
+        ModelUploadRepository,
+    )
+    from penstock.ports.storage import StorageRepository
     from penstock.ports.webhooks import DeliveryRepository, EndpointRepository
 
 
@@ -521,6 +527,16 @@ class Transaction(Protocol):
     @property
     def quotas(self) -> QuotaRepository:
         """What accounts take and may take."""
+        ...
+
+    @property
+    def model_leases(self) -> ModelLeaseRepository:
+        """Which model files unfinished runs read."""
+        ...
+
+    @property
+    def storage(self) -> StorageRepository:
+        """What accounts pay for keeping models."""
         ...
 
     @property

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from penstock.domain.ids import AccountId, ModelFileId, ModelUploadId
+    from penstock.domain.ids import AccountId, ModelFileId, ModelUploadId, RunId
     from penstock.domain.model_uploads import ModelUpload, Phase
     from penstock.domain.models import ModelFile, ModelQuery, ModelSource, RegisteredModel
     from penstock.ports.database import Position
@@ -86,6 +86,22 @@ class ModelFileRepository(Protocol):
 
     def remove(self, file: ModelFile) -> bool:
         """Forget a file that is unused still (checked under lock); False when somebody needs it again."""
+        ...
+
+
+class ModelLeaseRepository(Protocol):
+    """Model files that unfinished runs read. A leased file is not `unused`, whatever becomes of its models (P8)."""
+
+    def add(self, run_id: RunId, file_ids: Iterable[ModelFileId]) -> frozenset[ModelFileId]:
+        """Lease those of the files that are there, and say which. They stay until `release`. Idempotent."""
+        ...
+
+    def release(self, run_id: RunId) -> None:
+        """End a run's leases."""
+        ...
+
+    def leased_by(self, run_id: RunId) -> Sequence[ModelFile]:
+        """The files that a run holds leases on, of whatever account."""
         ...
 
 

@@ -1,7 +1,7 @@
 """What runs a model. A runner gets resolved inputs and a context, does the work, and returns an output.
 
-Inside an input, a file is a `FileInput`; inside an output, a file that the runner made is an `OutputFile` below
-`context.workdir`. Both may stand anywhere in the JSON-like value.
+Inside an input, a file is a `FileInput` and a registered model a `WeightsInput`; inside an output, a file that the
+runner made is an `OutputFile` below `context.workdir`. All may stand anywhere in the JSON-like value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 JsonLike = object
-"""JSON values in which a `FileInput` (inputs) or an `OutputFile` (outputs) may stand in place of any value."""
+"""JSON values in which a `FileInput`, a `WeightsInput` (inputs) or an `OutputFile` (outputs) may stand in any place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,22 @@ class FileInput:
     name: str
     content_type: str
     size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsInput:
+    """A registered model that a run uses: its file stays as long as the run goes on, and is read from a URL.
+
+    `size` (bytes) and `sha256` (hex) are those of what the URL serves.
+    """
+
+    air: str
+    name: str
+    category: str
+    architecture: str
+    file_id: str
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +75,8 @@ class RunContext(Protocol):
         """
         ...
 
-    def url(self, file: FileInput) -> str:
-        """A short-lived URL from which another server can GET the file."""
+    def url(self, file: FileInput | WeightsInput) -> str:
+        """A short-lived URL from which another server can GET the file, or a range of it."""
         ...
 
     def log(self, message: str, *, level: str = "info") -> None:

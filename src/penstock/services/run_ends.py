@@ -72,6 +72,7 @@ def _give_up_files(tx: Transaction, run: Run, *, now: datetime) -> None:
 def end_money_and_leases(tx: Transaction, run: Run, *, now: datetime) -> None:
     """Settle (succeeded) or refund (otherwise) the run's hold, once, and end its leases."""
     tx.assets.release(run.id)
+    tx.model_leases.release(run.id)
     if run.held <= 0 or tx.ledger.ended(run.id):
         return
     last = tx.ledger.last(run.account_id, lock=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from penstock.domain.errors import ModelNotFound, RateLimited
+from penstock.domain.errors import RateLimited
 from penstock.domain.places import Places
 from penstock.domain.runs import RunState
 
@@ -36,7 +36,7 @@ class RunTerms:
 
     def timeout(self, run: Run) -> timedelta:
         """How long one attempt may take."""
-        model = self._model(run.model)
+        model = self._model(run)
         if model is None or model.timeout_seconds is None:
             return self._timeout
         return timedelta(seconds=model.timeout_seconds)
@@ -55,7 +55,7 @@ class RunTerms:
 
     def require_day(self, tx: Transaction, run: Run, *, now: datetime) -> None:
         """Raises `RateLimited` when the account has asked for as many runs of the model as it may in 24 hours."""
-        model = self._model(run.model)
+        model = self._model(run)
         most = model.max_daily_per_account if model is not None else None
         if most is None:
             return
@@ -64,15 +64,12 @@ class RunTerms:
             raise RateLimited(retry_after=(min(times) + _DAY - now).total_seconds())
 
     def _places(self, run: Run) -> Places:
-        model = self._model(run.model)
+        model = self._model(run)
         return Places(
             model=model.max_running if model is not None else None,
             account=self._per_account,
             model_of_account=model.max_running_per_account if model is not None else None,
         )
 
-    def _model(self, name: str) -> Model | None:
-        try:
-            return self._catalog.find(name)
-        except ModelNotFound:
-            return None
+    def _model(self, run: Run) -> Model | None:
+        return self._catalog.terms_of(run.model, runner=run.runner, runner_model=run.runner_model)

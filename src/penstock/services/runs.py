@@ -29,6 +29,7 @@ from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.run_ends import end_run
 from penstock.services.run_files import Fetched, RunFiles
 from penstock.services.run_logs import log_lines
+from penstock.services.runnable import Runnables, UsedModels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -85,10 +86,14 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
-    """What a run's file fields lead to, by canonical name: files that are here, and files that are to be fetched."""
+    """What a run's file fields lead to, by canonical name: files that are here, and files that are to be fetched.
+
+    `models` are the registered models that it uses.
+    """
 
     assets: dict[str, Asset] = field(default_factory=dict)
     fetched: dict[str, Fetched] = field(default_factory=dict)
+    models: UsedModels = field(default_factory=UsedModels)
 
     @property
     def ids(self) -> dict[str, AssetId]:
@@ -112,7 +117,7 @@ class Runs:
         callbacks: Callbacks = SILENT,
     ) -> None:
         self._database = database
-        self._catalog = catalog
+        self._runnables = Runnables(database, catalog)
         self._references = references
         self._terms = terms
         self._clock = clock
@@ -123,7 +128,7 @@ class Runs:
     def submit(self, account_id: AccountId, asked: NewRun, *, idempotency: IdempotentRequest | None = None) -> Run:
         """Queue a run: inputs checked and resolved, money held, files leased, all in one transaction.
 
-        Raises `ModelNotFound`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
+        Raises `ModelNotFound`, `NoRunner`, `InvalidField`, `InvalidFields`, what resolving a reference raises,
         `InsufficientCredits`, `IdempotencyMismatch`, `RateLimited` (as many as the model lets one account ask for in
         24 hours). On any of them nothing is queued, held, leased or kept. The path of a wrong field begins with `input`
         or `metadata`, or is the callback's. Files of other servers are fetched while the run is queued.
@@ -133,7 +138,8 @@ class Runs:
                 known = self._known(tx, account_id, idempotency)
             if known is not None:
                 return known
-        model = self._catalog.find(asked.model)
+        runnable = self._runnables.find(account_id, asked.model)
+        model = runnable.model
         metadata = rules.check_metadata(asked.metadata, limit=asked.metadata_limit)
         callback = asked.callback
         callback_url = self._callbacks.check(asked.dialect, callback) if callback is not None else None
@@ -141,7 +147,7 @@ class Runs:
         if not asked.takes_urls:
             _refuse_urls(checked, asked.inputs)
         inputs = _kept_input(asked.inputs)
-        files = _Files()
+        files = _Files(models=self._runnables.used(account_id, runnable, checked))
         queued: Run | None = None
         try:
             self._find_files(account_id, asked, checked, files)
@@ -157,7 +163,7 @@ class Runs:
                 runner_model=model.runner_model,
                 state=RunState.QUEUED,
                 inputs=inputs,
-                values=checked.values,
+                values={**checked.values, **files.models.values},
                 files=files.ids,
                 metadata=metadata,
                 output=None,
@@ -318,6 +324,7 @@ class Runs:
                 tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
             self._terms.require_day(tx, run, now=now)
             tx.runs.add(run)
+            self._runnables.lease(tx, run.id, files.models, now=now)
             self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
             tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
             self._run_files.begin(tx, run, files.fetched, job=_job_payload(run, asked))

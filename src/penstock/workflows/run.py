@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
 from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
+from penstock.domain.bindings import UsedModel, with_models
 from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
 from penstock.domain.events import EventKind
 from penstock.domain.filenames import clean_filename, url_slug
-from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, uuid4_text
+from penstock.domain.ids import AccountId, AssetId, MediaKey, ModelFileId, RunId, uuid4_text
 from penstock.domain.jobs import rested
 from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
 from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
@@ -31,7 +32,7 @@ from penstock.domain.sniffing import SNIFF_BYTES, find_type
 from penstock.domain.webhooks import Moment
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
-from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError
+from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError, WeightsInput
 from penstock.services.callbacks import SILENT
 from penstock.services.identity import new_media_key
 from penstock.services.intake import begin_intake
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from penstock.domain.jobs import Job
+    from penstock.domain.models import ModelFile
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
     from penstock.ports.objects import ObjectStore
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from penstock.services.assets import Assets
     from penstock.services.callbacks import Callbacks
     from penstock.services.run_terms import RunTerms
+    from penstock.services.weights_addresses import WeightsAddresses
     from penstock.telemetry import Log
 
 _PROGRESS_EVERY_SECONDS = 0.5
@@ -82,8 +85,10 @@ class RunFlow:
         entropy: Entropy,
         log: Log,
         interrupt: threading.Event,
+        weights: WeightsAddresses,
         callbacks: Callbacks = SILENT,
     ) -> None:
+        self._weights = weights
         self._database = database
         self._objects = objects
         self._assets = assets
@@ -212,8 +217,11 @@ class RunFlow:
     def _inputs(self, run: Run, context: _Context) -> dict[str, JsonLike]:
         with self._database.read() as tx:
             leased = {asset.id: asset for asset in tx.assets.leased_by(run.id)}
-        context.assets = leased
-        inputs: dict[str, JsonLike] = dict(run.values)
+            weights = {file.id: file for file in tx.model_leases.leased_by(run.id)}
+        context.assets, context.weights = leased, weights
+        inputs: dict[str, JsonLike] = {
+            name: with_models(value, lambda model: _weights_input(model, weights)) for name, value in run.values.items()
+        }
         for name, asset_id in run.files.items():
             asset = leased.get(asset_id)
             if asset is None:
@@ -343,6 +351,10 @@ class RunFlow:
         """A short-lived URL of an asset's bytes. The run holds a lease, so the asset's own expiry does not count."""
         return self._assets.signed_get(replace(asset, expires_at=None))
 
+    def weights_url(self, file: ModelFile) -> str:
+        """A short-lived URL of a model's weights."""
+        return self._weights.url(file)
+
     @staticmethod
     def _names(job: Job) -> tuple[AccountId, RunId]:
         return AccountId(str(job.payload["account_id"])), RunId(str(job.payload["run_id"]))
@@ -354,6 +366,7 @@ class _Context:
     def __init__(self, flow: RunFlow, job: Job, run: Run, workdir: Path, *, deadline: float, late: str) -> None:
         self.late = late
         self.assets: Mapping[AssetId, Asset] = {}
+        self.weights: Mapping[ModelFileId, ModelFile] = {}
         self._flow = flow
         self._job = job
         self._run = run
@@ -377,7 +390,9 @@ class _Context:
             self._flow.fetch(self.assets[AssetId(file.asset_id)], target)
         return target
 
-    def url(self, file: FileInput) -> str:
+    def url(self, file: FileInput | WeightsInput) -> str:
+        if isinstance(file, WeightsInput):
+            return self._flow.weights_url(self.weights[ModelFileId(file.file_id)])
         return self._flow.signed_get(self.assets[AssetId(file.asset_id)])
 
     def log(self, message: str, *, level: str = "info") -> None:
@@ -417,6 +432,22 @@ class _Context:
 
     def _tell(self, kind: EventKind, data: Mapping[str, object]) -> None:
         self._flow.tell(self._job, self._run, kind, data)
+
+
+def _weights_input(model: UsedModel, leased: Mapping[ModelFileId, ModelFile]) -> WeightsInput:
+    file = leased.get(model.file_id)
+    if file is None:
+        msg = f"the weights of {model.air} are gone"
+        raise RunImpossibleError(msg)
+    return WeightsInput(
+        air=model.air,
+        name=model.name,
+        category=model.category,
+        architecture=model.architecture,
+        file_id=file.id,
+        size=file.optimized_size,
+        sha256=file.optimized_sha256,
+    )
 
 
 def _next_look(run: Run, *, now: datetime) -> datetime:

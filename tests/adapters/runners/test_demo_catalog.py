@@ -11,7 +11,9 @@ from penstock.adapters.runners.builtin.camera import MOVES
 from penstock.adapters.runners.builtin.film_models import film_size
 from penstock.adapters.runners.builtin.models import MODELS
 from penstock.adapters.runners.builtin.wording import STYLES
-from penstock.domain.catalog import Catalog, check_input, parse_catalog
+from penstock.domain.catalog import Catalog, check_input
+from penstock.domain.catalog_parsing import parse_catalog
+from penstock.domain.weights import Category
 
 
 def demo_catalog() -> Catalog:
@@ -20,8 +22,17 @@ def demo_catalog() -> Catalog:
 
 def test_every_builtin_model_of_the_demo_catalog_exists_and_each_is_listed() -> None:
     catalog = demo_catalog()
+    listed = [*catalog.models, *(binding.model for binding in catalog.bindings)]
 
-    assert {model.runner_model for model in catalog.models if model.runner == "builtin"} == set(MODELS)
+    assert {model.runner_model for model in listed if model.runner == "builtin"} == set(MODELS)
+
+
+def test_the_preview_takes_checkpoints_of_every_architecture() -> None:
+    (binding,) = demo_catalog().bindings
+
+    assert (binding.model.runner, binding.model.runner_model) == ("builtin", "preview")
+    assert binding.categories == (Category.CHECKPOINT,)
+    assert len(set(binding.architectures)) == 18
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from penstock.ports.runners import FileInput
+from penstock.ports.runners import FileInput, WeightsInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ class Workbench:
     def __init__(self, workdir: Path) -> None:
         self._workdir = workdir
         self._files: dict[str, Path] = {}
+        self.weights: dict[str, str] = {}
         self.logs: list[tuple[str, str]] = []
         self.fractions: list[float] = []
         self.is_cancelled = False
@@ -36,7 +37,9 @@ class Workbench:
         shutil.copy(self._files[file.asset_id], target)
         return target
 
-    def url(self, file: FileInput) -> str:
+    def url(self, file: FileInput | WeightsInput) -> str:
+        if isinstance(file, WeightsInput):
+            return self.weights[file.air]
         return self._files[file.asset_id].as_uri()
 
     def log(self, message: str, *, level: str = "info") -> None:

@@ -16,7 +16,7 @@ from penstock.dialects.base.errors import leaf_errors
 from penstock.dialects.runway import POLICY, REFERENCES, sounds, wire
 from penstock.dialects.runway.bodies import ENDPOINTS
 from penstock.dialects.runway.errors import ERRORS
-from penstock.domain.catalog import parse_catalog
+from penstock.domain.catalog_parsing import parse_catalog
 from tests.clients.tools import NODE_FOLDER, missing, program
 from tests.clients.tools import environment as clean
 from tests.support.exchange import fetch

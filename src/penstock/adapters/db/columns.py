@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -60,6 +60,21 @@ class Instant(TypeDecorator[datetime]):
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library's signature
         """The time, in UTC."""
         return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class Day(TypeDecorator[date]):
+    """A day as `YYYY-MM-DD`, which sorts."""
+
+    impl = _BINARY_TEXT
+    cache_ok = True
+
+    def process_bind_param(self, value: date | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - the library's signature
+        """The text."""
+        return None if value is None else value.isoformat()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> date | None:  # noqa: ARG002 - the library's signature
+        """The day."""
+        return None if value is None else date.fromisoformat(value)
 
 
 class Span(TypeDecorator[timedelta]):

@@ -19,12 +19,14 @@ from penstock.adapters.db.jobs import SqlFencedJobs, SqlJobs
 from penstock.adapters.db.ledger import SqlLedger
 from penstock.adapters.db.library import SqlLibrary
 from penstock.adapters.db.model_files import SqlModelFiles
+from penstock.adapters.db.model_leases import SqlModelLeases
 from penstock.adapters.db.model_uploads import SqlModelUploads
 from penstock.adapters.db.models import SqlModels
 from penstock.adapters.db.quotas import QuotaBook, SqlQuotas
 from penstock.adapters.db.run_queue import SqlRunQueue
 from penstock.adapters.db.runs import SqlRuns
 from penstock.adapters.db.sqlite import SqliteGate
+from penstock.adapters.db.storage import SqlStorage
 from penstock.adapters.db.uploads import SqlUploads
 from penstock.adapters.db.webhooks import SqlDeliveries, SqlEndpoints
 from penstock.domain.errors import DatabaseUnavailable
@@ -130,6 +132,14 @@ class SqlTransaction:
     @property
     def quotas(self) -> SqlQuotas:
         return SqlQuotas(self._connection, self._limits)
+
+    @property
+    def model_leases(self) -> SqlModelLeases:
+        return SqlModelLeases(self._connection)
+
+    @property
+    def storage(self) -> SqlStorage:
+        return SqlStorage(self._connection)
 
     @property
     def events(self) -> SqlEvents:

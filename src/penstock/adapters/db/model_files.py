@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Integer, bindparam, delete, exists, insert, or_, select, true
 
 from penstock.adapters.db.rows import Rows, to_change
-from penstock.adapters.db.tables import model_files, model_uploads, models
+from penstock.adapters.db.tables import model_files, model_leases, model_uploads, models
 from penstock.domain.errors import ModelNotFound
 from penstock.domain.models import ModelFile
 
@@ -23,6 +23,7 @@ _ROWS = Rows(ModelFile, model_files)
 _IN_USE = or_(
     exists().where(models.c.file_id == model_files.c.id),
     exists().where(model_uploads.c.file_id == model_files.c.id, model_uploads.c.finished_at.is_(None)),
+    exists().where(model_leases.c.file_id == model_files.c.id),
 )
 
 _ADD = insert(model_files)

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from penstock.adapters.db.columns import Choice, Facts, Instant, Json, Scopes, Span, Tags, Usd, Word
+from penstock.adapters.db.columns import Choice, Day, Facts, Instant, Json, Scopes, Span, Tags, Usd, Word
 from penstock.domain.assets import IntakeState
 from penstock.domain.events import ASSET_FINALS, MODEL_FINALS, RUN_FINALS, UPLOAD_FINALS, EventKind
 from penstock.domain.jobs import JobState
@@ -609,4 +609,31 @@ Index(
     model_uploads.c.finished_at,
     sqlite_where=model_uploads.c.finished_at.is_not(None),
     postgresql_where=model_uploads.c.finished_at.is_not(None),
+)
+
+# What an account paid for keeping models on a UTC day: at most once, ever.
+storage_charges = Table(
+    "storage_charges",
+    metadata,
+    Column("account_id", Word, ForeignKey("accounts.id"), nullable=False),
+    Column("day", Day, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("gigabytes", BigInteger, nullable=False),
+    Column("price", Usd, nullable=False),
+    Column("amount", Usd, nullable=False),
+    Column("entry", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    PrimaryKeyConstraint("account_id", "day"),
+    sqlite_with_rowid=False,
+)
+
+# Model files that unfinished runs read: they stay although no model has them any more.
+model_leases = Table(
+    "model_leases",
+    metadata,
+    Column("file_id", Word, ForeignKey("model_files.id"), nullable=False),
+    Column("run_id", Word, nullable=False),
+    PrimaryKeyConstraint("file_id", "run_id"),
+    Index(None, "run_id"),
+    sqlite_with_rowid=False,
 )

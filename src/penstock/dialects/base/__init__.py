@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from penstock.services.quotas import Quotas
     from penstock.services.rates import Rates
     from penstock.services.runs import Runs
+    from penstock.services.storage_billing import StorageBilling
     from penstock.services.uploads import Uploads
     from penstock.services.webhooks import Webhooks
     from penstock.telemetry import Log
@@ -51,6 +52,7 @@ class Services:
     webhooks: Webhooks
     models: Models
     model_uploads: ModelUploads
+    storage: StorageBilling
     streams: Streams
     large_bodies: LargeBodies
     rates: Rates

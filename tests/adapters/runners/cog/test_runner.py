@@ -13,7 +13,7 @@ import pytest
 from penstock.adapters.runners.cog import CogLimits, CogRunner
 from penstock.adapters.system import SystemEntropy
 from penstock.domain.errors import RunnerFailed, Unavailable
-from penstock.ports.runners import OutputFile, RunCancelledError, RunImpossibleError
+from penstock.ports.runners import OutputFile, RunCancelledError, RunImpossibleError, WeightsInput
 from tests.adapters.runners.workbench import Workbench
 from tests.support.remote import Remote, Visit, redirecting, remote_server, serving
 
@@ -43,7 +43,9 @@ class ServedBench(Workbench):
         self._remote = remote
         self.said = threading.Event()
 
-    def url(self, file: FileInput) -> str:
+    def url(self, file: FileInput | WeightsInput) -> str:
+        if isinstance(file, WeightsInput):
+            return super().url(file)
         self._remote.on(f"/{file.name}", serving(self.fetch(file).read_bytes()))
         return self._remote.url(f"/{file.name}")
 

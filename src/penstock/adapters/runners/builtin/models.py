@@ -17,6 +17,7 @@ from penstock.adapters.runners.builtin.faults import UnusableInputError
 from penstock.adapters.runners.builtin.film_models import animate, enlarge_film, restyle, transfer_motion
 from penstock.adapters.runners.builtin.painting import paint_landscape
 from penstock.adapters.runners.builtin.placing import find_stand, place
+from penstock.adapters.runners.builtin.preview import preview
 from penstock.adapters.runners.builtin.stylize import stylize
 from penstock.adapters.runners.builtin.wording import DEFAULT_STYLE, read_prompt
 
@@ -130,6 +131,7 @@ MODELS: Mapping[str, Callable[..., tuple[str, str]]] = {
     "video-to-video": restyle,
     "upscale-video": enlarge_film,
     "motion-transfer": transfer_motion,
+    "preview": preview,
 }
 
 

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from penstock.adapters.confinement import Limits
+from penstock.adapters.runners.builtin.weights import told
 from penstock.domain.errors import RunnerFailed
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
@@ -77,13 +78,15 @@ class BuiltinRunner:
         """The output `{"image": OutputFile}`, or `{"video": OutputFile}` of a model that makes films.
 
         Raises `RunnerFailed` (the input is unusable, the child crashed, or a limit was reached; the operator's details
-        are its cause), `RunCancelledError`, `AttemptInterruptedError`, and what `context.fetch` raises.
+        are its cause), `RunCancelledError`, `AttemptInterruptedError`, and what `context.fetch` and `told` raise.
         """
         if context.cancelled():
             raise RunCancelledError
         request = {
             "model": model,
-            "values": {name: value for name, value in inputs.items() if not isinstance(value, FileInput)},
+            "values": {
+                name: told(value, context) for name, value in inputs.items() if not isinstance(value, FileInput)
+            },
             "files": {name: str(context.fetch(file)) for name, file in inputs.items() if isinstance(file, FileInput)},
             "workdir": str(context.workdir),
             "result": _RESULT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,11 +14,9 @@ from penstock.adapters.runners.cog.container import BrokeOffError, Container, No
 from penstock.adapters.runners.cog.outputs import OutputLimits, Outputs
 from penstock.adapters.runners.cog.words import Words, printable
 from penstock.domain.errors import RunnerFailed, Unavailable
-from penstock.ports.runners import FileInput, RunCancelledError, RunImpossibleError
+from penstock.ports.runners import FileInput, RunCancelledError, RunImpossibleError, WeightsInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from penstock.adapters.runners.cog.callbacks import CogCallbacks
     from penstock.adapters.runners.cog.container import Reply
     from penstock.ports.clock import Entropy
@@ -122,7 +121,14 @@ class CogRunner:
 
 
 def _sent(value: JsonLike, context: RunContext) -> object:
-    return context.url(value) if isinstance(value, FileInput) else value
+    """Files and weights as URLs, wherever they stand."""
+    if isinstance(value, FileInput | WeightsInput):
+        return context.url(value)
+    if isinstance(value, Mapping):
+        return {name: _sent(item, context) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_sent(item, context) for item in value]
+    return value
 
 
 def _require_hope(container: Container) -> None:

@@ -16,6 +16,7 @@ from penstock.dialects.native.routes.common import (
 from penstock.dialects.native.wire import account
 from penstock.domain.accounts import Scope
 
+DayCursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
 LedgerCursor = Annotated[int | None, Query(ge=1, description="`next_cursor` of the page before.")]
 
 
@@ -40,3 +41,11 @@ def add_account(app: FastAPI, services: Services) -> None:
                 data=[account.ledger_entry_out(entry) for entry in page.items], next_cursor=page.next_cursor
             )
         )
+
+    @app.get("/account/storage", response_model=account.StoragePage, tags=["account"])
+    def list_storage(request: Request, limit: Limit = 20, cursor: DayCursor = None) -> Response:
+        """What the account's registered models take and cost, and what was charged for them, newest day first."""
+        who = principal(request)
+        who.require(Scope.ACCOUNT_READ)
+        page = services.storage.page(who.account_id, below=cursor, limit=limit)
+        return json_answer(account.storage_page(*services.storage.standing(who.account_id), page))

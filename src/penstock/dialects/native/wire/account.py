@@ -12,7 +12,9 @@ from penstock.domain.accounts import Account
 from penstock.domain.ids import format_prefixed
 from penstock.domain.ledger import LedgerEntry
 from penstock.domain.quotas import Quota
+from penstock.domain.storage_billing import StorageCharge, gigabytes, line_item, shown
 from penstock.services.accounts import Principal
+from penstock.services.paging import Page
 
 
 class KeyOut(BaseModel):
@@ -55,8 +57,8 @@ class LedgerEntryOut(BaseModel):
     """A change of the balance."""
 
     number: int = Field(description="Counts from 1 within the account.")
-    kind: str = Field(description="credit, hold, settle or refund.")
-    amount_usd: str = Field(description="What was added; negative for a hold.")
+    kind: str = Field(description="credit, hold, settle, refund or storage.")
+    amount_usd: str = Field(description="What was added; negative for a hold and for storage.")
     balance_usd: str = Field(description="The balance after it.")
     run_id: str | None = Field(description="The run that it belongs to.")
     created_at: str
@@ -66,6 +68,29 @@ class LedgerPage(BaseModel):
     """Ledger entries, newest first."""
 
     data: list[LedgerEntryOut]
+    next_cursor: str | None
+
+
+class StorageChargeOut(BaseModel):
+    """What one UTC day of keeping models cost."""
+
+    day: str
+    description: str = Field(description="Such as `Daily model storage (1 GB)`.")
+    bytes: int
+    gigabytes: int = Field(description="The bytes as gigabytes (10^9), rounded up.")
+    price_usd: str = Field(description="Per gigabyte and month.")
+    amount_usd: str = Field(description="To the billionth, as the ledger has it.")
+    shown_usd: str = Field(description="With four decimals.")
+    ledger_number: int
+
+
+class StoragePage(BaseModel):
+    """What the account's models take now, what a day of them costs, and what was charged, newest day first."""
+
+    bytes: int = Field(description="For each registered model the size of the file that was uploaded.")
+    gigabytes: int = Field(description="The bytes as gigabytes (10^9), rounded up.")
+    daily_usd: str
+    data: list[StorageChargeOut]
     next_cursor: str | None
 
 
@@ -96,4 +121,27 @@ def ledger_entry_out(entry: LedgerEntry) -> LedgerEntryOut:
         balance_usd=money(entry.balance),
         run_id=format_prefixed("run", entry.run_id) if entry.run_id else None,
         created_at=timestamp(entry.created_at),
+    )
+
+
+def storage_page(stored: int, daily: Decimal, page: Page[StorageCharge]) -> StoragePage:
+    """What an account pays for storage as answered."""
+    return StoragePage(
+        bytes=stored,
+        gigabytes=gigabytes(stored),
+        daily_usd=money(daily),
+        data=[
+            StorageChargeOut(
+                day=charge.day.isoformat(),
+                description=line_item(charge),
+                bytes=charge.bytes,
+                gigabytes=charge.gigabytes,
+                price_usd=money(charge.price),
+                amount_usd=money(charge.amount),
+                shown_usd=str(shown(charge.amount)),
+                ledger_number=charge.entry,
+            )
+            for charge in page.items
+        ],
+        next_cursor=page.next_cursor,
     )
