@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.runware import dispatch, routes, sessions, sockets, wire
+from penstock.dialects.runware.callbacks import PLAN
 from penstock.dialects.runware.errors import ERRORS
+from penstock.dialects.runware.model_wire import MESSAGES
 from penstock.dialects.runware.tasks import all_tasks
 
 if TYPE_CHECKING:
@@ -45,9 +48,17 @@ class Anything:
 
 def test_the_page_lists_exactly_the_task_types_that_there_are() -> None:
     services: Any = Anything()
-    listed = TASK.findall(section("What is there"))
+    listed = TASK.findall(section("What is there").partition("| `status` |")[0])
 
     assert sorted(listed) == sorted({wire.AUTHENTICATION, wire.PING, *all_tasks(services, "http://127.0.0.1:1")})
+
+
+def test_the_page_tells_the_phases_as_they_are_told() -> None:
+    assert [f"| `{phase}` | {message} |" for phase, message in MESSAGES.items()] == re.findall(
+        r"^\| `(?:validated|downloaded|optimized|stored|ready)` \| .+ \|$", section("What is there"), re.MULTILINE
+    )
+    assert f"again {len(PLAN.delays)} times within 2 hours" in PAGE
+    assert sum(PLAN.delays, timedelta()) < timedelta(hours=2)
 
 
 def test_the_page_tells_the_limits_that_hold() -> None:
