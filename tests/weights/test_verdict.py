@@ -353,3 +353,13 @@ def test_every_family_that_can_be_found_has_a_name(model_files: ModelFiles) -> N
     named |= {case["family"] for case in model_files.cases.values()}
 
     assert named <= set(LABELS)
+
+
+def test_an_adapter_whose_metadata_name_a_relative_passes_with_a_warning(model_files: ModelFiles) -> None:
+    header = read_header(model_files.path("lora/flux_kohya"))
+    found = identify(replace(header, metadata={"ss_base_model_version": "chroma"}))
+
+    verdict = judge(found, declared("lora flux1d"))
+
+    assert verdict.kind is VerdictKind.MATCH_UNVERIFIED
+    assert "Chroma" in verdict.warnings[0]

@@ -180,6 +180,8 @@ def _oddities(found: Found, declared: Declaration) -> Iterator[str]:
         yield "it is an edit model, which works on a source image"
     if found.facts.get("control"):
         yield "it is a control LoRA, which works on a control image"
+    if found.suggestions.relative and found.algorithm and found.family == "flux1":
+        yield f"its metadata name {LABELS[found.suggestions.relative]}, whose layers have the same shapes"
     unlikely = found.conditioning and declared.conditioning not in {None, *found.conditioning}
     if unlikely and found.category == "controlnet":
         yield f"its hints fit {', '.join(found.conditioning)} rather than {declared.conditioning}"

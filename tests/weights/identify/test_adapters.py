@@ -243,6 +243,9 @@ def test_one_layer_outside_of_blocks_tells_a_relative_of_flux(family: str, telli
         ("flux1", "diffusion_model.single_blocks.0.linear1_qkv", 3072),
         # XLabs, in single blocks (diffusers `_convert_xlabs_flux_lora_to_diffusers`)
         ("flux1", "single_blocks.0.processor.qkv_lora", 3072),
+        # kohya (InvokeAI `anima_lora_kohya_format.py`, `krea2_lora_kohya_format.py`)
+        ("cosmos2", "lora_unet_blocks_0_cross_attn_k_proj", 2048),
+        ("krea2", "lora_unet_blocks_0_attn_wk", 6144),
         # Qwen-Image-Lightning (InvokeAI `qwen_image_lora_conversion_utils.py`)
         ("qwen", "transformer_blocks.0.img_mlp.net.2", 12288),
     ],

@@ -268,6 +268,9 @@ def test_what_nothing_recognises_has_no_category(tensors: dict[str, tuple[int, .
         ("ip_adapter", "image_proj.latents"),
         ("clip_vision", "vision_model.embeddings.class_embedding"),
         ("text_encoder", "text_model.encoder.layers.0.mlp.fc1.weight"),
+        ("z_image_controlnet", "control_all_x_embedder.2-1.weight"),
+        ("qwen_fun_controlnet", "control_img_in.weight"),
+        ("packed", "transformer_blocks.0.qkv_proj.qweight"),
         ("ip_adapter", "ip_adapter_proj_model.proj.weight"),
         ("flux_redux", "redux_up.weight"),
         ("upscaler", "conv_first.weight"),
@@ -287,3 +290,11 @@ def test_weights_packed_for_one_engine_are_named(model_files: ModelFiles) -> Non
     found = identify(made_header(packed))
 
     assert (found.category, found.family, found.missing) == ("checkpoint", "packed", ())
+
+
+def test_another_text_encoder_beside_the_unet_of_stable_diffusion_is_another_model(model_files: ModelFiles) -> None:
+    roberta = {"cond_stage_model.roberta.embeddings.word_embeddings.weight": (250002, 1024)}
+
+    found = identify(made_header(shapes(model_files, "checkpoint/sd15_full") | roberta))
+
+    assert found.family == "alt_diffusion"

@@ -74,3 +74,16 @@ def test_tags_and_the_network_are_handed_on() -> None:
 
     assert suggestions.tags == ("style", "anime")
     assert suggestions.network == "lycoris.kohya"
+
+
+@pytest.mark.parametrize(
+    ("told", "relative"),
+    [
+        ({"modelspec.architecture": "chroma/lora"}, "chroma"),
+        ({"ss_base_model_version": "chroma"}, "chroma"),
+        ({"ss_base_model_version": "flux2"}, "flux2"),
+        ({"ss_base_model_version": "flux1"}, None),
+    ],
+)
+def test_metadata_may_name_a_relative(told: dict[str, str], relative: str | None) -> None:
+    assert metadata.read(told).relative == relative

@@ -33,10 +33,10 @@ HINTS = {64: ("sd1", 1), 192: ("sd1", 3), 256: ("sdxl", 1), 768: ("sdxl", 3)}
 
 def read(names: Names) -> Found | None:
     """A control network with its family, or None."""
-    lllite = next((name for name in names if name.startswith("lllite_")), None)
+    lllite = [name for name in names if name.startswith("lllite_")]
     if lllite:
-        family = "sdxl" if lllite.startswith("lllite_unet_") else "anima"
-        return Found(category="controlnet", family=family, layout="lllite", evidence=evidence(names, [lllite]))
+        family = "sdxl" if any(name.startswith("lllite_unet_") for name in lllite) else "anima"
+        return Found(category="controlnet", family=family, layout="lllite", evidence=evidence(names, lllite))
     for inside in prefixes.views(names, prefixes.CONTROLS):
         found = next((found for reader in (_unet, _transformer, _t2i) if (found := reader(inside))), None)
         if found:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from penstock.weights.identify import prefixes, transformers, unets
 from penstock.weights.identify.found import gaps, number
+from penstock.weights.identify.others import PACKED
 from penstock.weights.saying import brief
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ QUANTISED = {
     ".comfy_quant": "ComfyUI",
     ".quant_state.bitsandbytes__nf4": "bitsandbytes nf4",
     ".quant_state.bitsandbytes__fp4": "bitsandbytes fp4",
-    ".qweight": "packed",
+    PACKED: "packed",
 }
-PACKED = ".qweight"
-"""Weights rearranged for the kernels of one engine: nothing else can load them."""
-
 MARKS = tuple(QUANTISED)
+
+ALTERNATIVE = "cond_stage_model.roberta.embeddings.word_embeddings.weight"
+"""AltDiffusion has the UNet of Stable Diffusion and another text encoder."""
 
 LAYERS = (".encoder.layers.", ".transformer.resblocks.", ".encoder.block.")
 """Numbered blocks of text encoders."""
@@ -52,6 +53,8 @@ def read(names: Names) -> Found | None:
 
 
 def _whole(names: Names, denoiser: Names, found: Found) -> Found:
+    if ALTERNATIVE in names:
+        return replace(found, family="alt_diffusion", missing=())
     facts: dict[str, Fact] = dict(found.facts)
     facts |= {fact: True for marker, fact in MARKERS.items() if marker in names or marker in denoiser}
     bundled = prefixes.bundled(names)

@@ -29,6 +29,7 @@ DIGITS = 6
 class Suggestions:
     """What the file's metadata say. User text, often wrong after merges: it proposes, and never decides.
 
+    `relative` is a family of which an adapter cannot be told by its structure.
     `architectures` are the declarations that the text hints at, likeliest first; `network` is the trainer's own name of
     an adapter's algorithm.
     """
@@ -42,6 +43,7 @@ class Suggestions:
     conditioning: str | None = None
     negative: bool | None = None
     network: str | None = None
+    relative: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,9 @@ BASES = {
 }
 """Beginnings of `ss_base_model_version`."""
 
+RELATIVES = {"chroma": "chroma", "flux2": "flux2", "flux-2": "flux2", "krea": "krea2"}
+"""Beginnings of both for families whose adapters may look like those of Flux.1."""
+
 WORDS_OF_NAMES = {
     "kontext": ("fluxkontextdev",),
     "schnell": ("flux1s",),
@@ -97,6 +100,7 @@ def read(metadata: Mapping[str, str]) -> Suggestions:
         conditioning=_conditioning(metadata.get("modelspec.preprocessor", "")),
         negative={"true": True, "false": False}.get(negative),
         network=_line(metadata.get("ss_network_module"), WORD),
+        relative=_relative(metadata),
     )
 
 
@@ -112,6 +116,11 @@ def _architectures(metadata: Mapping[str, str]) -> Iterator[str]:
             yield from found
     yield from special
     yield from next((found for start, found in BASES.items() if base.startswith(start)), ())
+
+
+def _relative(metadata: Mapping[str, str]) -> str | None:
+    told = (metadata.get("modelspec.architecture", "").lower(), metadata.get("ss_base_model_version", "").lower())
+    return next((family for start, family in RELATIVES.items() if any(text.startswith(start) for text in told)), None)
 
 
 def _conditioning(preprocessor: str) -> str | None:

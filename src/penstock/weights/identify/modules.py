@@ -79,7 +79,7 @@ KINDS = {
     "noise_refiner_": "lumina2",
     "context_refiner_": "lumina2",
     "txtfusion_": "krea2",
-    "blocks_": "wan",
+    "blocks_": "blocks",
 }
 """Beginnings of a layer's name, dots taken for underscores."""
 
@@ -103,6 +103,8 @@ QWEN_PART = "_mlp_net_"
 """… of Qwen-Image, which its successor names otherwise."""
 
 FLUX_PARTS = ("_ff_", "_ff_context_", "_norm1_")
+KREA_PARTS = ("_attn_w", "_attn_gate", "_mlp_gate", "_mlp_up", "_mlp_down")
+COSMOS_PARTS = ("_proj", "_mlp_layer", "_adaln_modulation_")
 HUNYUAN_PARTS = ("_img_mlp_fc", "_txt_mlp_fc", "_img_mod_linear", "_txt_mod_linear")
 
 
@@ -305,6 +307,14 @@ def _hidream(layers: list[Layer], _groups: Mapping[str, list[Layer]], _texts: se
     return {"hidream" if width == HIDREAM_WIDTH else "hidream_like": layers[0].stem}
 
 
+def _blocks(layers: list[Layer], _groups: Mapping[str, list[Layer]], _texts: set[int]) -> Votes:
+    """Families that call their blocks just so."""
+    name = layers[0].name
+    if any(part in name for part in KREA_PARTS):
+        return {"krea2": layers[0].stem}
+    return {"cosmos2" if any(part in name for part in COSMOS_PARTS) else "wan": layers[0].stem}
+
+
 def _by_texts(layers: Iterable[Layer], texts: set[int]) -> Votes:
     """An adapter of text encoders alone: its width tells where only one family has it."""
     first = next(iter(layers), None)
@@ -331,5 +341,5 @@ VOTERS = {
     "aura_flow": _only("aura_flow"),
     "lumina2": _only("lumina2"),
     "krea2": _only("krea2"),
-    "wan": _only("wan"),
+    "blocks": _blocks,
 }

@@ -20,6 +20,9 @@ STARTS = {
     "encoder.block.": "text_encoder",
     "transformer.resblocks.": "text_encoder",
     "control_layers.": "z_image_controlnet",
+    "control_all_x_embedder.": "z_image_controlnet",
+    "control_noise_refiner.": "z_image_controlnet",
+    "control_img_in.": "qwen_fun_controlnet",
     "conv_first.": "upscaler",
     "RRDB_trunk.": "upscaler",
     "body.0.rdb1.": "upscaler",
@@ -28,6 +31,8 @@ STARTS = {
 """Beginnings of keys, and the kind of file that has them."""
 
 BEGINNINGS = tuple(STARTS)
+PACKED = ".qweight"
+"""Weights rearranged for the kernels of one engine: nothing else can load them."""
 
 
 def read(names: Names) -> Found | None:
@@ -35,6 +40,8 @@ def read(names: Names) -> Found | None:
     for name in names:
         if "motion_modules." in name:
             return Found(family="animatediff", evidence=evidence(names, [name]))
+        if name.endswith(PACKED):
+            return Found(family="packed", evidence=evidence(names, [name]))
         if name.startswith(BEGINNINGS):
             kind = next(kind for start, kind in STARTS.items() if name.startswith(start))
             return Found(family=kind, evidence=evidence(names, [name]))

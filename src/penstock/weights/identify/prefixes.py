@@ -12,7 +12,16 @@ if TYPE_CHECKING:
 
     from penstock.weights.identify.found import Names
 
-DENOISERS = ("model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", "model.", "net.", "module.")
+DENOISERS = (
+    "model.diffusion_model.",
+    "diffusion_model.",
+    "transformer.",
+    "unet.",
+    "model.model.",
+    "model.",
+    "net.",
+    "module.",
+)
 VAES = ("first_stage_model.", "vae.")
 CONTROLS = ("control_model.", "controlnet.", "adapter.")
 PARTS = {

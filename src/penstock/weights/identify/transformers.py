@@ -52,6 +52,7 @@ OTHERS = {
     "clip_txt_mapper.weight": "cascade",
     "clip_mapper.weight": "cascade",
     "txtfusion.projector.weight": "krea2",
+    "attention_y_norm.weight": "sana",
     "mlp_t5.0.weight": "hunyuan_dit",
     "t_block.1.weight": "pixart",
     "adaln_single.emb.timestep_embedder.linear_1.bias": "pixart_or_ltx",
