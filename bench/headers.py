@@ -26,10 +26,11 @@ from safetensors import safe_open
 from bench.processes import children, peak_mb
 from bench.table import DURATION, Heading, Outcome, Sheet
 from penstock.adapters.weights.examiner import ChildExaminer, ExaminerOptions
+from penstock.domain.errors import NotSafetensors
 from penstock.domain.weights import Category, Declaration
 from penstock.telemetry import Log
 from penstock.weights.container import HEADER_CAP_BYTES, LENGTH_BYTES, header_length, parse_header
-from penstock.weights.examine import examine
+from penstock.weights.examine import MOST_TENSORS, examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,10 +123,17 @@ def _worst(length: int) -> None:
         head = struct.pack("<Q", len(content)) + content
         with _child() as examiner, _watched() as peaks:
             begun = time.perf_counter()
-            seen = examiner.examine(head, size=None, declared=_DECLARED)
+            tensors = _looked_into(examiner, head)
             seconds = time.perf_counter() - begun
         used = _cpu_of_children() - before
-        print(f"| {title} | {seen.tensors:,} | {seconds:.2f} | {used:.2f} | {max(peaks):.0f} MB |", flush=True)
+        print(f"| {title} | {tensors} | {seconds:.2f} | {used:.2f} | {max(peaks):.0f} MB |", flush=True)
+
+
+def _looked_into(examiner: ChildExaminer, head: bytes) -> str:
+    try:
+        return f"{examiner.examine(head, size=None, declared=_DECLARED).tensors:,}"
+    except NotSafetensors as refused:
+        return str(refused)
 
 
 def _cpu_of_children() -> float:
@@ -169,10 +177,10 @@ def _names() -> Iterator[str]:
     return ("".join(name) for length in itertools.count(1) for name in itertools.product(letters, repeat=length))
 
 
-def _filled(length: int, entry: str) -> bytes:
-    """As many tensors of one byte as fit; `entry` has places for NAME, BEGIN and END."""
+def _filled(length: int, entry: str, *, most: int = MOST_TENSORS) -> bytes:
+    """As many tensors of one byte as fit and are taken; `entry` has places for NAME, BEGIN and END."""
     parts, left = [], length - 1
-    for place, name in enumerate(_names()):
+    for place, name in enumerate(itertools.islice(_names(), most)):
         part = entry.replace("NAME", name).replace("BEGIN", str(place)).replace("END", str(place + 1))
         left -= len(part.encode()) + 1
         if left < 0:
@@ -197,13 +205,15 @@ def _dimensions(length: int) -> bytes:
     return b'{"":{"dtype":"U8","shape":[' + b"1," * (length // 2 - 40) + b'1],"data_offsets":[0,1]}}'
 
 
+_LONG = "x" * 80
 _FIELDS = '"data_offsets":[BEGIN,END],"dtype":"U8","shape":[]'
 _LONGEST: dict[str, Callable[[int], bytes]] = {
-    "the shortest entries": lambda length: _filled(length, f'"NAME":{{{_FIELDS}}}'),
-    "their names beyond 16 bits": lambda length: _filled(length, f'"NAME\U0001f600":{{{_FIELDS}}}'),
-    "their names to be read twice": lambda length: _filled(length, f'"NAME-0":{{{_FIELDS}}}'),
+    "more tensors than are taken": lambda length: _filled(length, f'"NAME":{{{_FIELDS}}}', most=length),
+    "as many as are taken": lambda length: _filled(length, f'"{_LONG}NAME":{{{_FIELDS}}}'),
+    "their names beyond 16 bits": lambda length: _filled(length, f'"{_LONG}NAME\U0001f600":{{{_FIELDS}}}'),
+    "their names to be read twice": lambda length: _filled(length, f'"{_LONG}NAME-0":{{{_FIELDS}}}'),
     "their names those of a LoRA": lambda length: _filled(
-        length, f'"lora_unet_single_blocks_0_linear1NAME.lora_up.weight":{{{_FIELDS}}}'
+        length, f'"lora_unet_single_blocks_0_linear1{_LONG[:40]}NAME.lora_up.weight":{{{_FIELDS}}}'
     ),
     "metadata": _texts,
     "dimensions": _dimensions,

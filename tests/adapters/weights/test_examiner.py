@@ -84,11 +84,13 @@ def test_a_refusal_tells_the_reason_and_what_the_file_looks_like(
     assert refused.value.looks_like == looks_like
 
 
-def test_a_header_that_is_cut_off_or_over_the_cap_is_refused(examiner: ChildExaminer) -> None:
+def test_a_header_that_is_cut_off_or_over_the_caps_is_refused(examiner: ChildExaminer) -> None:
     with pytest.raises(NotSafetensors, match="cut off"):
         examiner.examine(head(MINIMAL)[:-5], size=None, declared=None)
     with pytest.raises(NotSafetensors, match="at most 16777216 are read here"):
         examiner.header_end(struct.pack("<Q", 17 << 20) + b"{", size=None)
+    with pytest.raises(NotSafetensors, match="the file has 100001 tensors; at most 100000 are taken here"):
+        examined(examiner, head(many_tensors(100_001)))
 
 
 def test_one_child_reads_file_after_file(examiner: ChildExaminer) -> None:
@@ -150,11 +152,11 @@ def test_a_header_that_takes_too_long_is_refused_and_its_child_ended() -> None:
 def test_a_long_legal_header_is_read_and_its_child_replaced() -> None:
     examiner = ChildExaminer(Log("test", None), options=ExaminerOptions(children=1))
 
-    seen = examined(examiner, head(many_tensors(200_000)))
+    seen = examined(examiner, head(b'{"__metadata__":{"a":"' + b"x" * (10 << 20) + b'"},' + many_tensors(100_000)[1:]))
     left = examiner.processes()
 
     examiner.close()
-    assert seen.tensors == 200_000
+    assert seen.tensors == 100_000
     assert left == []  # what it took, it might keep
 
 
