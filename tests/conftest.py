@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.support.databases",
     "tests.support.loopback",
     "tests.support.model_files",
+    "tests.support.model_house",
     "tests.support.postgres",
     "tests.support.statements",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,9 +12,13 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
 from penstock.adapters.fetch import GuardedFetcher, Pace
+from penstock.adapters.objects.s3 import Capabilities, S3ObjectStore
+from penstock.adapters.weights.examiner import ChildExaminer, ExaminerOptions
 from penstock.adapters.weights.optimizer import Optimizer
 from penstock.domain.egress import parse_rules
 from penstock.domain.models import ModelSource
@@ -23,6 +30,7 @@ from penstock.workflows.engine import Worker
 from penstock.workflows.model_phases import ModelOptions, ModelTools
 from penstock.workflows.model_upload import ModelUploadFlow
 from tests.support.repeatable import SeededEntropy, SteppedClock
+from tests.support.stores import WallClock, embedded_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +91,15 @@ class ModelHouse:
         wanted = NewModelUpload(air=air, given={**CHECKPOINT, **given}, source_url=url, asset_id=asset_id)
         return self.tools.uploads.begin(account_id, wanted, dialect="native")
 
+    def work(self, *, rounds: int = 40) -> None:
+        """Everything that waits, each rest cut short."""
+        for _ in range(rounds):
+            self.worker.drain()
+            due = self.queue.next_due(kinds=(MODEL_JOB,))
+            if due is None:
+                return
+            self.clock.advance(max(timedelta(0), due - self.clock.now()))
+
     def now(self, upload: ModelUpload) -> ModelUpload:
         with self.database.read() as tx:
             return tx.model_uploads.get(upload.account_id, upload.id)
@@ -125,26 +142,42 @@ class ModelHouse:
         return self.queue.next_due(kinds=(MODEL_JOB,)) is not None
 
 
+def made_weights(megabytes: int, *, seed: int = 1) -> bytes:
+    """A well-formed file of so many MiB of I32 tensors, which is no model that anybody knows."""
+    tensor = 2**20
+    header: dict[str, object] = {
+        f"t{number:03}": {
+            "dtype": "I32",
+            "shape": [tensor // 4],
+            "data_offsets": [number * tensor, (number + 1) * tensor],
+        }
+        for number in range(megabytes)
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + random.Random(seed).randbytes(megabytes * tensor)  # noqa: S311 - bytes that can be made again
+
+
 @contextmanager
 def open_model_house(
     database_url: str,
     objects: ObjectStore,
     examiner: Examiner,
     *,
-    clock: SteppedClock,
     seed: int = 7,
     check: ModelCheck = ModelCheck.ENFORCE,
     egress: str = "127.0.0.0/8",
     resolve: Resolve | None = None,
     rewriter: Rewriter | None = None,
+    pace: Pace = HASTY,
 ) -> Iterator[ModelHouse]:
     """A house on that (migrated) database."""
-    database, entropy, log = SqlDatabase(database_url, connections=8), SeededEntropy(seed), Log("test", None)
+    clock, entropy, log = SteppedClock(), SeededEntropy(seed), Log("test", None)
+    database = SqlDatabase(database_url, connections=8)
     queue, interrupt = SqlJobQueue(database), threading.Event()
     tools = ModelTools(
         database=database,
         objects=objects,
-        fetcher=GuardedFetcher(parse_rules(egress), clock=clock, log=log, pace=HASTY, resolve=resolve),
+        fetcher=GuardedFetcher(parse_rules(egress), clock=clock, log=log, pace=pace, resolve=resolve),
         examiner=examiner,
         rewriter=rewriter or Optimizer(),
         uploads=ModelUploads(database, parse_rules(egress), clock=clock, entropy=entropy),
@@ -181,3 +214,42 @@ def open_model_house(
         )
     finally:
         database.close()
+
+
+@pytest.fixture(scope="session")
+def examiner() -> Iterator[ChildExaminer]:
+    """The real one, with one child."""
+    opened = ChildExaminer(Log("test", None), options=ExaminerOptions(children=1))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3ObjectStore]:
+    """The real embedded store, for everybody: whoever uses it has ids that nobody else has."""
+    with embedded_store(tmp_path_factory.mktemp("own-store")) as bucket:
+        store = S3ObjectStore(bucket, clock=WallClock(), capabilities=Capabilities(checks_crc64=True))
+        yield store
+        store.close()
+
+
+@pytest.fixture
+def model_house(
+    sqlite_url: str, own_store: S3ObjectStore, examiner: ChildExaminer, request: pytest.FixtureRequest
+) -> Iterator[ModelHouse]:
+    with open_model_house(sqlite_url, own_store, examiner, seed=seed_of(request)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def lenient_house(
+    sqlite_url: str, own_store: S3ObjectStore, examiner: ChildExaminer, request: pytest.FixtureRequest
+) -> Iterator[ModelHouse]:
+    """One that takes every well-formed file."""
+    with open_model_house(sqlite_url, own_store, examiner, seed=seed_of(request), check=ModelCheck.OFF) as opened:
+        yield opened
+
+
+def seed_of(request: pytest.FixtureRequest) -> int:
+    """A test's own."""
+    return int.from_bytes(hashlib.sha256(request.node.nodeid.encode()).digest()[:4], "big")
