@@ -81,10 +81,10 @@ class ModelHouse:
         self,
         account_id: AccountId,
         url: str | None,
-        *,
         air: str = AIR,
+        *,
         asset_id: AssetId | None = None,
-        **given: object,
+        **given: Any,  # noqa: ANN401 - what is said of the model
     ) -> ModelUpload:
         """An accepted upload, younger than all before, whose job waits."""
         self.clock.advance(timedelta(microseconds=1))
@@ -181,7 +181,7 @@ def open_model_house(
         examiner=examiner,
         rewriter=rewriter or Optimizer(),
         uploads=ModelUploads(database, parse_rules(egress), clock=clock, entropy=entropy),
-        options=ModelOptions(check=check, max_bytes=2**30, part_bytes=PART_BYTES),
+        options=ModelOptions(check=check, part_bytes=PART_BYTES),
         clock=clock,
         entropy=entropy,
     )
