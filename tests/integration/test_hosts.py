@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from PIL import Image
+from websockets.sync.client import connect
 
 from penstock.dialects.registry import DIALECTS
 from tests.support.server import clean_environment, must, run_penstock, running_server
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 HOST = "api.example.test"
 FIXED = ("modelrunner.run", "queue.modelrunner.run")
 """Written in the official SDK, which has no setting for them."""
+SOCKETS = "ws-api.runware.ai"
 PHOTOGRAPH = Path(__file__).parents[2] / "examples" / "chelsea.png"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(600)
 
@@ -41,7 +43,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "api.pem"
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOST)])
-    names = [*map(x509.DNSName, (HOST, *FIXED)), x509.IPAddress(IPv4Address("127.0.0.1"))]
+    names = [*map(x509.DNSName, (HOST, SOCKETS, *FIXED)), x509.IPAddress(IPv4Address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
         .serial_number(1)
@@ -62,7 +64,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory, certificate: Path) -> Iterator[Server]:
     environment = clean_environment(
         PENSTOCK_TLS_CERTIFICATE=str(certificate),
-        PENSTOCK_HOSTS=json.dumps({HOST: "native", **dict.fromkeys(FIXED, "modelrunner")}),
+        PENSTOCK_HOSTS=json.dumps({HOST: "native", SOCKETS: "runware", **dict.fromkeys(FIXED, "modelrunner")}),
         PENSTOCK_TRUSTED_PROXIES="127.0.0.1",
         PENSTOCK_RATE_LIMIT_FAILURES="1",
     )
@@ -117,10 +119,10 @@ def test_an_sdk_whose_hosts_are_fixed_works_once_their_names_point_here(
 ) -> None:
     with Image.open(PHOTOGRAPH) as photograph:
         photograph.resize((120, 80)).save(tmp_path / "cat.png")
-    connect, port = socket.create_connection, urlsplit(server.url).port
+    create, port = socket.create_connection, urlsplit(server.url).port
 
     def to_us(address: tuple[str, int], *rest: Any, **named: Any) -> socket.socket:  # noqa: ANN401 - passed on
-        return connect(("127.0.0.1", port) if address == (address[0], 443) else address, *rest, **named)
+        return create(("127.0.0.1", port) if address == (address[0], 443) else address, *rest, **named)
 
     monkeypatch.setattr(socket, "create_connection", to_us)  # what /etc/hosts and port 443 would do
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -132,6 +134,18 @@ def test_an_sdk_whose_hosts_are_fixed_works_once_their_names_point_here(
 
     assert url.startswith(f"{server.url}/modelrunner/media/")
     assert result["status"] == "COMPLETED"
+
+
+def test_a_host_of_its_own_takes_websockets_over_tls(server: Server, certificate: Path) -> None:
+    trust = ssl.create_default_context(cafile=str(certificate))
+    with (
+        socket.create_connection(("127.0.0.1", urlsplit(server.url).port)) as raw,
+        connect(f"wss://{SOCKETS}/v1?sdk=js", sock=raw, ssl=trust) as wire,
+    ):
+        wire.send(json.dumps([{"taskType": "authentication", "apiKey": server.create_key()}]))
+        said = json.loads(wire.recv(60))
+
+    assert said["data"][0]["connectionSessionUUID"]
 
 
 def test_a_trusted_proxy_says_where_a_request_comes_from(client: httpx.Client) -> None:
