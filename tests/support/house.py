@@ -173,10 +173,12 @@ def open_house(
     *,
     rates: RateLimits = _RATES,
     store_public_url: str | None = None,
+    storage_price: str = "0",
 ) -> Iterator[House]:
     """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test.
 
-    What clients are told of the store is under `store_public_url` (None: where it is).
+    What clients are told of the store is under `store_public_url` (None: where it is). A GB of models costs
+    `storage_price` USD a month.
     """
     clock, entropy, models = StandingClock(), SystemEntropy(), dict[str, "Behaviour"]()
     with ExitStack() as stack:
@@ -211,7 +213,7 @@ def open_house(
         policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
         callbacks = Callbacks(policies, _LOOPBACK)
         terms = RunTerms(models_of_the_test, timeout=_TIMEOUT, deadline=_DAYS)
-        storage = StorageBilling(database, price=Decimal(0), clock=clock, log=_SILENT)
+        storage = StorageBilling(database, price=Decimal(storage_price), clock=clock, log=_SILENT)
         model_uploads = ModelUploads(
             database,
             _LOOPBACK,

@@ -28,7 +28,8 @@ _NUMBERS = count()
 def _home(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> Iterator[House]:
     directory = tmp_path_factory.mktemp("home")
     shutil.copyfile(_sqlite_template, directory / "penstock.db")
-    with open_house(directory / "house", f"sqlite:///{directory / 'penstock.db'}", ()) as opened:
+    url = f"sqlite:///{directory / 'penstock.db'}"
+    with open_house(directory / "house", url, (), storage_price="0.05") as opened:
         yield opened
 
 
@@ -60,7 +61,18 @@ def shelf(_remote: Remote, model_files: ModelFiles) -> Shelf:
     return Shelf(remote=_remote, files=model_files)
 
 
-def _open(house: House, name: str) -> Runware:
+@pytest.fixture
+def poor(house: House) -> Runware:
+    """Whose account has less than a day of one GB costs (0.0017 USD)."""
+    return _open(house, f"poor-{next(_NUMBERS)}", credits_usd="0.001")
+
+
+@pytest.fixture
+def broke(house: House) -> Runware:
+    return _open(house, f"broke-{next(_NUMBERS)}", credits_usd="0")
+
+
+def _open(house: House, name: str, credits_usd: str = "100") -> Runware:
     """A new account, with a source of its own name."""
-    key = house.create_key(name)
+    key = house.create_key(name, credits_usd=credits_usd)
     return Runware(base=f"{house.url}/runware/v1", key=key, source=house.create_source(key, name))

@@ -401,3 +401,19 @@ def test_trying_an_upload_finds_what_is_wrong_and_begins_nothing(acme: Runware, 
     house.work()
     assert shelf.visits(task["downloadURL"]) == []
     assert only_error(ask(acme, task))["code"] == "taskNotFound"
+
+
+@pytest.mark.statement("RU-80", "RU-93")
+def test_a_new_file_needs_a_balance_that_covers_a_day_of_what_is_stored(
+    broke: Runware, poor: Runware, shelf: Shelf, house: House
+) -> None:
+    refused(broke.post(shelf.task(broke)), 402, "insufficientCredits", None)
+    with broke.socket() as wire:
+        assert only_error(wire.ask(shelf.task(broke)))["code"] == "insufficientCredits"
+        assert wire.quiet()
+
+    task = shelf.task(poor)
+    upload(poor, house, task)
+    refused(poor.post(shelf.task(poor)), 402, "insufficientCredits", None)
+    upload(poor, house, {**task, "taskUUID": uuid(), "name": "Words need no balance"})
+    assert [model["name"] for model in own(poor)] == ["Words need no balance"]
