@@ -155,6 +155,7 @@ def test_inputs_that_no_type_names_are_unsupported(model_files: ModelFiles, chan
     verdict = judge(identify(made_header(tensors | {entry: (320, channels, 3, 3)})), declared("checkpoint sd1x base"))
 
     assert verdict.kind == "unsupported"
+    assert verdict.message.endswith("No type covers what it takes as its input.")
 
 
 def test_a_mask_among_the_inputs_refuses_other_conditionings(model_files: ModelFiles) -> None:
@@ -201,6 +202,10 @@ def test_a_file_that_nothing_recognises_is_unknown() -> None:
 
     assert verdict.kind == "unknown"
     assert verdict.architectures == ()
+    assert verdict.message == (
+        "This is a file that nothing here recognises, declared as sd1x base checkpoint. "
+        "Its tensors do not tell what it is for."
+    )
 
 
 def test_the_message_says_what_it_is_by_which_tensors_and_what_to_declare(model_files: ModelFiles) -> None:

@@ -73,8 +73,7 @@ def judge(found: Found, declared: Declaration, *, further: Collection[str | None
         return _refuse(kind, found, declared, problems, architectures)
     operators = declared.architecture in further and declared.architecture not in ARCHITECTURES
     if not operators and not _usable(found, architectures):
-        kind = VerdictKind.UNSUPPORTED if found.family else VerdictKind.UNKNOWN
-        return _refuse(kind, found, declared, [], architectures)
+        return _refuse(_kind_of_useless(found), found, declared, [], architectures)
     problems = [*_category(found, declared), *_type(found, declared), *_conditioning(found, declared)]
     if not operators:
         problems += _architecture(found, declared, architectures)
@@ -120,6 +119,10 @@ def _broken(found: Found) -> Iterator[str]:
 
 def _usable(found: Found, architectures: tuple[str, ...]) -> bool:
     return bool(architectures) and (found.category != "checkpoint" or found.type in TYPES["checkpoint"])
+
+
+def _kind_of_useless(found: Found) -> VerdictKind:
+    return VerdictKind.UNSUPPORTED if found.family else VerdictKind.UNKNOWN
 
 
 def _category(found: Found, declared: Declaration) -> Iterator[str]:
@@ -216,7 +219,9 @@ def _advice(kind: VerdictKind, found: Found, architectures: tuple[str, ...]) -> 
         return f"Declare it as {found.category}, architecture {choice}{typed}."
     if kind is VerdictKind.MISMATCH:
         return f"Declare it as {found.category}." if found.category else "It can be declared as nothing known here."
-    return "No architecture covers it."
+    if kind is VerdictKind.UNKNOWN:
+        return "Its tensors do not tell what it is for."
+    return "No type covers what it takes as its input." if architectures else "No architecture covers it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +249,7 @@ def propose(found: Found) -> Proposal:
     broken = list(_broken(found))
     if broken or not _usable(found, architectures):
         words = [f"This is {described(found)}.", *map(_sentence, broken)]
-        kind = VerdictKind.INCOMPLETE if found.missing else VerdictKind.UNSUPPORTED
+        kind = VerdictKind.INCOMPLETE if found.missing else _kind_of_useless(found)
         return Proposal(refused=" ".join([*words, _advice(kind, found, architectures)]))
     hinted = [name for name in found.suggestions.architectures if name in architectures]
     ordered = tuple(dict.fromkeys([*hinted, *architectures]))

@@ -90,6 +90,7 @@ CLIP_G = 1280
 CONTEXTS = {768: "sd1", 1024: "sd2", 2048: "sdxl", 1280: "sdxl_refiner"}
 """Width of the texts that the second attention of a UNet reads."""
 
+SHALLOW = ("down_blocks_0_attentions", "up_blocks_2_attentions", "up_blocks_3_attentions")
 ORIGINAL = ("input_blocks_", "output_blocks_", "middle_block_")
 FLUX_WIDTH, FLUX_MLP, FLUX_LINEAR, FLUX2_WIDTHS = 3072, 12288, 21504, (4096, 6144)
 FLUX_DOUBLES, FLUX_SINGLES = 19, 38
@@ -215,7 +216,7 @@ def _unet(layers: list[Layer], _groups: Mapping[str, list[Layer]], texts: set[in
     if votes:
         sdxl_texts = CLIP_G in texts and "sd1" in votes
         return votes | {"sdxl": layers[0].stem} if sdxl_texts else votes
-    deep = next((layer for layer in layers if _depth(layer.name) > 1), None)
+    deep = next((layer for layer in layers if _depth(layer.name)), None)
     original = next((layer for layer in layers if layer.name.startswith(ORIGINAL)), None)
     wide = layers[0] if CLIP_G in texts else None
     decides = deep or original or wide
@@ -225,14 +226,14 @@ def _unet(layers: list[Layer], _groups: Mapping[str, list[Layer]], texts: set[in
 
 
 def _depth(name: str) -> int:
-    """Index of the transformer block inside an attention: SD 1 and 2 have one, SDXL up to ten."""
+    """Index of the transformer block inside an attention: SD 1 and 2 have the first alone, SDXL up to ten."""
     index = name.partition("_transformer_blocks_")[2].partition("_")[0]
     return number(index) or 0
 
 
 def _shallow(name: str) -> bool:
-    """Attention at the first level: SDXL has none there."""
-    return name.startswith(("down_blocks_0_attentions", "up_blocks_3_attentions"))
+    """Attention at the first level, or in a fourth one: SDXL has neither."""
+    return name.startswith(SHALLOW)
 
 
 def _bfl(layers: list[Layer], _groups: Mapping[str, list[Layer]], _texts: set[int]) -> Votes:
