@@ -139,8 +139,6 @@ class Rest:
             return await self._run(emit)
         except PenstockError as error:
             await emit(error_out(error, self._name))
-        except OSError:
-            raise  # whom it was told to is gone
         except Exception as error:  # noqa: BLE001 - as in `begin`
             await emit(self._dispatcher.fault(error, self._name, self._request_id))
         finally:

@@ -59,6 +59,7 @@ class Sessions:
     def __init__(self) -> None:
         self._known: dict[str, Session] = {}
         self._gone: OrderedDict[str, Session] = OrderedDict()
+        self._waiting: Counter[AccountId] = Counter()
         self._attached: Counter[AccountId] = Counter()
         self._kept: Counter[AccountId] = Counter()
 
@@ -100,9 +101,9 @@ class Sessions:
         session.outlet = None
         session.end = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop, session)
         self._gone[session.id] = session
-        own = [gone for gone in self._gone.values() if gone.account_id == session.account_id]
-        if len(own) > MOST_PER_ACCOUNT:
-            self._drop(own[0])
+        self._waiting[session.account_id] += 1
+        if self._waiting[session.account_id] > MOST_PER_ACCOUNT:
+            self._drop(next(gone for gone in self._gone.values() if gone.account_id == session.account_id))
         if len(self._gone) > _MOST_KEPT:
             self._drop(next(iter(self._gone.values())))
 
@@ -138,7 +139,8 @@ class Sessions:
             _subtract(self._kept, session.account_id, len(session.undelivered.popleft()))
 
     def _forget_end(self, session: Session) -> None:
-        self._gone.pop(session.id, None)
+        if self._gone.pop(session.id, None) is not None:
+            _subtract(self._waiting, session.account_id, 1)
         if session.end is not None:
             session.end.cancel()
             session.end = None

@@ -187,6 +187,11 @@ class Connection:
                     await self._do(element)
         except PenstockError as error:
             await self._tell(error_out(error, wire.named_within(text or "")))
+        except OSError:
+            raise  # nobody is there any more
+        except Exception as error:  # noqa: BLE001 - the last net: other frames of the connection go on
+            name = wire.named_within(text or "")
+            await self._tell(self._sockets.dispatcher.fault(error, name, self._identifier))
 
     async def _parsed(self, text: str | None, until_done: AsyncExitStack) -> object:
         """Raises `MalformedBody`, `BodyTooLarge`, `RateLimited`; `Unauthenticated` for a stranger's large frame."""
