@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating[Any]]
 Words = npt.NDArray[np.uint16]
 
-BLOCK = 512 << 10
+BLOCK = 1 << 20
 """Bytes of a block: few enough that what is computed with them stays in a core's second cache."""
 
 
@@ -147,7 +147,7 @@ class Narrower:
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self._rooms = [np.empty(BLOCK // 4, np.float32) for _ in range(3)]
+        self._rooms = [np.empty(BLOCK // 4, np.float32) for _ in range(2)]
 
     def __call__(self, block: memoryview, dtype: str) -> tuple[memoryview, Distance]:
         """At most `BLOCK` bytes, rounded to the nearest, ties to even; each NaN becomes the quiet one of its sign.
@@ -155,7 +155,7 @@ class Narrower:
         What was rounded is read back from its bits and compared with what it was.
         """
         numbers = _array(block, FLOATS[dtype].values)
-        first, second, third = (room[: numbers.size] for room in self._rooms)
+        first, second = (room[: numbers.size] for room in self._rooms)
         if self._target == "BF16":
             words = _bfloat16(numbers)
             narrower = _from_bfloat16(words, first)
@@ -164,7 +164,7 @@ class Narrower:
             narrower = _from_float16(words, first)
         is_plain = numbers.dtype == np.float32 and _is_finite(words, self._target)
         distance = _distance if is_plain else _distance_at_length
-        return words.data.cast("B"), distance(numbers, narrower, BOUNDS[self._target], second, third)
+        return words.data.cast("B"), distance(numbers, narrower, self._target, second)
 
 
 def _bfloat16(numbers: Floats) -> Words:
@@ -233,7 +233,7 @@ def _quiet(words: Words, target: str) -> Words:
 
 
 def _from_bfloat16(words: Words, out: Floats) -> Floats:
-    np.left_shift(words, 16, out=out.view(np.uint32), dtype=np.uint32)
+    np.copyto(out, words.view(ml_dtypes.bfloat16))
     return out
 
 
@@ -249,27 +249,47 @@ def _from_float16(words: Words, out: Floats) -> Floats:
     return out
 
 
-def _distance(numbers: Floats, narrower: Floats, bound: Bound, room: Floats, size: Floats) -> Distance:
-    """Of finite F32; `narrower`, `room` and `size` are written over."""
+def _distance(numbers: Floats, narrower: Floats, target: str, room: Floats) -> Distance:
+    """Of finite F32; `narrower` and `room` are written over."""
+    broken = _places_outside(numbers, narrower, room) if target == "BF16" else 0
     error = np.subtract(numbers, narrower, out=narrower)
+    if target == "F16":
+        broken = _outside(numbers, error, BOUNDS[target], room)
+    worst = max(float(error.max(initial=0)), -float(error.min(initial=0)))
+    with np.errstate(over="ignore"):
+        signal = float(np.add.reduce(np.multiply(numbers, numbers, out=room)))
+    if _SMALL < signal < _LARGE:
+        return Distance(signal, _squares(error), worst, broken)
+    return Distance(_squares(numbers.astype(np.float64)), _squares(error.astype(np.float64)), worst, broken)
+
+
+_SMALL, _LARGE = 2.0**-80, 2.0**100
+"""Sums of squares out of this range may hold squares that single precision cannot."""
+
+
+def _places_outside(numbers: Floats, narrower: Floats, room: Floats) -> int:
+    """How many are further away than half of a BF16's last place, counted in places of F32, which their bits number."""
+    places = np.subtract(numbers.view(np.uint32), narrower.view(np.uint32), out=room.view(np.uint32))
+    places += np.uint32(_HALF_PLACE)
+    return 0 if int(places.max(initial=0)) <= 2 * _HALF_PLACE else int(np.count_nonzero(places > 2 * _HALF_PLACE))
+
+
+_HALF_PLACE = 0x8000
+
+
+def _outside(numbers: Floats, error: Floats, bound: Bound, room: Floats) -> int:
+    """How many errors are larger than their bound."""
     np.absolute(error, out=error)
-    np.absolute(numbers, out=size)
-    np.multiply(size, np.float32(bound.relative), out=room)
+    np.absolute(numbers, out=room)
+    room *= np.float32(bound.relative)
     room += np.float32(bound.absolute)
     room -= error
-    broken = 0 if float(room.min(initial=0)) >= 0 else int(np.count_nonzero(room < 0))
-    worst = float(error.max(initial=0))
-    if not _SMALL < float(size.max(initial=0)) < _LARGE:
-        return Distance(_squares(size.astype(np.float64)), _squares(error.astype(np.float64)), worst, broken)
-    return Distance(_squares(size), _squares(error), worst, broken)
+    return 0 if float(room.min(initial=0)) >= 0 else int(np.count_nonzero(room < 0))
 
 
-_SMALL, _LARGE = 2.0**-40, 2.0**50
-"""Outside, squares leave the range of single precision."""
-
-
-def _distance_at_length(numbers: Floats, narrower: Floats, bound: Bound, *_: Floats) -> Distance:
+def _distance_at_length(numbers: Floats, narrower: Floats, target: str, _room: Floats) -> Distance:
     """The same of F64, and with infinities and NaN among them, which have to stay what they are."""
+    bound = BOUNDS[target]
     finite = np.isfinite(numbers) & np.isfinite(narrower)
     with np.errstate(invalid="ignore"):
         kept = finite | (np.isnan(numbers) & np.isnan(narrower)) | (numbers == narrower)
