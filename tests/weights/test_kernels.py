@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from penstock.weights import kernels
 from penstock.weights.kernels import BLOCK, BOUNDS, Narrower, span
 
 TYPES = {"BF16": np.dtype(ml_dtypes.bfloat16), "F16": np.dtype(np.float16)}
@@ -115,6 +116,23 @@ def test_the_distance_is_that_of_an_exact_computation(target: str, scale: float)
     assert distance.worst == error.max()
     assert distance.signal == pytest.approx((exact**2).sum(), rel=1e-5)
     assert distance.noise == pytest.approx((error**2).sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize(("target", "rounding"), [("BF16", "_bfloat16"), ("F16", "_float16")])
+def test_a_rounding_that_was_wrong_would_be_found_where_its_bits_are_read_back(
+    target: str, rounding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = np.random.default_rng(2).standard_normal(1000, np.float32)
+    right = getattr(kernels, rounding)
+
+    def wrong(*arguments: np.ndarray) -> np.ndarray:
+        words: np.ndarray = right(*arguments)
+        words[[3, 500]] += 2
+        return words
+
+    monkeypatch.setattr(kernels, rounding, wrong)
+
+    assert Narrower(target)(block_of(numbers), "F32")[1].broken == 2
 
 
 def test_the_decibels_of_ordinary_weights_are_the_known_ones() -> None:

@@ -168,11 +168,17 @@ def test_what_is_no_number_is_counted_and_stays_what_it_is(model_files: ModelFil
 
 
 def test_numbers_that_f16_holds_too_coarsely_keep_their_type() -> None:
-    tiny = (np.random.default_rng(3).standard_normal(4096) * 1e-7).astype(np.float32)
-    subject = Subject(content=file_of({"w": ("F32", (4096,), tiny.tobytes())}), family="sd1")
+    small, fine = (
+        (np.random.default_rng(3).standard_normal(4096) * scale).astype(np.float32).tobytes() for scale in (1e-5, 1e-3)
+    )
+    subject = Subject(
+        content=file_of({"small": ("F32", (4096,), small), "fine": ("F32", (64, 64), fine)}), family="sd1"
+    )
 
-    assert header_of(rewritten(subject)).by_name["w"].dtype == "F32"
-    assert "dB as F16 are too few" in manifest_of(subject)["refused"][0]
+    types = {tensor.name: tensor.dtype for tensor in header_of(rewritten(subject)).tensors}
+
+    assert types == {"small": "F32", "fine": "F16"}
+    assert manifest_of(subject)["refused"] == ["small: 55.29 dB as F16 are too few"]
 
 
 def test_a_tensor_larger_than_many_blocks_is_the_same_in_blocks_of_any_size() -> None:
