@@ -223,6 +223,7 @@ QUERIES = {
     "own ones": ModelQuery(visibility=Visibility.OWNED),
     "by name": ModelQuery(sort=ModelSort.NAME, descending=False),
     "by change": ModelQuery(sort=ModelSort.UPDATED),
+    "by their airs": ModelQuery(airs=tuple(f"acme:{number}@1" for number in range(1, 40))),
     "by use": ModelQuery(sort=ModelSort.USED),
     "everything at once": ModelQuery(
         text="acme fl", tags=("anime",), architectures=("sdxl",), visibility=Visibility.OWNED, sort=ModelSort.NAME
@@ -240,6 +241,7 @@ def _fits(model: RegisteredModel, query: ModelQuery) -> bool:
         Visibility.OWNED: own,
     }[query.visibility]
     chosen = (
+        (query.airs, model.air),
         (query.categories, card.category),
         (query.types, card.type),
         (query.architectures, card.architecture),

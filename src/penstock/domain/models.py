@@ -126,6 +126,7 @@ class ModelQuery:
     """
 
     text: str | None = None
+    airs: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
     types: tuple[str, ...] = ()

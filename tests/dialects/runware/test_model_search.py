@@ -36,6 +36,9 @@ def test_a_model_is_found_by_its_air_with_its_fields(acme: Runware, shelf: Shelf
 
     answer = search(acme, search=sent["air"])
 
+    upload(acme, house, {**sent, "taskUUID": uuid(), "air": f"{sent['air']}2", "name": "Its twelfth version"})
+    assert search(acme, search=sent["air"].upper())["results"] == answer["results"]
+    assert names(acme, search=sent["air"].partition("@")[0]) == ["Its twelfth version", said["name"]]
     assert answer["taskType"] == "modelSearch"
     assert answer["totalResults"] == 1
     assert answer["results"] == [

@@ -201,6 +201,7 @@ def _places(account_id: AccountId, terms: Iterable[str], *, private: bool) -> se
 def _fits(viewer: AccountId, query: ModelQuery) -> Sequence[ColumnElement[bool]]:
     conditions = [_visible(viewer, query.visibility)]
     for column, values in (
+        (models.c.air, query.airs),
         (models.c.category, query.categories),
         (models.c.type, query.types),
         (models.c.architecture, query.architectures),

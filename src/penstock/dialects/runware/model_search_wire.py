@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS
 from penstock.dialects.runware.parameters import choice, given, integer, line_of, text, texts
+from penstock.domain.air import parse_reference
 from penstock.domain.models import ModelQuery, ModelSort, Visibility
 from penstock.domain.weights import Category
 
@@ -56,16 +57,20 @@ class Search:
 def parse_search(task: Task) -> Search:
     """Read a task. Raises `InvalidField` for the first parameter that is wrong.
 
-    A filter is one value or an array of them; values that nobody knows fit nothing (both inferred). `capabilities` are
-    not known of any model, and not looked at (inferred).
+    A text that is a whole AIR finds that model alone; a filter is one value or an array of them; values that nobody
+    knows fit nothing; `capabilities` are not known of any model, and not looked at (all inferred).
     """
     visibility = VISIBILITIES[choice(task, "visibility", tuple(VISIBILITIES)) or "all"]
     origins = _several(task, "source")
     wanted = _several(task, "category")
     categories = tuple(Category(one) for one in wanted if one in set(Category))
     sort, descending = _order(task)
+    said = text(task, "search", least=0) or ""
+    reference = parse_reference(said)
+    air = reference.air if reference is not None else None
     query = ModelQuery(
-        text=text(task, "search", least=0) or None,
+        text=(said or None) if air is None else None,
+        airs=() if air is None else (air,),
         tags=texts(task, "tags", most=_MOST_WORDS, longest=_LONGEST) or (),
         categories=categories,
         types=_several(task, "type"),
