@@ -336,7 +336,13 @@ def _operation(method: str, path: str, operation: Schema) -> str:
         parts.append(_table(("parameter", "in", "type", "meaning"), rows))
     body = operation.get("requestBody")
     if body:
-        parts.append(f"Takes {_link(body['content']['application/json']['schema'])}.")
+        content = body["content"]
+        taken = (
+            _link(content["application/json"]["schema"])
+            if "application/json" in content
+            else f"`{next(iter(content))}`"
+        )
+        parts.append(f"Takes {taken}.")
     parts.append(_answer(operation))
     return "\n\n".join(parts)
 
@@ -377,14 +383,12 @@ def _shape(name: str, schema: Schema) -> str:
 
 
 def _link(schema: Schema) -> str:
-    name = _name(schema)
-    return f"[{name}](#{name.lower()})"
+    return " or ".join(f"[{name}](#{name.lower()})" for name in _names(schema))
 
 
-def _name(schema: Schema) -> str:
-    choices = schema.get("anyOf", [schema])  # a body that may be left out: the shape, or nothing
-    reference: str = next(one["$ref"] for one in choices if "$ref" in one)
-    return reference.rpartition("/")[2]
+def _names(schema: Schema) -> list[str]:
+    choices = schema.get("anyOf", [schema])  # several shapes, or a body that may be left out: the shape, or nothing
+    return [one["$ref"].rpartition("/")[2] for one in choices if "$ref" in one]
 
 
 def _type(schema: Schema) -> str:

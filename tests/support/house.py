@@ -34,6 +34,7 @@ from penstock.domain.rates import RateLimits
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.callbacks import DELIVERY_JOB, Callbacks
+from penstock.services.examinations import Examinations
 from penstock.services.feed import Feed
 from penstock.services.folders import Folders
 from penstock.services.imports import FETCH_JOB, Imports
@@ -224,6 +225,7 @@ def open_house(
         )
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
+        examiner = stack.enter_context(closing(ChildExaminer(_SILENT)))
         registry = Registry(database, objects, presigner, clock=clock)
         services = Services(
             accounts=accounts,
@@ -247,6 +249,7 @@ def open_house(
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             models=registry,
             model_uploads=model_uploads,
+            examinations=Examinations(examiner),
             large_bodies=LargeBodies(),
             rates=Rates(rates, clock=clock),
             streams=Streams(feed, most_per_account=_MOST_STREAMS),
@@ -302,7 +305,7 @@ def open_house(
                         database=database,
                         objects=objects,
                         fetcher=fetcher,
-                        examiner=stack.enter_context(closing(ChildExaminer(_SILENT))),
+                        examiner=examiner,
                         rewriter=Optimizer(),
                         uploads=model_uploads,
                         options=ModelOptions(),

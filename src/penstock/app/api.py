@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
+    from penstock.ports.weights import Examiner
     from penstock.services.feed import Feed
     from penstock.services.health import Health
     from penstock.settings import Settings
@@ -52,12 +53,14 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
     import uvicorn
 
     from penstock.adapters.listener import PING_SECONDS, PONG_SECONDS, guarded_protocol, guarded_socket
+    from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.services.feed import Feed
 
     core = open_core(settings, Log("api"))
     feed = Feed(core.database, core.open_changes)
+    examiner = ChildExaminer(core.log)
     config = uvicorn.Config(
-        _root_app(settings, core, feed),
+        _root_app(settings, core, feed, examiner),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -97,10 +100,11 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         server.run()
     finally:
         feed.close()
+        examiner.close()
         core.close()
 
 
-def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
+def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) -> ASGIApp:
     """Every dialect under its mount, and what the operator asks at the root."""
     from penstock.dialects.base import Services
     from penstock.dialects.base.bodies import LargeBodies
@@ -108,6 +112,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
     from penstock.dialects.base.rates import X_RATE_LIMIT
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
+    from penstock.services.examinations import Examinations
     from penstock.services.folders import Folders
     from penstock.services.health import Health
     from penstock.services.imports import Imports
@@ -166,6 +171,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed) -> ASGIApp:
         storage=storage,
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         models=core.models,
+        examinations=Examinations(examiner),
         model_uploads=ModelUploads(
             core.database,
             egress_rules(settings),

@@ -30,6 +30,8 @@ class Scope(StrEnum):
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
     WEBHOOKS_WRITE = "webhooks:write"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
     ACCOUNT_READ = "account:read"
 
 

@@ -24,6 +24,7 @@ from penstock.adapters.db.database import open_database
 from penstock.adapters.db.migrate import REVISIONS, SchemaNewerError, migrate
 from penstock.adapters.db.rows import Rows
 from penstock.adapters.db.tables import asset_terms, assets, metadata
+from penstock.domain.accounts import Scope
 from penstock.domain.assets import Asset
 from penstock.domain.ids import AccountId
 from penstock.domain.library import AssetFilter, terms_of
@@ -190,6 +191,31 @@ def test_a_run_of_before_its_fault_was_noted_is_kept(empty_database_url: str) ->
         (run,) = tx.runs.page("a", below=None, limit=10)  # type: ignore[arg-type]  # an account's id
     database.close()
     assert (run.id, run.state, run.fault) == ("r", "failed", None)
+
+
+def test_a_key_that_could_do_everything_can_do_everything_still(empty_database_url: str) -> None:
+    _migrate_to(empty_database_url, "0009")
+    everything = "account:read files:read files:write runs:read runs:write webhooks:write"
+    with _connected(empty_database_url) as connection:
+        connection.execute(text("INSERT INTO accounts (id, name, created_at) VALUES ('a', 'acme', 0)"))
+        for number, scopes in enumerate((everything, "files:read files:write")):
+            connection.execute(
+                text(
+                    "INSERT INTO api_keys (id, account_id, digest, hint, scopes, created_at)"
+                    " VALUES (:id, 'a', :id, 'sk', :scopes, :number)"
+                ),
+                {"id": f"key-{number}", "scopes": scopes, "number": number},
+            )
+        connection.commit()
+
+    migrate(empty_database_url)
+
+    database = open_database(empty_database_url)
+    with database.read() as tx:
+        first, second = tx.accounts.keys(AccountId("a"))
+    database.close()
+    assert first.scopes >= {Scope.MODELS_READ, Scope.MODELS_WRITE, Scope.WEBHOOKS_WRITE}
+    assert second.scopes == {Scope.FILES_READ, Scope.FILES_WRITE}
 
 
 def _use(url: str) -> None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from tests.support.native import Native
     from tests.support.server import Server
 
-SCOPES = ["account:read", "files:read", "files:write", "runs:read", "runs:write", "webhooks:write"]
+SCOPES = [
+    *("account:read", "files:read", "files:write", "models:read", "models:write"),
+    *("runs:read", "runs:write", "webhooks:write"),
+]
 
 
 def test_the_account_shows_its_balance_and_the_key_that_asks(alice: Native) -> None:

@@ -38,6 +38,18 @@ ROUTES = [
     ("GET", f"/runs/run_{UNKNOWN}", "runs:read"),
     ("POST", f"/runs/run_{UNKNOWN}/cancel", "runs:write"),
     ("GET", f"/runs/run_{UNKNOWN}/events", "runs:read"),
+    ("POST", "/models", "models:write"),
+    ("GET", "/models/registered", "models:read"),
+    ("GET", "/models/acme:1@1", "models:read"),
+    ("PATCH", "/models/acme:1@1", "models:write"),
+    ("DELETE", "/models/acme:1@1", "models:write"),
+    ("GET", "/models/acme:1@1/files/original", "models:read"),
+    ("POST", "/models/examinations", "models:read"),
+    ("POST", "/model-sources", "models:write"),
+    ("GET", "/model-sources", "models:read"),
+    ("GET", "/model-uploads", "models:read"),
+    ("GET", f"/model-uploads/modelupload_{UNKNOWN}", "models:read"),
+    ("GET", f"/model-uploads/modelupload_{UNKNOWN}/events", "models:read"),
     ("POST", "/webhook-endpoints", "webhooks:write"),
     ("GET", f"/webhook-endpoints/endpoint_{UNKNOWN}", "webhooks:write"),
     ("GET", "/webhook-secret", "webhooks:write"),
@@ -50,9 +62,15 @@ ROUTES = [
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/uploads": {"filename": "a.png", "content_type": "image/png"},
     "/runs": {"model": "builtin/stylize", "input": {"prompt": "ink"}},
+    "/models": {"air": "acme:1@1"},
+    "/models/acme:1@1": {"name": "other"},
+    "/model-sources": {"name": "some-source"},
     "/webhook-endpoints": {"url": "https://hooks.example.com/a"},
 }
-SCOPES = ("files:read", "files:write", "runs:read", "runs:write", "webhooks:write", "account:read")
+SCOPES = (
+    *("files:read", "files:write", "runs:read", "runs:write"),
+    *("models:read", "models:write", "webhooks:write", "account:read"),
+)
 
 
 @pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
@@ -67,7 +85,7 @@ def test_a_route_asks_for_a_key_before_it_looks_at_the_body(server: Server, meth
 def test_a_route_asks_for_its_scope(make_account: Callable[..., Native], method: str, path: str, scope: str) -> None:
     limited = make_account(*(other for other in SCOPES if other != scope))
 
-    answer = limited.call(method, path, GOOD_BODIES.get(path) if method == "POST" else None)
+    answer = limited.call(method, path, GOOD_BODIES.get(path) if method in {"POST", "PATCH"} else None)
 
     assert scope in problem(answer, 403, "scope_missing")["detail"]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.support.exchange import Answer
+    from tests.support.model_files import ModelFiles
     from tests.support.native import Native
 
 UNKNOWN = "00000000000040008000000000000000"
@@ -35,10 +36,14 @@ ID_OF = {
     "ids": "asset",
     "endpoint_id": "endpoint",
     "delivery_id": "delivery",
+    "model_upload_id": "modelupload",
+    "air": "air",
 }
 """Which kind of id stands in a parameter of a path or a query, or in a member of a body."""
-NOT_IDS = {"slug", "key"}
+NOT_IDS = {"slug", "key", "part"}
 """Names of models are everybody's; a media key is a capability, not an id."""
+NAMED = {"part": "original"}
+"""What stands in a path and is no id."""
 BODIES: dict[str, dict[str, Any]] = {
     "CreateUpload": {"filename": "a.png", "content_type": "image/png"},
     "CreateImport": {"source_url": "http://nowhere.invalid/a.png"},
@@ -52,6 +57,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "CompleteUpload": {},
     "CreateEndpoint": {"url": "https://hooks.example.com/a"},
     "ChangeEndpoint": {"description": "changed"},
+    "RegisterModel": {"air": "bobs:1@1", "category": "lora", "unique_identifier": "bobs"},
+    "ChangeModel": {"name": "changed"},
+    "CreateSource": {"name": "somebodys"},
 }
 """A body of each shape with which its request could succeed. What stands in a run's `input` is tested apart."""
 ANSWERED = {("GET", "/assets", "run_id"), ("POST", "/assets/bulk", "ids")}
@@ -75,7 +83,7 @@ class Operation:
 
     def ask(self, caller: Native, ids: Mapping[str, str], *, place: str) -> Answer:
         """Send it with these ids, of what is optional only in that place."""
-        path = re.sub(r"{(\w+)(?::path)?}", lambda found: ids[found[1]], self.path)
+        path = re.sub(r"{(\w+)(?::path)?}", lambda found: {**NAMED, **ids}[found[1]], self.path)
         query = f"?{place}={ids[place]}" if place in self.in_query else ""
         body = self.body
         if body is not None and place in self.in_body:
@@ -118,6 +126,8 @@ def _is_id(name: str) -> bool:
 def _body_shape(operation: dict[str, Any]) -> str | None:
     if "requestBody" not in operation:
         return None
+    if "application/json" not in operation["requestBody"]["content"]:
+        return None
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     reference: str = schema.get("$ref") or next(one["$ref"] for one in schema["anyOf"] if "$ref" in one)
     return reference.rpartition("/")[2]
@@ -138,13 +148,14 @@ def _same_but_for_ids(answer: Answer) -> tuple[int, str | None, str]:
     told = answer.json() if answer.body else None
     if isinstance(told, dict):
         told.pop("request_id", None)
-    text = re.sub(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", "ID", json.dumps(told))
+    text = re.sub(r"[a-z]+:[0-9]+@[0-9]+", "ID", json.dumps(told))
+    text = re.sub(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", "ID", text)
     return answer.status, answer.headers["content-type"], text
 
 
 def _everything(account: Native) -> tuple[object, ...]:
     """All that an account has, as it sees it."""
-    listings = ("/assets", "/assets?deleted=true", "/folders", "/webhook-endpoints")
+    listings = ("/assets", "/assets?deleted=true", "/folders", "/webhook-endpoints", "/models/registered")
     return account.kept(), [list(_all(account, listing)) for listing in listings]
 
 
@@ -160,7 +171,7 @@ def alice(make_account: Callable[..., Native]) -> Native:
 
 
 @pytest.fixture(scope="module")
-def things_of_alice(alice: Native, photo: bytes) -> dict[str, list[str]]:
+def things_of_alice(alice: Native, photo: bytes, model_files: ModelFiles) -> dict[str, list[str]]:
     """Alice's ids by kind, in every state that may show."""
     pending = alice.begin(photo)
     given_up = alice.begin(photo)
@@ -169,7 +180,16 @@ def things_of_alice(alice: Native, photo: bytes) -> dict[str, list[str]]:
     alice.delete(f"/assets/{thrown_away['id']}").must(204)
     run = alice.finished(alice.start(CUT_OUT, {"image": asset["id"]})["id"])
     endpoint = alice.post("/webhook-endpoints", {"url": "https://127.0.0.1:9/a", "events": ["run.started"]}).must(201)
+    alice.post("/model-sources", {"name": "alices"}).must(201)
+    weights = alice.upload(
+        model_files.path("lora/sdxl_kohya").read_bytes(), "a.safetensors", "application/octet-stream"
+    )
+    said = {"category": "lora", "architecture": "sdxl", "name": "hers", "version_label": "1"}
+    brought = alice.post("/models", {"air": "alices:1@1", "asset_id": weights["id"], **said}).must(202)
+    assert alice.get(f"/model-uploads/{brought['id']}?wait=60").must(200)["phase"] == "ready"
     return {
+        "modelupload": [brought["id"]],
+        "air": ["alices:1@1"],
         "upload": [pending["id"], given_up["id"], asset["upload_id"]],
         "asset": [
             asset["id"],
@@ -191,10 +211,12 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
     wait_until(lambda: all(one["intake"] == "done" for one in _all(alice, "/assets")), "the intake of Alice's assets")
     before = _everything(alice)
     operations = _operations(exchange("GET", f"{alice.url}/v1/openapi.json").must(200))
-    assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids", "endpoint_id", "delivery_id"} == {
-        place for operation in operations for place in operation.places()
-    }
+    assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids", "endpoint_id", "delivery_id"} | {
+        "model_upload_id",
+        "air",
+    } == {place for operation in operations for place in operation.places()}
     bob = make_account()
+    bob.post("/model-sources", {"name": "bobs"}).must(201)
     for operation in operations:
         for place in operation.places():
 
@@ -203,7 +225,7 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
                 return _same_but_for_ids(operation.ask(bob, {**own, place: identifier}, place=place))
 
             where = (operation.method, operation.path, place)
-            unknown = ask(f"{ID_OF[place]}_{UNKNOWN}")
+            unknown = ask("nobodys:1@1" if place == "air" else f"{ID_OF[place]}_{UNKNOWN}")
             assert unknown[0] == (200 if where in ANSWERED else 404), (where, unknown)
             assert {ask(identifier) for identifier in things_of_alice[ID_OF[place]]} == {unknown}, where
 

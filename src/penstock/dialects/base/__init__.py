@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from penstock.domain.webhooks import CallbackPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.examinations import Examinations
     from penstock.services.folders import Folders
     from penstock.services.imports import Imports
     from penstock.services.library import Library
@@ -53,6 +54,7 @@ class Services:
     models: Models
     model_uploads: ModelUploads
     storage: StorageBilling
+    examinations: Examinations
     streams: Streams
     large_bodies: LargeBodies
     rates: Rates

@@ -33,6 +33,16 @@ def run_writer(request: Request) -> AccountId:
     return _allowed(request, Scope.RUNS_WRITE)
 
 
+def model_reader(request: Request) -> AccountId:
+    """Whose models are read, beside everybody's public ones. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.MODELS_READ)
+
+
+def model_writer(request: Request) -> AccountId:
+    """Whose models are made or changed. Raises `ScopeMissing`."""
+    return _allowed(request, Scope.MODELS_WRITE)
+
+
 def webhook_writer(request: Request) -> AccountId:
     """Whose receivers and secrets are read or changed, and to whom is sent again. Raises `ScopeMissing`."""
     return _allowed(request, Scope.WEBHOOKS_WRITE)

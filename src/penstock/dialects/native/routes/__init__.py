@@ -19,6 +19,7 @@ from penstock.dialects.native.routes.imports import add_imports
 from penstock.dialects.native.routes.intake import add_intake
 from penstock.dialects.native.routes.library import add_library
 from penstock.dialects.native.routes.lifetimes import add_lifetimes
+from penstock.dialects.native.routes.models import add_models
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_parts, add_uploads
 from penstock.dialects.native.routes.webhooks import add_webhooks
@@ -48,6 +49,7 @@ def build(services: Services, base_url: str, *, policy: UploadPolicy, references
     add_library(app, services, base_url)
     add_folders(app, services)
     add_intake(app, services)
+    add_models(app, services)
     add_runs(app, services, base_url, references)
     add_webhooks(app, services)
     add_account(app, services)

@@ -14,9 +14,9 @@ from penstock.dialects.base import Services
 from penstock.dialects.base.http import principal
 from penstock.dialects.base.streams import SSE_COMMENT, EventStream, sse_frame
 from penstock.dialects.native.wire import common
-from penstock.domain.errors import AssetNotFound, FolderNotFound, RunNotFound, UploadNotFound
+from penstock.domain.errors import AssetNotFound, FolderNotFound, ModelUploadNotFound, RunNotFound, UploadNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.ids import AssetId, FolderId, RunId, UploadId, parse_prefixed
+from penstock.domain.ids import AssetId, FolderId, ModelUploadId, RunId, UploadId, parse_prefixed
 
 _MAX_EVENT_DIGITS = 18
 
@@ -103,6 +103,13 @@ def run_id_of(text: str) -> RunId:
     if found is None:
         raise RunNotFound(text)
     return RunId(found)
+
+
+def model_upload_id_of(text: str) -> ModelUploadId:
+    found = parse_prefixed("modelupload", text)
+    if found is None:
+        raise ModelUploadNotFound(text)
+    return ModelUploadId(found)
 
 
 After = Annotated[int, Query(description="Number of the last event that is known already.")]

@@ -1,4 +1,4 @@
-"""Routes of models and runs."""
+"""Routes of runs."""
 
 from __future__ import annotations
 
@@ -40,18 +40,6 @@ def add_runs(app: FastAPI, services: Services, base_url: str, references: Refere
         named = tuple(AssetId(asset_id) for asset_id in output_assets(run.output))
         assets = services.assets.many(run.account_id, named) if named else {}
         return runs.run_out(run, assets=assets, base_url=base_url, throttled=services.runs.waits_for_place(run))
-
-    @app.get("/models", response_model=runs.ModelPage, tags=["models"])
-    def list_models(request: Request) -> Response:
-        """Every model that can be run."""
-        principal(request).require(Scope.RUNS_READ)
-        return json_answer(runs.ModelPage(data=[runs.model_out(model) for model in services.catalog.models]))
-
-    @app.get("/models/{slug:path}", response_model=runs.ModelOut, tags=["models"])
-    def get_model(request: Request, slug: str) -> Response:
-        """One model, by slug or alias."""
-        principal(request).require(Scope.RUNS_READ)
-        return json_answer(runs.model_out(services.catalog.find(slug)))
 
     @app.post("/runs", status_code=201, response_model=runs.RunOut, tags=["runs"])
     @takes_input

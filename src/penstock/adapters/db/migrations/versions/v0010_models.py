@@ -22,6 +22,12 @@ def upgrade() -> None:
     _sources_and_files()
     _models()
     _uploads()
+    # Who could do everything can do everything still.
+    op.execute(
+        "UPDATE api_keys SET scopes = 'account:read files:read files:write models:read models:write runs:read"
+        " runs:write webhooks:write' WHERE scopes = 'account:read files:read files:write runs:read runs:write"
+        " webhooks:write'"
+    )
     op.drop_index("ix_events_final", "events")
     op.create_index("ix_events_final", "events", ["created_at"], sqlite_where=_FINAL, postgresql_where=_FINAL)
 

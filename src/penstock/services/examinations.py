@@ -1,0 +1,54 @@
+"""Examining the beginning of a model file for somebody who has not uploaded it yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from penstock.domain.model_cards import check_given
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from penstock.domain.weights import Declaration, Examination
+    from penstock.ports.weights import Examiner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What was found, and what it says for the fields of a card; what it cannot say is left out."""
+
+    found: Examination
+    proposal: Mapping[str, object]
+
+
+class Examinations:
+    """Looks at headers. Nothing is kept."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+
+    def look(self, head: bytes, *, size: int | None, declared: Declaration | None) -> Examined:
+        """Judge a file by its first bytes, which must hold its header; `size` is that of the whole file.
+
+        Raises `NotSafetensors`, `Unavailable`.
+        """
+        end = self._examiner.header_end(head, size=size)
+        found = self._examiner.examine(head[:end], size=size, declared=declared)
+        return Examined(found=found, proposal=proposal_of(found))
+
+
+def proposal_of(found: Examination) -> Mapping[str, object]:
+    """Fields that follow from the structure, and words of the file's own metadata for others."""
+    told: dict[str, object] = {}
+    if found.category is not None:
+        told["category"] = found.category.value
+    if len(found.architectures) == 1:
+        told["architecture"] = found.architectures[0]
+    told |= {
+        name: value for name, value in (("type", found.type), ("conditioning", found.conditioning)) if value is not None
+    }
+    for name, text in found.suggestions.items():
+        if name in {"name", "version_label", "short_description"} and name not in told:
+            told[name] = text
+    return check_given({name: value for name, value in told.items() if value != ""})
