@@ -167,7 +167,7 @@ def _listening(stack: ExitStack) -> tuple[socket.socket, str]:
 
 
 @contextmanager
-def open_house(
+def open_house(  # noqa: PLR0915 - the parts of a whole server
     directory: Path,
     database_url: str,
     catalog: Sequence[Mapping[str, Any]],

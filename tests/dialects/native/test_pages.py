@@ -75,6 +75,7 @@ ROUTES = {
     "post /webhook-deliveries/{delivery_id}/redeliver",
     "get /account",
     "get /account/ledger",
+    "get /account/storage",
 }
 VERBS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
