@@ -33,13 +33,13 @@ from tests.support.repeatable import SeededEntropy, SteppedClock
 from tests.support.stores import WallClock, embedded_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from penstock.adapters.fetch.lines import Resolve
     from penstock.domain.ids import AccountId, AssetId
     from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.models import ModelFile, RegisteredModel
-    from penstock.ports.objects import ObjectStore
+    from penstock.ports.objects import Multiparts, ObjectStore
     from penstock.ports.weights import Examiner, Rewriter
 
 PART_BYTES = 5 * 2**20
@@ -65,10 +65,32 @@ class ModelHouse:
     queue: SqlJobQueue
     clock: SteppedClock
     entropy: SeededEntropy
-    flow: ModelUploadFlow
-    worker: Worker
     interrupt: threading.Event
     tools: ModelTools
+    log: Log
+
+    @property
+    def flow(self) -> ModelUploadFlow:
+        """Of the tools and the log as they are now."""
+        return ModelUploadFlow(self.tools, log=self.log, interrupt=self.interrupt)
+
+    @property
+    def worker(self) -> Worker:
+        """A worker on that flow."""
+        return Worker(
+            self.database,
+            self.queue,
+            {MODEL_JOB: self.flow},
+            (),
+            open_changes=self.database.changes,
+            clock=self.clock,
+            entropy=self.entropy,
+            log=self.log,
+            owner="test",
+            concurrency=1,
+            interrupt=self.interrupt,
+            by_turns=True,
+        )
 
     def open_account(self, name: str = "acme") -> AccountId:
         """An account that owns the source of its name."""
@@ -142,6 +164,35 @@ class ModelHouse:
         return self.queue.next_due(kinds=(MODEL_JOB,)) is not None
 
 
+class Interrupting:
+    """A store that says `before …` and `after …` each call of it, and of its uploads in parts, to `step`."""
+
+    def __init__(self, store: ObjectStore, step: Callable[[str], None]) -> None:
+        self.step = step
+        self._store = store
+        self.multiparts: Multiparts = _Told(store.multiparts, self)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for every method
+        return _Told(self._store, self).__getattr__(name)
+
+
+class _Told:
+    def __init__(self, inner: object, whole: Interrupting) -> None:
+        self._inner = inner
+        self._whole = whole
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - stands for every method
+        method = getattr(self._inner, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - passes everything on
+            self._whole.step(f"before {name}")
+            result = method(*arguments, **named)
+            self._whole.step(f"after {name}")
+            return result
+
+        return call
+
+
 def made_weights(megabytes: int, *, seed: int = 1) -> bytes:
     """A well-formed file of so many MiB of I32 tensors, which is no model that anybody knows."""
     tensor = 2**20
@@ -185,21 +236,6 @@ def open_model_house(
         clock=clock,
         entropy=entropy,
     )
-    flow = ModelUploadFlow(tools, log=log, interrupt=interrupt)
-    worker = Worker(
-        database,
-        queue,
-        {MODEL_JOB: flow},
-        (),
-        open_changes=database.changes,
-        clock=clock,
-        entropy=entropy,
-        log=log,
-        owner="test",
-        concurrency=1,
-        interrupt=interrupt,
-        by_turns=True,
-    )
     try:
         yield ModelHouse(
             database=database,
@@ -207,10 +243,9 @@ def open_model_house(
             queue=queue,
             clock=clock,
             entropy=entropy,
-            flow=flow,
-            worker=worker,
             interrupt=interrupt,
             tools=tools,
+            log=log,
         )
     finally:
         database.close()

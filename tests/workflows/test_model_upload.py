@@ -15,7 +15,6 @@ from penstock.domain.quotas import Limits
 from penstock.domain.weights import ModelCheck
 from penstock.services.quotas import Quotas
 from penstock.telemetry import Log
-from penstock.workflows.model_upload import ModelUploadFlow
 from tests.support.model_house import made_weights, open_model_house, seed_of
 from tests.support.records import make_asset
 from tests.support.remote import Remote, Visit, remote_server, serving
@@ -258,9 +257,7 @@ def test_no_log_or_event_shows_what_may_be_secret_in_a_url(
     model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
 ) -> None:
     house, written = model_house, io.StringIO()
-    house.worker._flows["model_upload"] = ModelUploadFlow(  # type: ignore[index]  # noqa: SLF001 - the same, with a log to read
-        house.tools, log=Log("test", written), interrupt=house.interrupt
-    )
+    house.log = Log("test", written)
     remote.on("/file", serving(model_files.path("checkpoint/sdxl_full").read_bytes()))
     remote.on("/broken", lambda visit: visit.answer("503 Service Unavailable"))
     good = house.begin(acme, remote.url("/file?token=verysecret"))

@@ -16,7 +16,7 @@ from penstock.ports.fetch import SourceFailedError
 from penstock.ports.objects import MultipartGoneError, ObjectNotFoundError
 from penstock.ports.weights import HEADER_PREFIX
 from penstock.workflows.model_rewriting import CONTENT_TYPE
-from penstock.workflows.part_stream import PartStream, part_size_of
+from penstock.workflows.part_stream import PartStream, abort_all, part_size_of
 from penstock.workflows.transfer import Source, are_all
 
 if TYPE_CHECKING:
@@ -239,8 +239,7 @@ class Original:
         self._let_go()
         head, more = read_head(self._examiner, blocks, size=answer.size)
         found = self._judge(head, answer.size)
-        if self.standing.begun is not None:
-            self._objects.multiparts.abort(self._key, self.standing.begun.parts_id)
+        abort_all(self._objects, self._key)
         self._there, self._taken, self._found_bytes, self._stored_bytes = [], 0, 0, 0
         part_size = part_size_of(found.size, usual=self._part_bytes)
         parts_id = self._objects.multiparts.begin(self._key, content_type=CONTENT_TYPE)

@@ -78,9 +78,7 @@ class Phases:
         self._tools = tools
         self._attempt = attempt
         self._places = places_of(own_file(attempt.upload))
-        self._rewriting = Rewriting(
-            tools.objects, tools.rewriter, self._places, part_bytes=tools.options.part_bytes, begun=self._begun
-        )
+        self._rewriting = Rewriting(tools.objects, tools.rewriter, self._places, part_bytes=tools.options.part_bytes)
         self._original = Original(
             self._places.original,
             standing_of(attempt.job.state),
@@ -262,14 +260,6 @@ class Phases:
             return None
         with self._tools.database.read() as tx:
             return next(iter(tx.model_files.of([upload.file_id])), None)
-
-    def _begun(self, parts_id: str) -> None:
-        """The served file is written anew: what was written of it before is not needed."""
-        before = self._attempt.job.state.get("rewriting")
-        self._attempt.remember(rewriting=parts_id)
-        self._attempt.keep()
-        if before is not None:
-            self._tools.objects.multiparts.abort(self._places.optimized, str(before))
 
     def _end_phase(self, event: PhaseEvent, data: EventData) -> None:
         with self._tools.database.write() as tx:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.workflows.part_stream import PartStream, part_size_of
+from penstock.workflows.part_stream import PartStream, abort_all, part_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,12 +47,29 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """The keys of a model file's objects."""
+    """The keys of the objects of one model file, all of which begin with `prefix`."""
 
-    original: str
-    optimized: str
-    manifest: str
-    survey: str
+    prefix: str
+
+    @property
+    def original(self) -> str:
+        """The file as it came."""
+        return self.prefix + "original"
+
+    @property
+    def optimized(self) -> str:
+        """The file that is served, unless that is the original."""
+        return self.prefix + "optimized"
+
+    @property
+    def manifest(self) -> str:
+        """What was done to each tensor."""
+        return self.prefix + "manifest"
+
+    @property
+    def survey(self) -> str:
+        """What the next phase has to know of the bytes; not kept."""
+        return self.prefix + "survey"
 
     def all(self) -> list[str]:
         """Every key."""
@@ -61,27 +78,17 @@ class Places:
 
 def places_of(file_id: str) -> Places:
     """The keys of the objects of one file."""
-    names = ("original", "optimized", "manifest", "survey")
-    return Places(**{name: f"models/{file_id}/{name}" for name in names})
+    return Places(prefix=f"models/{file_id}/")
 
 
 class Rewriting:
-    """Writes the served file and its manifest. Each writing begins a new upload in parts, told by `begun`."""
+    """Writes the served file and its manifest, each time from the beginning."""
 
-    def __init__(
-        self,
-        objects: ObjectStore,
-        rewriter: Rewriter,
-        places: Places,
-        *,
-        part_bytes: int,
-        begun: Callable[[str], None],
-    ) -> None:
+    def __init__(self, objects: ObjectStore, rewriter: Rewriter, places: Places, *, part_bytes: int) -> None:
         self._objects = objects
         self._rewriter = rewriter
         self._places = places
         self._part_bytes = part_bytes
-        self._begun = begun
 
     def beside(self, head: bytes, found: Found) -> Beside:
         """Look at a file, and where one pass suffices rewrite it, while its bytes come."""
@@ -133,8 +140,8 @@ class Rewriting:
 
     def _stream(self, plan: RewritePlan) -> PartStream:
         key = self._places.optimized
+        abort_all(self._objects, key)
         parts_id = self._objects.multiparts.begin(key, content_type=CONTENT_TYPE)
-        self._begun(parts_id)
         return PartStream(self._objects, key, parts_id, part_size=part_size_of(plan.size, usual=self._part_bytes))
 
     def _told(self, info: ObjectInfo, manifest: bytes, summary: Mapping[str, object], *, unchanged: bool) -> Rewritten:

@@ -29,6 +29,7 @@ from penstock.ports.fetch import SourceError, SourceFailedError
 from penstock.workflows.model_attempt import Attempt, standing_of
 from penstock.workflows.model_phases import Phases, own_file
 from penstock.workflows.model_rewriting import places_of
+from penstock.workflows.part_stream import abort_all
 
 if TYPE_CHECKING:
     import threading
@@ -155,15 +156,8 @@ class ModelUploadFlow:
             upload = tx.model_uploads.get(*_names(job))
             kept = bool(tx.model_files.of([own_file(upload)]))
         places = places_of(own_file(upload))
-        if kept:
-            tools.objects.delete([places.survey])
-        else:
-            begun, rewriting = standing_of(job.state).begun, job.state.get("rewriting")
-            if begun is not None:
-                tools.objects.multiparts.abort(places.original, begun.parts_id)
-            if rewriting is not None:
-                tools.objects.multiparts.abort(places.optimized, str(rewriting))
-            tools.objects.delete(places.all())
+        abort_all(tools.objects, places.prefix)
+        tools.objects.delete([places.survey] if kept else places.all())
         with tools.database.write() as tx:
             tx.fenced.finish(job)
 

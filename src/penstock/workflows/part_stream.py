@@ -25,6 +25,12 @@ def part_size_of(size: int | None, *, usual: int = PART_BYTES) -> int:
     return min(_LARGEST_PART, max(usual, -(-(size or 0) // MOST_PARTS)))
 
 
+def abort_all(objects: ObjectStore, prefix: str) -> None:
+    """Free the parts of whatever is under way for keys that begin so: an earlier attempt left them behind."""
+    for stale in list(objects.multiparts.all(prefix)):
+        objects.multiparts.abort(stale.key, stale.upload_id)
+
+
 class Lane:
     """Work for other threads, `ahead` pieces of it at most. Whoever brings work meets what became of earlier work."""
 
