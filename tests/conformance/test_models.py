@@ -223,7 +223,7 @@ QUERIES = {
     "own ones": ModelQuery(visibility=Visibility.OWNED),
     "by name": ModelQuery(sort=ModelSort.NAME, descending=False),
     "by change": ModelQuery(sort=ModelSort.UPDATED),
-    "by their airs": ModelQuery(airs=tuple(f"acme:{number}@1" for number in range(1, 40))),
+    "by their AIRs": ModelQuery(airs=tuple(f"acme-{n % 2}:{n}@{n % 3}" for n in range(40))),
     "by use": ModelQuery(sort=ModelSort.USED),
     "everything at once": ModelQuery(
         text="acme fl", tags=("anime",), architectures=("sdxl",), visibility=Visibility.OWNED, sort=ModelSort.NAME

@@ -103,12 +103,18 @@ def test_an_upload_that_outlasts_the_window_goes_on(
 def test_the_details_of_a_task_are_what_was_asked_and_what_was_answered(
     acme: Runware, rival: Runware, shelf: Shelf, house: House
 ) -> None:
-    task = shelf.task(acme, tags=["one"], positiveTriggerWords="a, b", deliveryMethod="async")
-    upload(acme, house, task)
+    case = "embeddings/sd15_diffusers_token"
+    urls = {"downloadURL": shelf.url(case, "?secret=s"), "webhookURL": shelf.remote.url("/details?secret=s")}
+    task = shelf.task(acme, tags=["one"], positiveTriggerWords="a, b", deliveryMethod="async", **urls)
+    acme.post(task).must(200)
+    (before,) = ask(acme, task, "getTaskDetails")["data"]
+    house.work()
 
     (details,) = ask(acme, task, "getTaskDetails")["data"]
 
     kept = {name: value for name, value in task.items() if name != "deliveryMethod"}
+    kept |= {name: url.removesuffix("?secret=s") for name, url in urls.items()}
+    assert before["request"] == [kept]
     assert details["request"] == [kept]
     assert details["response"] == ask(acme, task)
     assert ask(rival, task, "getTaskDetails")["errors"][0]["code"] == "taskNotFound"

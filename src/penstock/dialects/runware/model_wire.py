@@ -19,7 +19,7 @@ from penstock.dialects.runware.parameters import (
     words,
 )
 from penstock.dialects.runware.task import Failure
-from penstock.domain.egress import MAX_URL, UrlRefusedError, parse_url
+from penstock.domain.egress import MAX_URL, UrlRefusedError, parse_url, shown_url
 from penstock.domain.errors import (
     DatabaseUnavailable,
     InsufficientCredits,
@@ -174,7 +174,10 @@ def failure_of(code: str | None, reason: str | None, field: str | None) -> Failu
 
 
 def request_of(upload: ModelUpload) -> dict[str, object]:
-    """The task, as far as it was kept: parameters that nobody looks at are gone, and names are the canonical ones."""
+    """The task, as far as it was kept: names are the canonical ones, and URLs are without queries, which are secrets.
+
+    Whoever asks may have another key of the account, which may only read.
+    """
     said = {PARAMETERS[name]: value for name, value in upload.given.items() if name in PARAMETERS}
     for name in ("positiveTriggerWords", "negativeTriggerWords"):
         if isinstance(several := said.get(name), list):
@@ -186,7 +189,7 @@ def request_of(upload: ModelUpload) -> dict[str, object]:
         "air": upload.air,
         "format": FORMAT,
         **said,
-        **{name: url for name, url in urls.items() if url is not None},
+        **{name: shown_url(url) for name, url in urls.items() if url is not None},
     }
 
 
