@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.domain import model_cards
 from penstock.domain.weights import Category, Declaration, VerdictKind
 from penstock.weights.families import ARCHITECTURES, CATEGORIES, LABELS, TYPES
 from penstock.weights.identify import (
     Found,
     Suggestions,
+    controlnets,
     identify,
     metadata,
     modules,
@@ -27,11 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.model_files import ModelFiles, Profile
-
-CONDITIONINGS = (
-    *("blur", "canny", "depth", "gray", "hed", "inpaint", "inpaintdepth", "lineart", "lowquality", "normal"),
-    *("openmlsd", "openpose", "outfit", "pix2pix", "qrcode", "scrible", "seg", "shuffle", "sketch", "softedge", "tile"),
-)
 
 LET_THROUGH = {
     ("checkpoint/sd15_lcm_unet_diffusers", "sd1x"),
@@ -280,7 +277,7 @@ CASES_OF_EVERY_KIND = (
 
 def extras(category: str) -> Iterator[tuple[str | None, str | None]]:
     if category == "controlnet":
-        return product((None,), (None, *CONDITIONINGS))
+        return product((None,), (None, *model_cards.CONDITIONINGS))
     return product((None, *TYPES.get(category, ())), (None,))
 
 
@@ -346,10 +343,14 @@ def test_a_file_that_can_be_declared_as_nothing_is_not_proposed(model_files: Mod
     assert propose(Found(suggestions=Suggestions(title="x"))).refused is not None
 
 
-def test_verdicts_and_categories_are_the_words_of_the_domain() -> None:
+def test_the_words_are_those_of_the_domain() -> None:
+    told = {*metadata.CONDITIONINGS.values(), *controlnets.LINES, *controlnets.MASKED, *controlnets.STABILITY}
+
     assert set(MEANINGS) == set(VerdictKind)
     assert set(CATEGORIES) == set(Category)
-    assert len(ARCHITECTURES) == 18
+    assert set(ARCHITECTURES) == set(model_cards.ARCHITECTURES)
+    assert {Category(name): types for name, types in TYPES.items()} == model_cards.TYPES
+    assert told <= set(model_cards.CONDITIONINGS)
 
 
 def test_every_family_that_can_be_found_has_a_name(model_files: ModelFiles) -> None:

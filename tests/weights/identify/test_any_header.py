@@ -49,7 +49,7 @@ words = st.dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.dictionaries(names, st.tuples(dtypes, shapes), min_size=1, max_size=30), words)
 def test_every_header_has_a_verdict_and_a_proposal(
     tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]
