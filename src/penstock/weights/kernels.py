@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating[Any]]
 Words = npt.NDArray[np.uint16]
 
-BLOCK = 1 << 20
+BLOCK = 512 << 10
 """Bytes of a block: few enough that what is computed with them stays in a core's second cache."""
 
 

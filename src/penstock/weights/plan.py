@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 CONVERTER = "1"
 """Raised by whatever changes a byte that comes out."""
 PAGE = 4096
-HOLD = 64 << 20
+HOLD = 32 << 20
 """Bytes of the new file that a pass may keep in memory until their place comes."""
 _OURS = "penstock."
 _DATA_HASHES: Mapping[str, str] = {"modelspec.hash_sha256": "0x", "sshs_model_hash": ""}

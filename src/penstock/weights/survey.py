@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from penstock.weights.header import Header, Tensor
 
 
+_WIDEST = 8
+"""Bytes of the widest number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowed:
     """What narrowing one tensor gives: its hash (BLAKE3, hex), decibels (None: no noise), the largest error.
@@ -78,22 +82,26 @@ class TensorLook:
 
     def finish(self) -> tuple[Seen, list[memoryview]]:
         """After its last byte: what was seen, and the rest of the narrower bytes."""
-        rest = self._look(memoryview(bytes(self._held))) if self._held else None
+        rest = self._look(memoryview(self._held)) if self._held else None
         return self._seen(), [] if rest is None else [rest]
 
     def _blocks(self, piece: memoryview) -> Iterator[memoryview]:
-        """Blocks that begin at the same places of the tensor however its bytes come: sums depend on them."""
+        """Whole numbers of them; those to be narrowed begin at the same places of the tensor however its bytes come.
+
+        (Their sums depend on it.) What is left over waits.
+        """
+        grid = BLOCK if self._narrower is not None else _WIDEST
         if self._held:
-            missing = BLOCK - len(self._held)
+            missing = min(grid - len(self._held), len(piece))
             self._held += piece[:missing]
             piece = piece[missing:]
-            if len(self._held) < BLOCK:
+            if len(self._held) < grid:
                 return
-            yield memoryview(bytes(self._held))
-            self._held.clear()
-        whole = len(piece) - len(piece) % BLOCK
+            yield memoryview(self._held)
+            self._held = bytearray()
+        whole = len(piece) - len(piece) % grid
         for begin in range(0, whole, BLOCK):
-            yield piece[begin : begin + BLOCK]
+            yield piece[begin : min(begin + BLOCK, whole)]
         self._held += piece[whole:]
 
     def _look(self, block: memoryview) -> memoryview | None:
