@@ -79,14 +79,19 @@ def test_a_task_without_a_uuid_of_version_4_is_refused_at_that_field(acme: Runwa
         assert (error["code"], error["parameter"]) == (code, "taskUUID"), wrong
 
 
-@pytest.mark.statement("RU-16", part="tasks of the transport alone")
+@pytest.mark.statement("RU-16")
 def test_a_bad_task_does_not_stop_a_good_one(acme: Runware) -> None:
-    bad = task("noSuchTask")
+    bad, worse, good = task("modelUpload", category="lora"), task("noSuchTask"), task("modelSearch", search="a")
 
-    said = acme.post(bad, PING).must(200)
+    said = acme.post(bad, good, worse, PING).must(200)
+    with acme.socket() as wire:
+        wire.say(bad, good, worse, PING)
+        frames = [wire.hear() for _ in range(4)]
 
-    assert said["data"] == PONG["data"]
-    assert [error["taskUUID"] for error in said["errors"]] == [bad["taskUUID"]]
+    found, pong = said["data"]
+    assert (found["taskUUID"], found["totalResults"], pong) == (good["taskUUID"], 0, PONG["data"][0])
+    assert [error["taskUUID"] for error in said["errors"]] == [bad["taskUUID"], worse["taskUUID"]]
+    assert frames == [{"errors": said["errors"][:1]}, {"data": [found]}, {"errors": said["errors"][1:]}, PONG]
 
 
 def test_a_large_body_is_taken_from_those_who_have_a_key_wherever_it_stands(acme: Runware) -> None:
