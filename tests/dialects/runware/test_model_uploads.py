@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from safetensors.numpy import load
 
 from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS
 from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS, TYPES
@@ -417,3 +419,43 @@ def test_a_new_file_needs_a_balance_that_covers_a_day_of_what_is_stored(
     refused(poor.post(shelf.task(poor)), 402, "insufficientCredits", None)
     upload(poor, house, {**task, "taskUUID": uuid(), "name": "Words need no balance"})
     assert [model["name"] for model in own(poor)] == ["Words need no balance"]
+
+
+@pytest.mark.statement("RU-16")
+def test_of_several_uploads_the_wrong_ones_do_not_stop_the_good_one(acme: Runware, shelf: Shelf, house: House) -> None:
+    good = {**shelf.task(acme), "deliveryMethod": "async"}
+    wrong = shelf.task(acme, format="ckpt")
+    foreign = shelf.task(acme, air="nobody:1@1")
+
+    said = acme.post(wrong, good, foreign).must(200)
+    with acme.socket() as wire:
+        wire.say(*({**task, "taskUUID": uuid()} for task in (wrong, shelf.task(acme, deliveryMethod="async"), foreign)))
+        heard = frames(wire, 3)
+    house.work()
+
+    assert [item["taskUUID"] for item in said["data"]] == [good["taskUUID"]]
+    assert [error["taskUUID"] for error in said["errors"]] == [wrong["taskUUID"], foreign["taskUUID"]]
+    assert [*map(list, heard)] == [["errors"], ["data"], ["errors"]]
+    assert len(own(acme)) == 2
+
+
+@pytest.mark.statement("RU-99")
+def test_the_served_weights_are_those_that_were_uploaded_within_the_bound_of_their_type(
+    acme: Runware, shelf: Shelf, house: House
+) -> None:
+    task = shelf.task(acme, "checkpoint", architecture="sd1x", downloadURL=shelf.url("checkpoint/sd15_ema_fp32"))
+    upload(acme, house, task)
+    account_id = house.accounts.authenticate(acme.key).account_id
+    before, after = (
+        load(fetch(house.registry.location(account_id, task["air"], part)).body)
+        for part in (Part.ORIGINAL, Part.OPTIMIZED)
+    )
+
+    assert {name.partition(".")[0] for name in before.keys() - after.keys()} == {"model_ema"}
+    narrowed = [name for name, tensor in after.items() if tensor.dtype != before[name].dtype]
+    assert narrowed
+    assert {after[name].dtype.name for name in narrowed} == {"float16"}
+    for name, tensor in after.items():
+        whole = before[name].astype(np.float64)
+        bound = np.abs(whole) * 2**-11 + 2**-25 if name in narrowed else np.zeros_like(whole)
+        assert (np.abs(tensor.astype(np.float64) - whole) <= bound).all(), name
