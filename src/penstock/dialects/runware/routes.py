@@ -73,12 +73,9 @@ class _Posts:
 
     async def answer(self, request: Request) -> Response:
         """Do every task of the array; each succeeds or fails for itself."""
-        async with AsyncExitStack() as until_answered:
-            who, elements = await self._read(request, until_answered)
-            request.scope["state"]["principal"] = who
-            tasks = [element for element in elements if not wire.is_of(element, wire.AUTHENTICATION)]
-            begun = await self._begun(request, who, tasks)
-            told = await self._collected(begun) if tasks else [wire.authenticated_out(None)]
+        async with AsyncExitStack() as until_begun:
+            begun = await self._begun(request, *await self._read(request, until_begun))
+        told = await self._collected(begun)
         failed = [part for part in told if part.is_error]
         # Partial success is 200; that where all failed it is the status of the first is the product's, too (inferred).
         first = failed[0] if failed and len(failed) == len(told) else Told(text="")
@@ -86,7 +83,7 @@ class _Posts:
             wire.envelope(told), status_code=first.status, media_type="application/json", headers=dict(first.headers)
         )
 
-    async def _read(self, request: Request, until_answered: AsyncExitStack) -> tuple[Principal, list[object]]:
+    async def _read(self, request: Request, until_begun: AsyncExitStack) -> tuple[Principal, list[object]]:
         """Who asks, and for what. A body above `MAX_BODY` is read for those alone who have a key.
 
         Raises `Unauthenticated`, `BodyTooLarge`, `RateLimited`, `MalformedBody`, `InvalidField`.
@@ -101,7 +98,7 @@ class _Posts:
                 raise BodyTooLarge(limit=MAX_LARGE_BODY)
             if len(body) > MAX_BODY and not was_large:
                 who = who or await self._known(request, _key_in_front(body))
-                await until_answered.enter_async_context(self._services.large_bodies.place(who.account_id))
+                await until_begun.enter_async_context(self._services.large_bodies.place(who.account_id))
         try:
             large = len(body) > MAX_BODY
             value = await self._services.large_bodies.parsed(bytes(body)) if large else parse_strict(bytes(body))
@@ -114,7 +111,12 @@ class _Posts:
     async def _known(self, request: Request, secret: str | None) -> Principal:
         return await authenticated(self._services, secret, address_of(request.scope))
 
-    async def _begun(self, request: Request, who: Principal, tasks: Sequence[object]) -> list[Begun]:
+    async def _begun(self, request: Request, who: Principal, elements: Sequence[object]) -> list[Begun]:
+        """Do what can be done at once; what waits for the rest needs the body no more."""
+        request.scope["state"]["principal"] = who
+        tasks = [element for element in elements if not wire.is_of(element, wire.AUTHENTICATION)]
+        if not tasks:
+            return [Begun(told=(wire.authenticated_out(None),))]
         dry_run = wire.is_dry_run(request.headers.get("x-runware-dry-run"), request.query_params.get("dryRun"))
         begun: list[Begun] = []
         try:
