@@ -28,8 +28,8 @@ LORA = "lora/sd15_diffusers_old"
 
 
 def block(language: str) -> str:
-    [code] = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    return str(code)
+    """All of the page's blocks in a language, one after another."""
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
 def typed(command: Sequence[str], folder: Path, acme: Runware, shelf: Shelf, house: House) -> str:
