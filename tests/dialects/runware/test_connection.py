@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.dialects.runware.client import PONG, task, uuid
 
@@ -167,3 +169,14 @@ def test_a_revoked_key_is_refused_on_a_connection_that_is_open(
 
     assert before["errors"][0]["code"] == "unsupportedTaskType"
     assert (after["errors"][0]["code"], after["errors"][0]["taskUUID"]) == ("invalidApiKey", asked["taskUUID"])
+
+
+@pytest.mark.parametrize("path", ["/runware/v2", "/runware/v1/more", "/v1/runs", "/runway/v1/uploads"])
+def test_no_other_path_takes_a_handshake(house: House, path: str) -> None:
+    with (
+        pytest.raises(InvalidStatus) as refused,
+        connect(f"ws{house.url.removeprefix('http')}{path}", open_timeout=60),
+    ):
+        pass
+
+    assert refused.value.response.status_code in {403, 404}
