@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from dataclasses import replace
 
-from penstock.dialects.runware.model_wire import OTHER_CONDITIONINGS, PARAMETERS, parse_upload
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.dialects.runware.errors import failure_out
+from penstock.dialects.runware.model_wire import (
+    OTHER_CONDITIONINGS,
+    PARAMETERS,
+    failure_of,
+    parse_upload,
+    polled_item,
+)
 from penstock.dialects.runware.parameters import line_of, words_of
+from penstock.dialects.runware.wire import Named
 from penstock.domain.errors import InvalidField
-from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS
-from tests.dialects.runware.upload_tasks import LEFT_OUT, fit_tasks, task_of, wrong_tasks
+from penstock.domain.ids import AccountId
+from penstock.domain.model_cards import ARCHITECTURES, CONDITIONINGS, check_given, merged
+from penstock.domain.model_uploads import Phase
+from tests.dialects.runware.upload_tasks import LEFT_OUT, OF_ITS_OWN, fit_tasks, task_of, wrong_tasks
+from tests.support.records import make_model_upload
 
 
 def test_every_wrong_parameter_is_refused_by_its_name() -> None:
@@ -119,3 +135,72 @@ def test_every_architecture_and_conditioning_of_the_list_is_taken_and_an_operato
         assert parse_upload(task_of("controlnet", conditioning=said)).given["conditioning"] == kept
     own = parse_upload(task_of(architecture="sd2x"), architectures=(*ARCHITECTURES, "sd2x"))
     assert own.given["architecture"] == "sd2x"
+
+
+@pytest.mark.parametrize(
+    ("kept", "field", "told"),
+    [
+        ("source_failed", "source_url", ("downloadFailed", "downloadURL", 400)),
+        ("source_refused", None, ("downloadFailed", "downloadURL", 400)),
+        ("source_unreachable", "source_url", ("downloadFailed", "downloadURL", 400)),
+        ("file_too_large", "source_url", ("downloadFailed", "downloadURL", 400)),
+        ("not_safetensors", None, ("invalidModelFile", "downloadURL", 400)),
+        ("model_file_mismatch", "architecture", ("invalidModelFile", "architecture", 400)),
+        ("model_file_mismatch", None, ("invalidModelFile", "downloadURL", 400)),
+        ("invalid_field", "type", ("invalidType", "type", 400)),
+        ("quota_exceeded", None, ("maxStorageExceeded", None, 403)),
+        ("insufficient_credits", None, ("insufficientCredits", None, 402)),
+        ("internal_error", None, ("processingFailed", None, 500)),
+        ("a word that nobody knows", None, ("processingFailed", "downloadURL", 500)),
+        (None, None, ("processingFailed", None, 500)),
+    ],
+)
+def test_what_ended_an_upload_is_told_by_the_products_codes(
+    kept: str | None, field: str | None, told: tuple[str, str | None, int]
+) -> None:
+    out = failure_out(failure_of(kept, "because", field), Named(task_type="modelUpload", task_uuid="u"))
+
+    said = json.loads(out.text)
+    assert (said["code"], said.get("parameter"), out.status) == told
+    assert (said["message"], said["taskUUID"]) == ("because", "u")
+
+
+@pytest.mark.parametrize(
+    ("phase", "received", "size", "told"),
+    [
+        (Phase.VALIDATED, 0, None, 0),
+        (Phase.VALIDATED, 50, None, 0),
+        (Phase.VALIDATED, 50, 100, 30),
+        (Phase.VALIDATED, 200, 100, 60),
+        (Phase.DOWNLOADED, 100, 100, 60),
+        (Phase.OPTIMIZED, 100, 100, 85),
+        (Phase.STORED, 100, 100, 95),
+    ],
+)
+def test_progress_only_grows(phase: Phase, received: int, size: int | None, told: int) -> None:
+    upload = replace(make_model_upload(1, AccountId("a")), phase=phase, received=received, size=size)
+
+    assert polled_item(upload)["progress"] == told
+
+
+NAMES = st.sampled_from([*PARAMETERS.values(), "format", "deliveryMethod", "defaultGuidanceScale", "heroImageUrl"])
+VALUES = st.one_of(
+    st.none() | st.booleans() | st.integers(-200, 200) | st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=30) | st.sampled_from(["base", "sdxl", "canny", "https://a.b/", "1:2@3", "async", "x" * 401]),
+    st.lists(st.text(max_size=5) | st.integers(), max_size=4) | st.dictionaries(st.text(max_size=3), st.integers()),
+)
+
+
+@given(st.sampled_from(list(OF_ITS_OWN)), st.dictionaries(NAMES, VALUES, max_size=4))
+def test_whatever_stands_in_a_task_one_parameter_is_named_or_the_registry_takes_it(
+    category: str, changes: dict[str, object]
+) -> None:
+    wrong, parsed = None, None
+    try:
+        parsed = parse_upload(task_of(category, changes))
+    except InvalidField as error:
+        wrong = error
+
+    if parsed is not None:
+        assert merged(None, check_given(parsed.given)).category == category
+    assert wrong is None or len(wrong.path) == 1
