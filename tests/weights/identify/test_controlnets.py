@@ -117,3 +117,14 @@ def test_mixed_widths_contradict_each_other(model_files: ModelFiles) -> None:
     found = identify(made_header(shapes(model_files, "sdxl_diffusers") | {key: (640, 768)}))
 
     assert found.contradiction is not None
+
+
+def test_the_marker_of_control_lora_goes_before_its_factors() -> None:
+    tensors: dict[str, tuple[int, ...]] = {}
+    for block in range(4):
+        layer = f"input_blocks.4.1.transformer_blocks.{block}.attn2.to_k"
+        tensors |= {f"{layer}.lora_down.weight": (128, 2048), f"{layer}.lora_up.weight": (640, 128)}
+
+    found = identify(made_header(tensors | {"lora_controlnet": (0,), "label_emb.0.0.weight": (1280, 2816)}))
+
+    assert (found.category, found.family, found.layout) == ("controlnet", "sdxl", "control-lora")

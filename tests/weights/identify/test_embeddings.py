@@ -35,7 +35,15 @@ def test_parts_with_different_numbers_of_vectors_do_not_fit() -> None:
     assert found.missing == ("rows: clip_g has 3, clip_l has 2",)
 
 
-@pytest.mark.parametrize("tensors", [{"clip_g": (2, 1280)}, {"t5xxl": (2, 4096)}, {"clip_l": (2, 1280), "x": (2, 768)}])
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"clip_g": (2, 1280)},
+        {"t5xxl": (2, 4096)},
+        {"clip_l": (2, 1280), "x": (2, 768)},
+        {"clip_l": (2, 1280), "clip_g": (2, 768)},
+    ],
+)
 def test_vectors_that_no_family_has_alone_are_an_embedding_of_none(tensors: Shapes) -> None:
     found = identify(made_header(tensors))
 
