@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 from tests.support import pages
@@ -13,6 +14,7 @@ from tests.support.server import clean_environment, running_server
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.model_files import ModelFiles
     from tests.support.server import Server
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -79,6 +81,22 @@ def test_a_catalog_of_ones_own_is_made_as_its_page_says(tmp_path: Path) -> None:
         "0.02",
     ]
     assert [model["slug"] for model in models] == ["acme/cut-out", "acme/sketch"]
+
+
+def test_a_model_is_registered_as_the_page_says(server: Server, model_files: ModelFiles, tmp_path: Path) -> None:
+    pages.save_files("howto/models.md", tmp_path)
+    shutil.copy(model_files.path("lora/sdxl_kohya"), tmp_path / "rivers.safetensors")
+
+    said = pages.run("\n".join(pages.commands("howto/models.md")), tmp_path, _environment(server))
+
+    assert "labs: belongs to labs" in said
+    assert "labs:100@1  urn:air:sdxl:lora:labs:100@1" in said
+    assert re.search(r"^labs:100@1 +lora +sdxl +private +Rivers$", said, re.MULTILINE)
+    assert re.search(r"^numbers are +F16: \d+ tensors", said, re.MULTILINE)
+    assert "labs:100@1: all bytes are as they were registered" in said
+    assert "labs:100@1 Rivers False" in said
+    assert said.endswith("labs:100@1: removed\n")
+    assert (tmp_path / "optimized.safetensors").stat().st_size > 0
 
 
 def test_quotas_are_set_as_the_page_says(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.domain.errors import InvalidCursor, InvalidField, ModelNotFound, NameTaken
+from penstock.domain.errors import AccountNotFound, InvalidCursor, InvalidField, ModelNotFound, NameTaken
 from penstock.domain.models import ModelQuery, Visibility
 from penstock.services.models import Part
 from tests.services.test_model_uploads import begin, deploy, fail, open_source
@@ -25,16 +25,32 @@ def store(core: Core, file: ModelFile) -> None:
 def test_a_source_is_made_once_and_kept_in_lower_case(core: Core) -> None:
     acme, zenith = core.open_account("acme"), core.open_account("zenith")
 
-    source = core.registry.create_source(acme, "Acme-Labs")
+    source = core.model_sources.create(acme, "Acme-Labs")
 
     assert source.name == "acme-labs"
-    assert core.registry.create_source(acme, "acme-LABS") == source
-    assert core.registry.sources(acme) == [source]
-    assert core.registry.sources(zenith) == []
+    assert core.model_sources.create(acme, "acme-LABS") == source
+    assert core.model_sources.of(acme) == [source]
+    assert core.model_sources.of(zenith) == []
     with pytest.raises(NameTaken):
-        core.registry.create_source(zenith, "acme-labs")
+        core.model_sources.create(zenith, "acme-labs")
     with pytest.raises(InvalidField):
-        core.registry.create_source(acme, "a b")
+        core.model_sources.create(acme, "a b")
+
+
+def test_an_operator_makes_sources_for_accounts_by_their_names(core: Core) -> None:
+    core.open_account("acme")
+    core.open_account("zenith")
+
+    core.model_sources.create_for("zenith", "Z-Labs")
+    core.model_sources.create_for("acme", "acme")
+
+    assert [(name, source.name) for name, source in core.model_sources.by_account(None)] == [
+        ("acme", "acme"),
+        ("zenith", "z-labs"),
+    ]
+    assert [source.name for _, source in core.model_sources.by_account("zenith")] == ["z-labs"]
+    with pytest.raises(AccountNotFound):
+        core.model_sources.create_for("nobody", "nobody")
 
 
 @pytest.mark.statement("RU-62")

@@ -36,6 +36,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.model_sources import ModelSources
 from penstock.services.model_uploads import ModelUploads
 from penstock.services.models import Models as RegisteredModels
 from penstock.services.orphans import Orphans
@@ -301,6 +302,7 @@ class Core:
     webhooks: Webhooks
     model_uploads: ModelUploads
     registry: RegisteredModels
+    model_sources: ModelSources
     deadlines: RunDeadlines
     queue: SqlJobQueue
     models: Models
@@ -496,6 +498,7 @@ def open_core(
             runs=Runs(database, catalog, references, terms=terms, clock=clock, entropy=entropy, callbacks=callbacks),
             deadlines=RunDeadlines(database, callbacks, clock=clock),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
+            model_sources=ModelSources(database, clock=clock),
             registry=RegisteredModels(database, objects, presigner, clock=clock),
             model_uploads=ModelUploads(
                 database, parse_rules(egress), clock=clock, entropy=entropy, callbacks=callbacks

@@ -41,6 +41,7 @@ from penstock.services.imports import FETCH_JOB, Imports
 from penstock.services.intake import INTAKE_JOB
 from penstock.services.library import Library
 from penstock.services.lifetimes import ClassLifetimes, Lifetimes
+from penstock.services.model_sources import ModelSources
 from penstock.services.model_uploads import MODEL_JOB, ModelUploads
 from penstock.services.models import Models as Registry
 from penstock.services.orphans import Orphans
@@ -126,6 +127,7 @@ class House:
     clock: StandingClock
     models: dict[str, Behaviour] = field(default_factory=dict)
     accounts: Accounts
+    sources: ModelSources
     registry: Registry
     worker: Worker
     sweeps: Sequence[Schedule]
@@ -139,7 +141,7 @@ class House:
 
     def create_source(self, key: str, name: str) -> str:
         """A source of AIRs for the account behind a key."""
-        return self.registry.create_source(self.accounts.authenticate(key).account_id, name).name
+        return self.sources.create(self.accounts.authenticate(key).account_id, name).name
 
     def work(self) -> None:
         """Run everything that waits, one after another."""
@@ -226,6 +228,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
         feed = Feed(database, database.changes)
         stack.callback(feed.close)
         examiner = stack.enter_context(closing(ChildExaminer(_SILENT)))
+        sources = ModelSources(database, clock=clock)
         registry = Registry(database, objects, presigner, clock=clock)
         services = Services(
             accounts=accounts,
@@ -248,6 +251,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
             storage=storage,
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             models=registry,
+            model_sources=sources,
             model_uploads=model_uploads,
             examinations=Examinations(examiner),
             large_bodies=LargeBodies(),
@@ -348,6 +352,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
             clock=clock,
             models=models,
             accounts=accounts,
+            sources=sources,
             registry=registry,
             worker=worker,
             stop_store=stop_store,

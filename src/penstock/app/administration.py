@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from penstock.domain.accounts import Account, ApiKey
+    from penstock.domain.models import ModelSource
     from penstock.domain.quotas import Limits, Quota, Usage
     from penstock.domain.storage_billing import StorageCharge
     from penstock.domain.sweeps import Finding
     from penstock.services.accounts import Accounts
+    from penstock.services.model_sources import ModelSources
     from penstock.services.orphans import Orphans
     from penstock.services.quotas import Quotas
     from penstock.services.storage_billing import StorageBilling
@@ -42,7 +44,7 @@ def migrate(settings: Settings) -> str:
 class Administration:
     """What an operator does on the data directory or the database, with the server running or not."""
 
-    def __init__(self, accounts: Accounts, quotas: Quotas, storage: StorageBilling) -> None:
+    def __init__(self, accounts: Accounts, quotas: Quotas, storage: StorageBilling, sources: ModelSources) -> None:
         self.create_account: Callable[[str, Decimal], Account] = accounts.create_account
         self.credit_account: Callable[[str, Decimal], Decimal] = accounts.credit_account
         self.accounts: Callable[[], list[tuple[Account, Decimal]]] = accounts.accounts
@@ -53,6 +55,8 @@ class Administration:
         self.set_limits: Callable[[str, Limits], Quota] = quotas.set_limits
         self.reset_limits: Callable[[str], Quota] = quotas.reset_limits
         self.storage_charges: Callable[[str], Sequence[StorageCharge]] = storage.latest
+        self.create_source: Callable[[str, str], ModelSource] = sources.create_for
+        self.sources: Callable[[str | None], Sequence[tuple[str, ModelSource]]] = sources.by_account
         self.recount: Callable[[], list[tuple[str, Usage, Usage]]] = quotas.recount
 
 
@@ -61,6 +65,7 @@ def administration(settings: Settings) -> Iterator[Administration]:
     """The operator's verbs, on an up-to-date schema. Raises `PenstockError`s."""
     from penstock.adapters.db.database import SqlDatabase
     from penstock.services.accounts import Accounts
+    from penstock.services.model_sources import ModelSources
     from penstock.services.quotas import Quotas
     from penstock.services.storage_billing import StorageBilling
 
@@ -69,7 +74,12 @@ def administration(settings: Settings) -> Iterator[Administration]:
     try:
         clock = SystemClock()
         storage = StorageBilling(database, price=settings.storage_price_usd, clock=clock, log=Log("accounts", None))
-        yield Administration(Accounts(database, clock, SystemEntropy()), Quotas(database), storage)
+        yield Administration(
+            Accounts(database, clock, SystemEntropy()),
+            Quotas(database),
+            storage,
+            ModelSources(database, clock=clock),
+        )
     finally:
         database.close()
 

@@ -118,6 +118,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
     from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.model_sources import ModelSources
     from penstock.services.model_uploads import ModelUploads
     from penstock.services.quotas import Quotas
     from penstock.services.rates import Rates
@@ -171,6 +172,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
         storage=storage,
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         models=core.models,
+        model_sources=ModelSources(core.database, clock=core.clock),
         examinations=Examinations(examiner),
         model_uploads=ModelUploads(
             core.database,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, assets, encryption, fsck, quotas, runs, serve, sweeps, uploads
+from penstock.cli import administration, assets, encryption, fsck, models, quotas, runs, serve, sources, sweeps, uploads
 
 program = typer.Typer(
     name="penstock",
@@ -15,6 +15,8 @@ program = typer.Typer(
 )
 accounts = typer.Typer(help="Accounts and their credits.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
+registry = typer.Typer(help="Registered models: weights under an AIR.", no_args_is_help=True)
+naming = typer.Typer(help="Sources of AIRs: who registers under which name.", no_args_is_help=True)
 encrypting = typer.Typer(help="Keys of the embedded store's encryption.", no_args_is_help=True)
 
 program.command("serve")(serve.serve)
@@ -33,6 +35,15 @@ program.add_typer(keys, name="keys")
 keys.command("create")(administration.create_key)
 keys.command("list")(administration.list_keys)
 keys.command("revoke")(administration.revoke_key)
+program.add_typer(registry, name="models")
+registry.command("push")(models.push)
+registry.command("ls")(models.list_models)
+registry.command("show")(models.show)
+registry.command("verify")(models.verify)
+registry.command("rm")(models.remove)
+program.add_typer(naming, name="sources")
+naming.command("create")(sources.create_source)
+naming.command("ls")(sources.list_sources)
 program.add_typer(encrypting, name="encryption")
 encrypting.command("create-key")(encryption.create_key)
 encrypting.command("rotate")(encryption.rotate)

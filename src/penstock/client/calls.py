@@ -16,10 +16,14 @@ from penstock.client import errors as e
 from penstock.client.results import (
     Account,
     Asset,
+    Examination,
     Folder,
     Model,
+    ModelSource,
+    ModelUpload,
     Page,
     ReceivedParts,
+    RegisteredModel,
     Run,
     SignedParts,
     Upload,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SUCCESS = range(200, 300)
+_REDIRECT = range(307, 308)
 _BY_STATUS: Mapping[int, type[e.PenstockApiError]] = {
     401: e.AuthenticationError,
     402: e.InsufficientCreditsError,
@@ -86,6 +91,7 @@ class Call(Generic[T]):
 
     request: Request
     read: Callable[[Reply], T]
+    success: range = _SUCCESS
 
 
 class Calls:
@@ -184,6 +190,59 @@ class Calls:
         return self._request(
             "GET", _path("runs", run_id, "events"), headers=headers | ({"Last-Event-ID": str(after)} if after else {})
         )
+
+    def create_model_source(self, name: str) -> Call[ModelSource]:
+        """`POST /model-sources`, which answers the same however often it is called."""
+        return self._post("model-sources", {"name": name}, ModelSource)
+
+    def list_model_sources(self) -> Call[Page[ModelSource]]:
+        """`GET /model-sources`."""
+        return self._get("model-sources", Page[ModelSource])
+
+    def register_model(self, said: Mapping[str, object]) -> Call[ModelUpload]:
+        """`POST /models`: the same again is an update that changes nothing, so it is safe to repeat."""
+        return self._post("models", said, ModelUpload)
+
+    def get_model_upload(self, upload_id: str, *, wait: float = 0.0) -> Call[ModelUpload]:
+        """`GET /model-uploads/{id}`; with `wait` the server answers when it has ended, or after so many seconds."""
+        query = f"?wait={wait:.3f}" if wait else ""
+        request = self._request("GET", _path("model-uploads", upload_id) + query, wait=wait)
+        return Call(request=request, read=_reader(ModelUpload))
+
+    def list_registered(
+        self, *, cursor: str | None, limit: int, filters: Mapping[str, object]
+    ) -> Call[Page[RegisteredModel]]:
+        """`GET /models/registered`, newest first; filters that are None do not count."""
+        wanted = {name: value for name, value in filters.items() if value is not None}
+        query = {"limit": limit, **wanted} | ({"cursor": cursor} if cursor else {})
+        return self._get(f"models/registered?{urlencode(query, doseq=True)}", Page[RegisteredModel])
+
+    def get_registered(self, air: str) -> Call[RegisteredModel]:
+        """`GET /models/{air}`."""
+        return self._get(_path("models", air), RegisteredModel)
+
+    def change_registered(self, air: str, said: Mapping[str, object]) -> Call[RegisteredModel]:
+        """`PATCH /models/{air}`."""
+        content = json.dumps(said, allow_nan=False, separators=(",", ":")).encode()
+        headers = {"Content-Type": "application/json"}
+        request = self._request("PATCH", _path("models", air), headers=headers, body=content)
+        return Call(request=request, read=_reader(RegisteredModel))
+
+    def delete_registered(self, air: str) -> Call[None]:
+        """`DELETE /models/{air}`."""
+        return Call(request=self._request("DELETE", _path("models", air)), read=lambda _: None)
+
+    def model_file(self, air: str, part: str) -> Call[str]:
+        """`GET /models/{air}/files/{part}`: the answer is a redirect; its result is where to."""
+        request = self._request("GET", _path("models", air, "files", part))
+        return Call(request=request, read=lambda reply: reply.headers.get("location", ""), success=_REDIRECT)
+
+    def examine(self, head: bytes, declared: Mapping[str, object]) -> Call[Examination]:
+        """`POST /models/examinations`; what is declared as None does not count."""
+        query = urlencode({name: value for name, value in declared.items() if value is not None})
+        headers = {"Content-Type": "application/octet-stream"}
+        request = self._request("POST", f"models/examinations?{query}", headers=headers, body=head)
+        return Call(request=request, read=_reader(Examination))
 
     def list_models(self) -> Call[Page[Model]]:
         """`GET /models`."""

@@ -17,6 +17,8 @@ PenstockClientError
 │   └── UnexpectedAnswerError   an answer that is not the API's
 ├── UploadError                 the bytes did not get into the object store
 ├── DownloadError               the bytes of an asset did not arrive whole
+├── ModelUploadFailedError      a model was not registered (`upload`)
+├── ModelUploadTimeoutError     it has not ended in time (`upload`); it goes on
 ├── RunFailedError              the run ended without a result (`run`)
 └── RunTimeoutError             the run has not ended in time (`run`); it goes on
 """
@@ -27,7 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from penstock.client.results import Run
+    from penstock.client.results import ModelUpload, Run
 
 
 class PenstockClientError(Exception):
@@ -144,6 +146,24 @@ class RunFailedError(PenstockClientError):
         end = "was cancelled" if run.state == "cancelled" else f"failed: {reason}"
         super().__init__(f"run {run.id} of {run.model} {end}")
         self.run = run
+
+
+class ModelUploadFailedError(PenstockClientError):
+    """A registration came to nothing: `upload.error` says why. What the AIR stood for before is as it was."""
+
+    def __init__(self, upload: ModelUpload) -> None:
+        error = upload.error
+        reason = f"{error.message} ({error.code})" if error is not None else "no reason given"
+        super().__init__(f"{upload.air} was not registered: {reason}")
+        self.upload = upload
+
+
+class ModelUploadTimeoutError(PenstockClientError, TimeoutError):
+    """The registration has not ended within the time given. It goes on; `wait_model_upload` can take it up again."""
+
+    def __init__(self, upload: ModelUpload) -> None:
+        super().__init__(f"{upload.air} is still {upload.phase} (model upload {upload.id})")
+        self.upload = upload
 
 
 class RunTimeoutError(PenstockClientError, TimeoutError):

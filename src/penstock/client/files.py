@@ -263,8 +263,25 @@ class Sink:
         self._part.replace(self._path)
         return b""
 
+    @property
+    def sha256(self) -> str:
+        """The hash of what was written."""
+        return self._hash.hexdigest()
+
     def discard(self) -> None:
         """Close, and leave nothing behind of what was not finished."""
         self._stream.close()
         if self._part is not None:
             self._part.unlink(missing_ok=True)
+
+
+class Listener(Sink):
+    """Takes bytes only to check them: nothing is kept."""
+
+    def __init__(self, *, size: int | None = None, sha256: str | None = None) -> None:
+        super().__init__(None, size=size, sha256=sha256)
+
+    def write(self, piece: bytes) -> None:
+        """Take a piece."""
+        self._size += len(piece)
+        self._hash.update(piece)

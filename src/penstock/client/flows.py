@@ -12,6 +12,8 @@ from penstock.client.calls import api_error, succeeded
 from penstock.client.errors import (
     ConnectionFailedError,
     DownloadError,
+    ModelUploadFailedError,
+    ModelUploadTimeoutError,
     RunFailedError,
     RunTimeoutError,
 )
@@ -21,17 +23,19 @@ from penstock.client.sending import Sending, upload
 from penstock.client.steps import Fetch, Flow, Pause, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from penstock.client.calls import Calls, Reply, Request
     from penstock.client.errors import PenstockApiError
     from penstock.client.files import Sink, Source
+    from penstock.client.results import ModelUpload
     from penstock.client.retries import Retries
 
 NO_MORE_EVENTS = 204
 """The status that tells a stream's reader not to come back (WHATWG HTML, server-sent events)."""
 _LONGEST_WAIT = 30.0  # seconds that one question for a run's end may stay open
 _SHORTEST_WAIT = 0.2  # a server that answers sooner than this without news is given a rest
+_OFTEN = 1.0  # seconds after which somebody who watches is told how far it is
 _STREAM_SILENCE = 5.0  # with a deadline, a silent event stream is left after so many seconds to look at the clock
 
 
@@ -117,6 +121,46 @@ def finish_run(calls: Calls, retries: Retries, run_id: str, deadline: Deadline) 
             raise RunTimeoutError(run)
         if time.monotonic() - asked < _SHORTEST_WAIT:
             yield Pause(seconds=deadline.within(_SHORTEST_WAIT))
+
+
+def finish_model_upload(
+    calls: Calls,
+    retries: Retries,
+    upload_id: str,
+    deadline: Deadline,
+    on_change: Callable[[ModelUpload], object] | None,
+) -> Flow[ModelUpload]:
+    """Wait for the end of a model upload. Raises `ModelUploadFailedError`, `ModelUploadTimeoutError`."""
+    known = None
+    while True:
+        longest = _LONGEST_WAIT if on_change is None else _OFTEN
+        asked = time.monotonic()
+        upload = yield from perform(calls.get_model_upload(upload_id, wait=deadline.within(longest)), retries)
+        if on_change is not None and upload != known:
+            on_change(upload)
+        known = upload
+        if upload.phase == "ready":
+            return upload
+        if upload.finished:
+            raise ModelUploadFailedError(upload)
+        if deadline.passed:
+            raise ModelUploadTimeoutError(upload)
+        if time.monotonic() - asked < _SHORTEST_WAIT:
+            yield Pause(seconds=deadline.within(_SHORTEST_WAIT))
+
+
+def download_model(
+    calls: Calls, retries: Retries, air: str, part: str, sink_of: Callable[[int | None, str | None], Sink]
+) -> Flow[bytes]:
+    """The bytes of a model, checked against what is known of them; nothing is left behind otherwise."""
+    size, sha256 = None, None
+    if part != "manifest":
+        model = yield from perform(calls.get_registered(air), retries)
+        if model.file is not None:
+            stored = model.file.original if part == "original" else model.file.optimized
+            size, sha256 = stored.size_bytes, stored.sha256
+    url = yield from perform(calls.model_file(air, part), retries)
+    return (yield from download(retries, url, sink_of(size, sha256)))
 
 
 class EventStream:

@@ -249,6 +249,114 @@ class Model(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource(_Json):
+    """The first part of AIRs; the account's own."""
+
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredWeights(_Json):
+    """One object of a model; `sha256` in hexadecimal."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile(_Json):
+    """A model's weights, as they came and as they are served. `summary` is what their manifest says in short."""
+
+    original: StoredWeights
+    optimized: StoredWeights
+    summary: Mapping[str, Any]
+    shared_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredModel(_Json):
+    """A registered model. Listings leave `file` out; `comment` and `unique_identifier` are for its owner alone."""
+
+    air: str
+    urn: str
+    owned: bool
+    category: str
+    type: str | None = None
+    architecture: str
+    conditioning: str | None = None
+    name: str
+    version_label: str
+    unique_identifier: str | None = None
+    private: bool
+    default_steps: int | None = None
+    default_scheduler: str | None = None
+    default_cfg: float | None = None
+    default_strength: float | None = None
+    default_weight: float | None = None
+    hero_image_url: str | None = None
+    tags: tuple[str, ...] = ()
+    positive_trigger_words: tuple[str, ...] = ()
+    negative_trigger_words: tuple[str, ...] = ()
+    short_description: str | None = None
+    comment: str | None = None
+    created_at: datetime
+    updated_at: datetime
+    file: ModelFile | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUploadError(_Json):
+    """Why a model upload came to nothing; `field` is what it is about."""
+
+    code: str
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUpload(_Json):
+    """What becomes of a registration. `phase`: validated, downloaded, optimized, stored, ready; or failed."""
+
+    id: str
+    air: str
+    phase: str
+    received_bytes: int = 0
+    size_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+    error: ModelUploadError | None = None
+    created_at: datetime
+    finished_at: datetime | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self.finished_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination(_Json):
+    """What the header of a model file says. `verdict` is None where nothing was declared.
+
+    `architectures`: what it may be declared as, likeliest first; `proposal`: fields of a registration that follow.
+    """
+
+    verdict: str | None = None
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    category: str | None = None
+    family: str | None = None
+    architectures: tuple[str, ...] = ()
+    type: str | None = None
+    conditioning: str | None = None
+    algorithm: str | None = None
+    size_bytes: int
+    header_bytes: int
+    tensors: int
+    proposal: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountKey(_Json):
     """The key in use."""
 

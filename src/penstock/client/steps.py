@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from penstock.client.calls import Call, Reply, Request, api_error, succeeded
+from penstock.client.calls import Call, Reply, Request, api_error
 from penstock.client.errors import ConnectionFailedError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def perform(call: Call[T], retries: Retries) -> Flow[T]:
         except ConnectionFailedError as error:
             failure = error
         else:
-            if succeeded(reply):
+            if reply.status in call.success:
                 return call.read(reply)
             failure = api_error(reply)
         yield Pause(seconds=retries.after(failure, attempt))

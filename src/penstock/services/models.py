@@ -10,12 +10,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from penstock.domain.air import parse_reference, parse_source
+from penstock.domain.air import parse_reference
 from penstock.domain.errors import InvalidField, ModelNotFound
 from penstock.domain.filenames import content_disposition
 from penstock.domain.media_types import OCTET_STREAM
 from penstock.domain.model_cards import check_given, merged
-from penstock.domain.models import ModelSort, ModelSource
+from penstock.domain.models import ModelSort
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ShownModel:
 
 
 class Models:
-    """Use cases on registered models and the sources of their names."""
+    """Use cases on registered models."""
 
     def __init__(
         self,
@@ -66,21 +66,6 @@ class Models:
         self._presigner = presigner
         self._clock = clock
         self._architectures = architectures
-
-    def create_source(self, account_id: AccountId, name: str) -> ModelSource:
-        """Make a source the account's own; it may be already. Raises `InvalidField`, `NameTaken`."""
-        source = ModelSource(name=parse_source(name), account_id=account_id, created_at=self._clock.now())
-        with self._database.write() as tx:
-            for known in tx.models.sources(account_id):
-                if known.name == source.name:
-                    return known
-            tx.models.add_source(source)
-        return source
-
-    def sources(self, account_id: AccountId) -> Sequence[ModelSource]:
-        """The account's sources, by name."""
-        with self._database.read() as tx:
-            return tx.models.sources(account_id)
 
     def show(self, viewer: AccountId, air: str) -> ShownModel:
         """One's own model or a public one, named in any way that references are. Raises `ModelNotFound`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from penstock.services.imports import Imports
     from penstock.services.library import Library
     from penstock.services.lifetimes import Lifetimes
+    from penstock.services.model_sources import ModelSources
     from penstock.services.model_uploads import ModelUploads
     from penstock.services.models import Models
     from penstock.services.quotas import Quotas
@@ -52,6 +53,7 @@ class Services:
     runs: Runs
     webhooks: Webhooks
     models: Models
+    model_sources: ModelSources
     model_uploads: ModelUploads
     storage: StorageBilling
     examinations: Examinations

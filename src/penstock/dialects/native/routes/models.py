@@ -63,12 +63,12 @@ def _add_sources(app: FastAPI, services: Services) -> None:
     @app.post("/model-sources", status_code=201, response_model=models.SourceOut, tags=["models"])
     def create_model_source(request: Request, body: models.CreateSource) -> Response:
         """Make a source the account's own, for good; a repeat is the same."""
-        return json_answer(models.source_out(services.models.create_source(model_writer(request), body.name)), 201)
+        return json_answer(models.source_out(services.model_sources.create(model_writer(request), body.name)), 201)
 
     @app.get("/model-sources", response_model=models.SourcePage, tags=["models"])
     def list_model_sources(request: Request) -> Response:
         """All sources of the account."""
-        found = services.models.sources(model_reader(request))
+        found = services.model_sources.of(model_reader(request))
         return json_answer(models.SourcePage(data=[models.source_out(source) for source in found]))
 
 

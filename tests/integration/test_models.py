@@ -1,0 +1,137 @@
+"""The SDK's and the program's verbs on registered models, against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from penstock.client import (
+    AsyncPenstock,
+    InvalidRequestError,
+    ModelUploadFailedError,
+    ModelUploadTimeoutError,
+    NotFoundError,
+    Penstock,
+)
+from tests.support.server import must
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.model_files import ModelFiles
+    from tests.support.server import Server
+
+SAID = {"category": "lora", "architecture": "sdxl", "name": "Rivers", "version_label": "v1"}
+
+
+@pytest.fixture(scope="module")
+def lora(model_files: ModelFiles) -> Path:
+    return model_files.path("lora/sdxl_kohya")
+
+
+@pytest.fixture(scope="module")
+def client(server: Server, api_key: str) -> Iterator[Penstock]:
+    """A client whose account has the source `sdk`."""
+    with Penstock(server.url, api_key) as opened:
+        opened.create_model_source("SDK")
+        yield opened
+
+
+def test_a_model_is_registered_found_checked_changed_and_removed(client: Penstock, lora: Path, tmp_path: Path) -> None:
+    head = lora.read_bytes()[: 8 + int.from_bytes(lora.read_bytes()[:8], "little")]
+    found = client.examine_model(head, size_bytes=lora.stat().st_size, category="lora", architecture="sdxl")
+    phases: list[str] = []
+
+    asset = client.upload_file(lora, content_type="application/octet-stream")
+    begun = client.register_model("sdk:1@1", asset_id=asset.id, **SAID)
+    done = client.wait_model_upload(begun.id, timeout=60, on_change=lambda upload: phases.append(upload.phase))
+
+    assert (found.verdict, found.proposal["category"]) == ("match", "lora")
+    assert (done.phase, phases[-1]) == ("ready", "ready")
+    model = client.registered_model("sdk:1@1")
+    assert model.file is not None
+    assert model.file.original.size_bytes == lora.stat().st_size
+    assert [one.air for one in client.registered_models(q="rivers", visibility="owned", page_size=1)] == ["sdk:1@1"]
+    assert [source.name for source in client.model_sources()] == ["sdk"]
+    client.verify_model("sdk:1@1")
+    saved = client.download_model("sdk:1@1", tmp_path / "back.safetensors")
+    assert saved.read_bytes() == lora.read_bytes()
+    manifest = client.download_model("sdk:1@1", tmp_path / "manifest.json", part="manifest")
+    assert json.loads(manifest.read_bytes())["tensors"]
+    assert client.change_model("sdk:1@1", name="Streams", tags=None).name == "Streams"
+    client.delete_model("sdk:1@1")
+    with pytest.raises(NotFoundError):
+        client.registered_model("sdk:1@1")
+
+
+def test_a_registration_that_fails_says_why(client: Penstock, lora: Path) -> None:
+    asset = client.upload_file(lora, content_type="application/octet-stream")
+    begun = client.register_model("sdk:2@1", asset_id=asset.id, **{**SAID, "category": "vae"})
+
+    with pytest.raises(ModelUploadFailedError, match="model_file_mismatch") as failure:
+        client.wait_model_upload(begun.id)
+
+    assert failure.value.upload.id == begun.id
+    with pytest.raises(InvalidRequestError):
+        client.register_model("nonsense")
+
+
+def test_one_does_not_have_to_wait_for_the_end(client: Penstock) -> None:
+    begun = client.register_model("sdk:3@1", url="http://127.0.0.1:9/a", unique_identifier="a", **SAID)
+
+    with pytest.raises(ModelUploadTimeoutError, match="still validated"):
+        client.wait_model_upload(begun.id, timeout=0)
+
+
+def test_the_asynchronous_client_does_the_same(server: Server, client: Penstock, lora: Path, tmp_path: Path) -> None:
+    key = server.create_key()
+
+    async def story() -> tuple[str, list[str], bytes]:
+        async with AsyncPenstock(server.url, key) as there:
+            await there.create_model_source("asynchronous")
+            asset = await there.upload_file(lora, content_type="application/octet-stream")
+            begun = await there.register_model("asynchronous:1@1", asset_id=asset.id, private=False, **SAID)
+            await there.wait_model_upload(begun.id, timeout=60)
+            await there.verify_model("asynchronous:1@1")
+            saved = await there.download_model("asynchronous:1@1", tmp_path / "back", part="optimized")
+            airs = [model.air async for model in there.registered_models(source="asynchronous")]
+            return (await there.registered_model("asynchronous:1@1")).urn, airs, saved.read_bytes()
+
+    urn, airs, saved = asyncio.run(story())
+
+    assert (urn, airs) == ("urn:air:sdxl:lora:asynchronous:1@1", ["asynchronous:1@1"])
+    assert client.registered_model("asynchronous:1@1").owned is False
+    assert len(saved) > 1000
+
+
+def test_the_program_refuses_a_wrong_file_before_it_is_sent(server: Server, client: Penstock, lora: Path) -> None:
+    before = len(list(client.assets()))
+    key = client._config.api_key  # noqa: SLF001 - the same account
+
+    wrong = server.command("models", "push", str(lora), "--air", "sdk:4@1", "--category", "vae", api_key=key)
+    vague = server.command("models", "push", str(lora), "--air", "sdk:4@1", api_key=key)
+
+    assert wrong.returncode == 1
+    assert "lora" in wrong.stderr.lower()
+    assert vague.returncode == 1
+    assert "--architecture" in vague.stderr
+    assert "sdxl" in vague.stderr
+    assert len(list(client.assets())) == before
+
+
+def test_the_program_tells_phases_and_prints_json(server: Server, client: Penstock, lora: Path) -> None:
+    key = client._config.api_key  # noqa: SLF001 - the same account
+    words = ("--air", "sdk:5@1", "--architecture", "sdxl", "--public", "--tag", "water")
+
+    told = must(server.command("models", "push", str(lora), *words, api_key=key))
+    shown = must(server.command("models", "show", "sdk:5@1", "--json", api_key=key))
+    gone = server.command("models", "rm", "sdk:99@1", api_key=key)
+
+    assert "sdk:5@1: ready" in told.stderr
+    assert json.loads(shown.stdout)["private"] is False
+    assert json.loads(shown.stdout)["tags"] == ["water"]
+    assert (gone.returncode, "model_not_found" in gone.stderr) == (1, True)
