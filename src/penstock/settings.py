@@ -257,6 +257,16 @@ class Settings(BaseSettings):
         description="What becomes of a model whose file is not what it was declared to be: `enforce` refuses it, "
         "`warn` takes it with a warning, `off` does not compare; what is no safetensors file is refused always.",
     )
+    model_narrowing: Literal["auto", "off"] = Field(
+        default="auto",
+        description="Whether 32-bit numbers of checkpoints and ControlNets are served as 16-bit ones, within stated "
+        "bounds: `auto` as their family allows, `off` never; the file that was sent is kept in any case.",
+    )
+    model_training_notes: Literal["keep", "drop"] = Field(
+        default="keep",
+        description="Whether served model files keep what training tools noted in their metadata (`ss_…`): words and "
+        "names of files of the training data among it.",
+    )
     model_upload_concurrency: int = Field(
         default=1,
         ge=1,

@@ -67,6 +67,7 @@ def assert_within_bounds(old: bytes, new: bytes) -> None:
         assert np.array_equal(before[~finite], after[~finite], equal_nan=True)
 
 
+@pytest.mark.statement("RU-99")
 def test_every_kind_of_model_opens_with_the_official_library_and_is_what_it_was(
     model_files: ModelFiles, tmp_path: Path
 ) -> None:

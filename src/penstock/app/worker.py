@@ -278,6 +278,7 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
     from penstock.adapters.weights.optimizer import Optimizer
     from penstock.domain.weights import ModelCheck
     from penstock.services.model_uploads import MODEL_JOB, ModelUploads
+    from penstock.weights.policy import Options
     from penstock.workflows.engine import Patience, Worker
     from penstock.workflows.model_phases import ModelOptions, ModelTools
     from penstock.workflows.model_upload import ModelUploadFlow
@@ -288,7 +289,9 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
         objects=core.objects,
         fetcher=GuardedFetcher(rules, clock=core.clock, log=core.log),
         examiner=examiner,
-        rewriter=Optimizer(),
+        rewriter=Optimizer(
+            Options(narrow=settings.model_narrowing, training_notes=settings.model_training_notes),
+        ),
         uploads=ModelUploads(core.database, rules, clock=core.clock, entropy=core.entropy, callbacks=callbacks),
         options=ModelOptions(
             check=ModelCheck(settings.model_check),

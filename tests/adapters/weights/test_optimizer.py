@@ -12,6 +12,7 @@ import pytest
 from penstock.adapters.weights.optimizer import Optimizer
 from penstock.domain.weights import Category
 from penstock.ports.weights import WeightsChangedError
+from penstock.weights.policy import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,6 +91,19 @@ def test_a_file_that_was_rewritten_is_left_as_it_is(model_files: ModelFiles) -> 
     assert twice.plan.size == len(once.content)
     assert twice.summary["stored_sha256"] == twice.summary["source_sha256"] == once.summary["stored_sha256"]
     assert json.loads(twice.manifest)["unchanged"] is True
+
+
+def test_what_an_operator_chose_is_what_is_planned(model_files: ModelFiles) -> None:
+    head = head_of(model_files.for_optimising("opt/dedupe_v1").read_bytes())
+
+    sizes = []
+    for options in (Options(), Options(narrow="off")):
+        passing = Optimizer(options).passing(head, category=Category.CHECKPOINT, family="flux1")
+        assert passing is not None
+        sizes.append(passing.plan.size)
+        passing.close()
+
+    assert sizes == [4096 + 10 * 64 * 64 * 2, 4096 + 10 * 64 * 64 * 4]
 
 
 def test_numbers_too_large_refute_one_pass_and_stay_as_they_are_in_two(model_files: ModelFiles) -> None:
