@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bench import headers, weights
+from bench import headers, model_pipeline, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PARTS: dict[str, Callable[[list[str]], None]] = {
     "headers": headers.main,
+    "pipeline": model_pipeline.main,
     "rewriting": weights.main,
 }
 

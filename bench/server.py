@@ -54,6 +54,8 @@ def running(*, environment: Mapping[str, str] | None = None) -> Iterator[Running
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)
+            if server.stdout is not None:
+                server.stdout.close()
 
 
 def _ask(*command: str) -> str:

@@ -1,0 +1,18 @@
+"""The benchmark of models on their way works; how fast anything is, it is not for a test to say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench import models
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_a_small_run_brings_the_models_of_two_accounts(capsys: pytest.CaptureFixture[str]) -> None:
+    models.main(["--part", "pipeline", "--only", "many", "--many", "2", "--many-mb", "12"])
+
+    said = capsys.readouterr().out
+    assert "MB from two accounts" in said
+    assert "of the first 1 that were ready: 1 of first" in said
