@@ -11,10 +11,11 @@ import pytest
 
 from penstock.domain.errors import ObjectStoreUnavailable
 from penstock.domain.installation import MARK_KEY
+from penstock.domain.model_uploads import Phase
 from penstock.domain.uploads import UploadMethod
 from penstock.services.orphans import AGE, MULTIPART_AGE
 from tests.support.core import HOUR, PNG, POLICY
-from tests.support.records import make_asset
+from tests.support.records import make_asset, make_model_file, make_model_upload
 
 if TYPE_CHECKING:
     from tests.support.core import Core
@@ -44,14 +45,14 @@ def found(core: Core) -> list[str]:
 
 def test_what_nothing_leads_to_goes_when_it_is_old_enough(core: Core) -> None:
     core.orphans.sweep()
-    leave(core, "assets/lost", "staging/lost", "thumbs/lost", "something-else")
+    leave(core, "assets/lost", "models/lost", "staging/lost", "thumbs/lost", "something-else")
 
     core.clock.advance(AGE - TICK)
     assert (found(core), core.orphans.sweep()) == ([], 0)
     core.clock.advance(TICK)
-    assert found(core) == ["assets/lost", "staging/lost", "thumbs/lost"]
+    assert found(core) == ["assets/lost", "models/lost", "staging/lost", "thumbs/lost"]
     assert core.orphans.obstacle() is None
-    assert core.orphans.sweep() == 3
+    assert core.orphans.sweep() == 4
 
     assert core.keys() == [MARK_KEY, "something-else"]
     assert core.orphans.sweep() == 0
@@ -67,7 +68,12 @@ def test_what_a_row_leads_to_stays(core_on_each_database: Core) -> None:
     shown = make_asset(7, acme, object_key="assets/shown", thumbnail_key="thumbs/shown")
     with core.database.write() as tx:
         tx.assets.add(shown)
+    weights, coming = make_model_file(8, acme), make_model_upload(9, acme)
+    with core.database.write() as tx:
+        tx.model_files.add(weights)
+        tx.model_uploads.add(coming)
     leave(core, "assets/shown", "thumbs/shown", f"assets/{waiting.id}-in-parts")
+    leave(core, weights.original_key, weights.optimized_key, weights.manifest_key, f"models/{coming.file_id}/original")
     before = core.keys()
 
     core.clock.advance(2 * AGE)
@@ -281,6 +287,24 @@ def test_only_the_one_that_a_pending_upload_goes_on_with_stays(core_on_each_data
     core.clock.advance(MULTIPART_AGE)
 
     assert core.orphans.sweep_multiparts() == 2
+
+    assert under_way(core) == [wanted]
+
+
+def test_parts_of_a_model_stay_while_its_upload_goes_on(core_on_each_database: Core) -> None:
+    core = core_on_each_database
+    acme = core.open_account()
+    core.orphans.sweep()
+    coming = make_model_upload(9, acme)
+    over = make_model_upload(10, acme, phase=Phase.FAILED, finished_at=core.clock.now())
+    with core.database.write() as tx:
+        tx.model_uploads.add(coming)
+        tx.model_uploads.add(over)
+    wanted = begin_in_the_store(core, f"models/{coming.file_id}/original")
+    begin_in_the_store(core, f"models/{over.file_id}/original")
+    core.clock.advance(MULTIPART_AGE)
+
+    assert core.orphans.sweep_multiparts() == 1
 
     assert under_way(core) == [wanted]
 
