@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.errors import InvalidField, ModelNotFound, NoRunner, RateLimited
 from penstock.domain.models import ModelQuery, ModelSort
 from penstock.domain.runs import RunState
 from penstock.domain.weights import Category
 from penstock.ports.runners import WeightsInput
+from penstock.services.runnable import Runnables
 from tests.support.records import make_card, make_model, make_model_file
 
 if TYPE_CHECKING:
@@ -225,3 +227,16 @@ def test_a_name_that_is_no_air_of_a_registered_model_is_the_catalog_s(core: Core
     assert core.submit(acme, "acme/free").runner_model == "model"
     with pytest.raises(ModelNotFound):
         core.submit(acme, "acme:1")
+
+
+def test_nobody_s_public_model_takes_a_name_of_the_catalog_s(core: Core) -> None:
+    """Sources are whoever's comes first: else anybody could have everybody's runs of a model of the operator's."""
+    acme, zenith = core.open_account(), core.open_account("zenith")
+    table = {"slug": "house/painter", "aliases": ["official:100@1"], "runner": "test", "runner_model": "painter"}
+    runnables = Runnables(core.database, parse_catalog({"model": [table]}))
+    register(core, acme, air="official:100@1", private=False)
+
+    for name in ("official:100@1", "Official:100@1", "urn:air:sdxl:checkpoint:official:100@1"):
+        for account_id in (acme, zenith):
+            found = runnables.find(account_id, name)
+            assert (found.model.slug, found.base) == ("house/painter", None)

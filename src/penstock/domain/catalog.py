@@ -174,10 +174,14 @@ class Catalog:
 
     def find(self, name: str) -> Model:
         """The model of that slug or alias. Raises `ModelNotFound`."""
-        model = self._by_name.get(name)
+        model = self.get(name)
         if model is None:
             raise ModelNotFound(name)
         return model
+
+    def get(self, name: str) -> Model | None:
+        """The model of that slug or alias."""
+        return self._by_name.get(name)
 
     def binding(self, architecture: str, category: Category) -> Binding | None:
         """What runs registered models of that kind, if anything does."""

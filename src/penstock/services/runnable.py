@@ -46,13 +46,17 @@ class Runnables:
         self._catalog = catalog
 
     def find(self, account_id: AccountId, name: str) -> Runnable:
-        """A registered model where the name is the AIR of one, else the catalog's. Raises `ModelNotFound`, `NoRunner`.
+        """The catalog's model, else the registered one whose AIR the name is. Raises `ModelNotFound`, `NoRunner`.
 
-        A private model of somebody else is not found.
+        A private model of somebody else is not found. A name in the operator's catalog, however it is written, is
+        nobody else's: any account may make a source that is free, and publish under it.
         """
-        base = self._registered(account_id, name)
+        reference = parse_reference(name)
+        air = reference.air if reference is not None else None
+        ours = self._catalog.get(name) or (self._catalog.get(air) if air is not None else None)
+        base = self._registered(account_id, name) if ours is None else None
         if base is None:
-            return Runnable(model=self._catalog.find(name))
+            return Runnable(model=ours or self._catalog.find(name))
         binding = self._catalog.binding(base.card.architecture, base.card.category)
         if binding is None:
             raise NoRunner(air=base.air, architecture=base.card.architecture)

@@ -379,8 +379,9 @@ def test_only_the_owner_can_update(acme: Runware, rival: Runware, shelf: Shelf, 
     assert found(acme, task["air"]) == before
 
 
-def test_a_key_that_may_not_write_files_uploads_no_model(acme: Runware, house: House, shelf: Shelf) -> None:
-    reader = Runware(base=acme.base, key=house.create_key(f"reader-of-{acme.source}", scopes=("files:read",)))
+def test_a_key_that_may_not_write_models_uploads_none(acme: Runware, house: House, shelf: Shelf) -> None:
+    scopes = ("models:read", "files:read", "files:write", "runs:write")
+    reader = Runware(base=acme.base, key=house.create_key(f"reader-of-{acme.source}", scopes=scopes))
 
     refused(reader.post(shelf.task(acme)), 403, "insufficientPermissions", None)
     assert len(own(reader)) == 0

@@ -206,7 +206,7 @@ def _add_catalog(app: FastAPI, services: Services) -> None:
     def get_model(request: Request, slug: str) -> Response:
         """One model: of the catalog by slug or alias, a registered one by its AIR."""
         reference = parse_reference(slug)
-        if reference is not None and reference.air is not None:
+        if services.catalog.get(slug) is None and reference is not None and reference.air is not None:
             viewer = model_reader(request)
             return json_answer(models.full_out(services.models.show(viewer, slug), viewer=viewer))
         run_reader(request)

@@ -20,7 +20,7 @@ def model_search_tasks(services: Services, _base_url: str) -> Mapping[str, Task]
 
     def search(call: Call) -> Answer:
         """One item with the page of models that fit, and how many there are."""
-        account_id = call.allowed(Scope.FILES_READ)
+        account_id = call.allowed(Scope.MODELS_READ)
         wanted = parse_search(call.task)
         total, found = (0, ()) if wanted.empty else services.models.search(account_id, wanted.query)
         return [result_item(total, found, account_id)]

@@ -41,7 +41,7 @@ def model_upload_tasks(services: Services, _base_url: str) -> Mapping[str, Task]
 
     def upload(call: Call) -> Answer:
         """The phases as they end; of an asynchronous task only that it was accepted."""
-        account_id = call.allowed(Scope.FILES_WRITE)
+        account_id = call.allowed(Scope.MODELS_WRITE)
         task = wire.parse_upload(call.task, architectures=(*ARCHITECTURES, *services.extra_architectures))
         begun = _begun(services, account_id, task, call)
         if begun is None or not task.waits:
@@ -69,7 +69,7 @@ def upload_lookup(services: Services) -> Lookup:
         upload = find(account_id, task_uuid)
         return None if upload is None else wire.request_of(upload)
 
-    return Lookup(task_type=wire.TASK, scope=Scope.FILES_READ, response=response, request=request)
+    return Lookup(task_type=wire.TASK, scope=Scope.MODELS_READ, response=response, request=request)
 
 
 def _begun(services: Services, account_id: AccountId, task: UploadTask, call: Call) -> ModelUpload | None:

@@ -12,7 +12,7 @@ from penstock.dialects.runware.errors import refused_out
 from penstock.dialects.runware.task import Refusal, Task
 from penstock.dialects.runware.tasks.model_upload import upload_lookup
 from penstock.dialects.runware.wire import Named, envelope, item_out
-from penstock.domain.errors import ModelUploadNotFound
+from penstock.domain.errors import ModelUploadNotFound, ScopeMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,13 +48,21 @@ def result_tasks(services: Services, _base_url: str) -> Mapping[str, Task]:
 
 
 def _found(lookups: Sequence[Lookup], call: Call) -> tuple[Lookup, Sequence[Item | Refusal]]:
-    """Raises `ModelUploadNotFound`, whatever kind of task it may have been, and `ScopeMissing`."""
+    """Raises `ModelUploadNotFound`, whatever kind of task it may have been.
+
+    Raises `ScopeMissing` where it might be of a kind that the key may not read, whether it is there or not.
+    """
+    refused: ScopeMissing | None = None
     for lookup in lookups:
-        response = lookup.response(call.who.account_id, call.task_uuid)
+        try:
+            account_id = call.allowed(lookup.scope)
+        except ScopeMissing as error:
+            refused = refused or error
+            continue
+        response = lookup.response(account_id, call.task_uuid)
         if response is not None:
-            call.who.require(lookup.scope)
             return lookup, response
-    raise ModelUploadNotFound(call.task_uuid)
+    raise refused or ModelUploadNotFound(call.task_uuid)
 
 
 def _under(task_type: str, part: Item | Refusal) -> Item | Refusal:
