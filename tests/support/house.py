@@ -174,11 +174,12 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
     database_url: str,
     catalog: Sequence[Mapping[str, Any]],
     *,
+    bindings: Sequence[Mapping[str, Any]] = (),
     rates: RateLimits = _RATES,
     store_public_url: str | None = None,
     storage_price: str = "0",
 ) -> Iterator[House]:
-    """A house on that database; `catalog` holds the tables of a catalog file, whose runner is the test.
+    """A house on that database; `catalog` and `bindings` are tables of a catalog file, whose runner is the test.
 
     What clients are told of the store is under `store_public_url` (None: where it is). A GB of models costs
     `storage_price` USD a month.
@@ -211,7 +212,10 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
             inline_lifetime=timedelta(hours=24),
         )
         models_of_the_test = parse_catalog(
-            {"model": [{"runner": "test", "runner_model": table["slug"], **table} for table in catalog]}
+            {
+                "model": [{"runner": "test", "runner_model": table["slug"], **table} for table in catalog],
+                "binding": [{"runner": "test", **table} for table in bindings],
+            }
         )
         policies = {d.name: d.callbacks(url + d.mount) for d in DIALECTS if d.callbacks is not None}
         callbacks = Callbacks(policies, _LOOPBACK)
