@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from penstock.weights.identify import prefixes, transformers, unets
@@ -39,6 +40,7 @@ MARKS = tuple(QUANTISED)
 ALTERNATIVE = "cond_stage_model.roberta.embeddings.word_embeddings.weight"
 """AltDiffusion has the UNet of Stable Diffusion and another text encoder."""
 
+MOST_GAPS = 100
 LAYERS = (".encoder.layers.", ".transformer.resblocks.", ".encoder.block.")
 """Numbered blocks of text encoders."""
 
@@ -57,7 +59,8 @@ def _whole(names: Names, denoiser: Names, found: Found) -> Found:
         return replace(found, family="alt_diffusion", missing=())
     facts: dict[str, Fact] = dict(found.facts)
     facts |= {fact: True for marker, fact in MARKERS.items() if marker in names or marker in denoiser}
-    bundled = prefixes.bundled(names)
+    riders = prefixes.riders(names)
+    bundled = prefixes.bundled(riders)
     if bundled:
         facts["bundled"] = bundled
     marked = next((name for name in names if name.endswith(MARKS)), None)
@@ -65,19 +68,18 @@ def _whole(names: Names, denoiser: Names, found: Found) -> Found:
         facts["quantised"] = next(how for mark, how in QUANTISED.items() if marked.endswith(mark))
         if marked.endswith(PACKED):
             return replace(found, family="packed", facts=facts, missing=())
-    return replace(found, facts=facts, missing=found.missing + _encoder_gaps(names, bundled))
+    return replace(found, facts=facts, missing=found.missing + _encoder_gaps(riders))
 
 
-def _encoder_gaps(names: Names, bundled: tuple[str, ...]) -> tuple[str, ...]:
+def _encoder_gaps(riders: list[str]) -> tuple[str, ...]:
     """Blocks that a text encoder lacks before its last one."""
-    if not set(bundled) - {"vae", "ema"}:
-        return ()
     blocks: defaultdict[str, set[int]] = defaultdict(set)
-    for name in names:
+    for name in riders:
         if name.startswith(prefixes.TEXTS):
             for layer in LAYERS:
                 before, at, after = name.partition(layer)
-                index = number(after.partition(".")[0])
-                if at and index is not None:
+                index = number(after.partition(".")[0]) if at else None
+                if index is not None:
                     blocks[before + at].add(index)
-    return tuple(gap for stem in sorted(blocks) for gap in gaps(brief(stem.rstrip(".")), blocks[stem]))
+    lost = (gap for stem in sorted(blocks) for gap in gaps(brief(stem.rstrip(".")), blocks[stem]))
+    return tuple(islice(lost, MOST_GAPS))

@@ -47,6 +47,7 @@ TEXTS = ("cond_stage_model.", "conditioner.", "text_encoders.", "text_encoder.",
 """What the keys of text encoders begin with."""
 
 RIDERS = (*TEXTS, *VAES, "model_ema.")
+LONGEST = max(map(len, PARTS))
 
 ENOUGH = 5
 """A prefix with fewer keys is no part: it may be the beginning of any name."""
@@ -70,8 +71,13 @@ def below(names: Names, prefix: str) -> Names:
     return {name[start:]: tensor for name, tensor in names.items() if name.startswith(prefix)}
 
 
-def bundled(names: Names) -> tuple[str, ...]:
-    """What rides along with a denoiser: `vae`, text encoders, `ema`."""
-    stems = {".".join(name.split(".", 4)[:4]) + "." for name in names if name.startswith(RIDERS)}
-    parts = {part: None for stem in sorted(stems) for start, part in PARTS.items() if stem.startswith(start)}
-    return tuple(part for part in dict.fromkeys(PARTS.values()) if part in parts)
+def riders(names: Names) -> list[str]:
+    """The keys of what rides along with a denoiser."""
+    return [name for name in names if name.startswith(RIDERS)]
+
+
+def bundled(riding: list[str]) -> tuple[str, ...]:
+    """What rides along: `vae`, text encoders, `ema`."""
+    heads = {name[:LONGEST] for name in riding}
+    found = {part for head in heads for start, part in PARTS.items() if head.startswith(start)}
+    return tuple(part for part in dict.fromkeys(PARTS.values()) if part in found)
