@@ -24,6 +24,8 @@ _LENGTH_BYTES = 8
 _MOST_HEADER = 16 * 2**20
 """Bytes of a header that the server examines before the file is sent."""
 _PIECE = 2**20
+_ASSET_SECONDS = 24 * 3600
+"""The file as it was sent goes by itself; the model has bytes of its own."""
 _TYPES = {"checkpoint": ("base", "inpainting", "refiner"), "embeddings": ("positive", "negative")}
 _NEEDED = ("category", "type", "architecture", "name", "version_label")
 _FLAGS = {"version_label": "--version"}
@@ -162,7 +164,9 @@ def _register_file(client: Penstock, file: Path, air: str, said: Mapping[str, An
     if "unique_identifier" not in complete:
         complete["unique_identifier"] = _sha256(file)
     with progress_bar(file.name) as advance:
-        asset = client.upload_file(file, content_type="application/octet-stream", on_progress=advance)
+        asset = client.upload_file(
+            file, content_type="application/octet-stream", expires_in=_ASSET_SECONDS, on_progress=advance
+        )
     return client.register_model(air, asset_id=asset.id, **complete)
 
 
