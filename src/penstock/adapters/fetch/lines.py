@@ -26,6 +26,8 @@ _TICK = 1.0
 """Seconds between two looks whether anybody still wants what does not come."""
 _MOST_TRIED = 4
 _HEAD_BYTES = 64 * 1024
+_BODY_BYTES = 256 * 1024
+"""Read at once of a body: of gigabytes, each read costs more than what it copies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ class Line(NetworkStream):
         if self._head_deadline is not None and self._received >= _HEAD_BYTES:
             raise SourceRefusedError(f"{self._place.authority} answers with more than {_HEAD_BYTES} bytes of headers")
         began = time.monotonic()
-        data = self._receive(max_bytes, began)
+        data = self._receive(max_bytes if self._head_deadline is not None else _BODY_BYTES, began)
         self._received += len(data)
         self._keep_pace(len(data), time.monotonic() - began)
         return data
