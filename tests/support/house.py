@@ -20,6 +20,7 @@ from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.listener import guarded_protocol, guarded_socket
 from penstock.adapters.media import ChildInspector
 from penstock.adapters.objects.s3 import Bucket, Capabilities, S3ObjectStore, S3Presigner
+from penstock.adapters.runners.builtin import BuiltinRunner
 from penstock.adapters.system import SystemEntropy
 from penstock.adapters.weights.examiner import ChildExaminer
 from penstock.adapters.weights.optimizer import Optimizer
@@ -30,10 +31,12 @@ from penstock.dialects.base.streams import Streams
 from penstock.dialects.registry import DIALECTS
 from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.egress import parse_rules
+from penstock.domain.ids import AssetId
 from penstock.domain.rates import RateLimits
 from penstock.services.accounts import Accounts
 from penstock.services.assets import Assets
 from penstock.services.callbacks import DELIVERY_JOB, Callbacks
+from penstock.services.contents import Contents
 from penstock.services.examinations import Examinations
 from penstock.services.feed import Feed
 from penstock.services.folders import Folders
@@ -83,7 +86,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Send
     from starlette.types import Scope as ASGIScope
 
-    from penstock.ports.runners import JsonLike, RunContext
+    from penstock.domain.runs import Run
+    from penstock.ports.runners import JsonLike, RunContext, Runner
     from penstock.workflows.engine import Schedule
 
     Behaviour = Callable[[Mapping[str, JsonLike], RunContext], JsonLike]
@@ -129,6 +133,8 @@ class House:
     accounts: Accounts
     sources: ModelSources
     registry: Registry
+    database: SqlDatabase
+    storage: StorageBilling
     worker: Worker
     sweeps: Sequence[Schedule]
     stop_store: Callable[[], None]
@@ -142,6 +148,18 @@ class House:
     def create_source(self, key: str, name: str) -> str:
         """A source of AIRs for the account behind a key."""
         return self.sources.create(self.accounts.authenticate(key).account_id, name).name
+
+    def run_of(self, key: str, asset_id: str) -> Run:
+        """The run that made a file."""
+        account_id = self.accounts.authenticate(key).account_id
+        with self.database.read() as tx:
+            run_id = tx.assets.get(account_id, AssetId(asset_id)).run_id
+            assert run_id is not None
+            return tx.runs.get(account_id, run_id)
+
+    def charge_storage(self) -> None:
+        """What a worker does every day."""
+        self.storage.charge_today()
 
     def work(self) -> None:
         """Run everything that waits, one after another."""
@@ -179,7 +197,9 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
     store_public_url: str | None = None,
     storage_price: str = "0",
 ) -> Iterator[House]:
-    """A house on that database; `catalog` and `bindings` are tables of a catalog file, whose runner is the test.
+    """A house on that database; `catalog` and `bindings` are tables of a catalog file.
+
+    Their runner is the test's, unless a binding says otherwise.
 
     What clients are told of the store is under `store_public_url` (None: where it is). A GB of models costs
     `storage_price` USD a month.
@@ -253,6 +273,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
                 callbacks=callbacks,
             ),
             storage=storage,
+            contents=Contents(database, objects, clock=clock, entropy=entropy),
             webhooks=Webhooks(database, callbacks, clock=clock, entropy=entropy),
             models=registry,
             model_sources=sources,
@@ -267,7 +288,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
         scratch = directory / "scratch"
         scratch.mkdir(parents=True)
         limits = RunLimits(terms=terms, scratch=scratch)
-        runners = {"test": _Models(models)}
+        runners: dict[str, Runner] = {"test": _Models(models), "builtin": BuiltinRunner(_SILENT)}
         interrupt = threading.Event()
         run_flow = RunFlow(
             database,
@@ -359,6 +380,8 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
             sources=sources,
             registry=registry,
             worker=worker,
+            database=database,
+            storage=storage,
             stop_store=stop_store,
             stop_api=stop_api,
             sweeps=sweep_schedules(

@@ -112,6 +112,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
     from penstock.dialects.base.rates import X_RATE_LIMIT
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
+    from penstock.services.contents import Contents
     from penstock.services.examinations import Examinations
     from penstock.services.folders import Folders
     from penstock.services.health import Health
@@ -170,6 +171,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
             callbacks=callbacks,
         ),
         storage=storage,
+        contents=Contents(core.database, core.objects, clock=core.clock, entropy=core.entropy),
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         models=core.models,
         model_sources=ModelSources(core.database, clock=core.clock),

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
+from penstock.domain.assets import Asset, type_by_bytes
 from penstock.domain.errors import (
     AssetNotFound,
     FileTooLarge,
-    FileTypeRefused,
     PenstockError,
-    QuotaExceeded,
     ReferenceInvalid,
-    Unavailable,
     UploadNotFound,
 )
-from penstock.domain.filenames import url_slug
 from penstock.domain.foreign import ReferenceRules, WantedFile, check_length, wanted_file
-from penstock.domain.ids import AssetId, MediaKey
-from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
+from penstock.domain.media_types import OCTET_STREAM
 from penstock.domain.references import (
     AssetReference,
     ForeignUrl,
@@ -33,10 +27,8 @@ from penstock.domain.references import (
     parse_data_uri,
     parse_foreign_url,
 )
-from penstock.domain.sniffing import sniff
 from penstock.domain.uploads import SizePolicy, UploadPolicy
-from penstock.services.identity import new_id, new_media_key
-from penstock.services.intake import begin_intake
+from penstock.services.contents import Contents, require_kind
 from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
@@ -46,7 +38,6 @@ if TYPE_CHECKING:
     from penstock.domain.egress import EgressRules
     from penstock.domain.foreign import InlineRules
     from penstock.domain.ids import AccountId, UploadId
-    from penstock.domain.media_types import Kind
     from penstock.domain.references import Reference
     from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock, Entropy
@@ -85,6 +76,7 @@ class References:
         self._egress = egress
         self._max_inline_bytes = max_inline_bytes
         self._inline_lifetime = inline_lifetime
+        self._contents = Contents(database, objects, clock=clock, entropy=entropy)
 
     def parse(self, text: str) -> Reference:
         """What a string names; our own forms come before foreign URLs. Raises `ReferenceInvalid`, `AssetNotFound`."""
@@ -124,7 +116,7 @@ class References:
         try:
             found = self._found(account_id, self._parsed(text, rules.inline), accepts, rules)
             if isinstance(found, Asset):
-                _require_kind(found.kind, type_by_bytes(found), accepts)
+                require_kind(found.kind, type_by_bytes(found), accepts)
         except ReferenceInvalid as error:
             raise ReferenceInvalid(path, error.reason, rule=error.rule).about(path) from None
         except UploadNotFound as error:
@@ -181,7 +173,7 @@ class References:
             case SignedReference(asset_id=asset_id):
                 return self._assets.by_signature(asset_id)
             case InlineData():
-                return self._keep_inline(account_id, reference, accepts)
+                return self._contents.keep(account_id, reference, accepts=accepts, lifetime=self._inline_lifetime)
             case ForeignUrl(url=url):
                 return wanted_file(url, rules.urls, self._egress, kinds=accepts)
 
@@ -189,62 +181,3 @@ class References:
         """Raises `UploadNotFound`, also for an upload that was begun so long ago."""
         if self._clock.now() >= self._uploads.get(account_id, upload_id).created_at + names_for:
             raise UploadNotFound(upload_id)
-
-    def _keep_inline(self, account_id: AccountId, inline: InlineData, accepts: tuple[str, ...]) -> Asset:
-        """A data URI becomes an ephemeral asset of the caller's; one that does not fit leaves nothing behind."""
-        if not inline.data:
-            raise ReferenceInvalid((), "the data URI is empty", rule="data_uri")
-        found = sniff(inline.data)
-        content_type = type_that_counts(inline.content_type, found)
-        _require_kind(kind_of(content_type), content_type, accepts)
-        now = self._clock.now()
-        asset_id = AssetId(new_id(self._entropy))
-        key = f"assets/{asset_id}"
-        try:
-            info = self._objects.put(key, inline.data, size=len(inline.data), content_type=content_type)
-        except Unavailable:
-            self._drop(key)  # it may be there all the same
-            raise
-        name = url_slug(f"inline.{content_type.partition('/')[2].partition('+')[0] or 'bin'}")
-        sha256 = info.sha256 or hashlib.sha256(inline.data).hexdigest()
-        asset = Asset(
-            id=asset_id,
-            account_id=account_id,
-            upload_id=None,
-            run_id=None,
-            name=name,
-            size=info.size,
-            sha256=sha256,
-            content_type=content_type,
-            declared_type=inline.content_type,
-            found_type=found or OCTET_STREAM,
-            kind=kind_of(content_type),
-            object_key=info.key,
-            media_key=MediaKey(new_media_key(self._entropy, name)),
-            created_at=now,
-            expires_at=now + self._inline_lifetime,
-            intake=intake_of_new(kind=kind_of(content_type), sha256=sha256),
-        )
-        committing = False
-        try:
-            with self._database.write() as tx:
-                tx.assets.add(asset)
-                begin_intake(tx, asset, entropy=self._entropy)
-                committing = True
-        except QuotaExceeded:
-            self._drop(asset.object_key)
-            raise
-        except Unavailable:
-            if not committing:  # a commit that failed may have happened (P6)
-                self._drop(asset.object_key)
-            raise
-        return asset
-
-    def _drop(self, key: str) -> None:
-        with contextlib.suppress(Unavailable):
-            self._objects.delete([key])
-
-
-def _require_kind(kind: Kind, content_type: str, accepts: tuple[str, ...]) -> None:
-    if accepts and kind.value not in accepts:
-        raise FileTypeRefused(content_type, accepted=accepts)

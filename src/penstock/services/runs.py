@@ -34,6 +34,7 @@ from penstock.services.runnable import Runnables, UsedModels
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
     from penstock.domain.events import Event
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
 PAYLOAD_JOB = "payload_removal"
 _VERB = "submit_run"
+_APART = timedelta(microseconds=1)
+"""Between runs that are asked for at once, so that they stand in a line in the order that they were asked for."""
 _MAX_INPUT = 2**18
 """Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
 _MOST_NESTED = 2**12
@@ -85,6 +88,14 @@ class NewRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One of several runs that are asked for at once: plain inputs of its own, which stand above the common ones."""
+
+    inputs: Mapping[str, object] = field(default_factory=dict)
+    idempotency: IdempotentRequest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Files:
     """What a run's file fields lead to, by canonical name: files that are here, and files that are to be fetched.
 
@@ -100,6 +111,9 @@ class _Files:
         """The asset of each field; one that is to come has its upload's id."""
         there = {name: asset.id for name, asset in self.assets.items()}
         return there | {name: AssetId(fetched.upload.id) for name, fetched in self.fetched.items()}
+
+
+_Wanted = tuple[Run, _Files, "IdempotentRequest | None"]
 
 
 class Runs:
@@ -133,11 +147,17 @@ class Runs:
         24 hours). On any of them nothing is queued, held, leased or kept. The path of a wrong field begins with `input`
         or `metadata`, or is the callback's. Files of other servers are fetched while the run is queued.
         """
-        if idempotency is not None:
+        (run,) = self.submit_several(account_id, asked, (Variant(idempotency=idempotency),))
+        return run
+
+    def submit_several(self, account_id: AccountId, asked: NewRun, variants: Sequence[Variant]) -> Sequence[Run]:
+        """Queue runs that differ in plain inputs alone, in the order of `variants`: all or none. Raises as `submit`."""
+        if all(variant.idempotency is not None for variant in variants):
             with self._database.read() as tx:
-                known = self._known(tx, account_id, idempotency)
-            if known is not None:
-                return known
+                known = [self._known(tx, account_id, variant.idempotency) for variant in variants]
+            if None not in known:
+                return [run for run in known if run is not None]
+        asked = replace(asked, inputs={**asked.inputs, **variants[0].inputs})
         runnable = self._runnables.find(account_id, asked.model)
         model = runnable.model
         metadata = rules.check_metadata(asked.metadata, limit=asked.metadata_limit)
@@ -148,7 +168,7 @@ class Runs:
             _refuse_urls(checked, asked.inputs)
         inputs = _kept_input(asked.inputs)
         files = _Files(models=self._runnables.used(account_id, runnable, checked))
-        queued: Run | None = None
+        queued: Sequence[Run] = ()
         try:
             self._find_files(account_id, asked, checked, files)
             for text in set(asked.named).difference(text for _, text in checked.files.values()):
@@ -179,12 +199,33 @@ class Runs:
                 callback_on=callback.moments if callback is not None else (),
                 deadline_at=self._terms.deadline(now),
             )
-            queued = self._queue_once(run, files, asked, idempotency)
+            each = [(run, files), *(self._varied(run, files, model, asked, variant) for variant in variants[1:])]
+            wanted = [
+                (replace(one, created_at=now + place * _APART), its, variant.idempotency)
+                for place, ((one, its), variant) in enumerate(zip(each, variants, strict=True))
+            ]
+            queued = self._queue_once(wanted, asked)
         finally:
-            used = set(queued.files.values()) if queued is not None else set()
+            used = {asset_id for one in queued for asset_id in one.files.values()}
             inline = [asset for name, asset in files.assets.items() if is_data_uri(checked.files[name][1])]
             self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
         return queued
+
+    def _varied(self, run: Run, files: _Files, model: Model, asked: NewRun, variant: Variant) -> tuple[Run, _Files]:
+        """Another run of the same files and models; what is fetched is fetched for each."""
+        inputs = {**asked.inputs, **variant.inputs}
+        fetched = {
+            name: replace(one, upload=self._references.fetched(run.account_id, one.file, dialect=asked.dialect))
+            for name, one in files.fetched.items()
+        }
+        its = replace(files, fetched=fetched)
+        return replace(
+            run,
+            id=RunId(new_id(self._entropy)),
+            inputs=_kept_input(inputs),
+            values={**_fitting_input(model, inputs).values, **files.models.values},
+            files=its.ids,
+        ), its
 
     def _find_files(self, account_id: AccountId, asked: NewRun, checked: CheckedInput, files: _Files) -> None:
         """Add to `files` what is found, one after another. Raises what finding one raises, about its field."""
@@ -296,40 +337,69 @@ class Runs:
             _there(tx, account_id, run_id)
             return log_lines(tx, account_id, run_id)
 
-    def _known(self, tx: Transaction, account_id: AccountId, idempotency: IdempotentRequest) -> Run | None:
+    def model(self, account_id: AccountId, name: str) -> Model:
+        """What a run of that name would be a run of. Raises `ModelNotFound`, `NoRunner`."""
+        return self._runnables.find(account_id, name).model
+
+    def price(self, account_id: AccountId, asked: NewRun) -> Decimal:
+        """USD of one run, were it asked for; its files are not looked at. Raises as `submit`."""
+        runnable = self._runnables.find(account_id, asked.model)
+        checked = _fitting_input(runnable.model, asked.inputs)
+        self._runnables.used(account_id, runnable, checked)
+        if asked.callback is not None:
+            self._callbacks.check(asked.dialect, asked.callback)
+        return runnable.model.price
+
+    def submitted(self, account_id: AccountId, key: str) -> Run | None:
+        """The run that was submitted under that idempotency key, as long as the key is remembered."""
+        with self._database.read() as tx:
+            known = tx.idempotency.find(account_id, _VERB, key)
+            if known is None:
+                return None
+            run = tx.runs.get(account_id, RunId(known[1]))
+        return run if run.deleted_at is None else None
+
+    def _known(self, tx: Transaction, account_id: AccountId, idempotency: IdempotentRequest | None) -> Run | None:
+        if idempotency is None:
+            return None
         known = tx.idempotency.find(account_id, _VERB, idempotency.key)
         if known is None:
             return None
         require_same(idempotency, fingerprint=known[0])
         return tx.runs.get(account_id, RunId(known[1]))
 
-    def _queue_once(self, run: Run, files: _Files, asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
+    def _queue_once(self, wanted: Sequence[_Wanted], asked: NewRun) -> Sequence[Run]:
         try:
-            return self._queue(run, files, asked, idempotency)
+            return self._queue(wanted, asked)
         except IdempotencyRaceError:
-            return self._queue(run, files, asked, idempotency)
+            return self._queue(wanted, asked)
 
-    def _queue(self, run: Run, files: _Files, asked: NewRun, idempotency: IdempotentRequest | None) -> Run:
-        now = run.created_at
+    def _queue(self, wanted: Sequence[_Wanted], asked: NewRun) -> Sequence[Run]:
         with self._database.write() as tx:
-            if idempotency is not None:
-                known = self._known(tx, run.account_id, idempotency)
-                if known is not None:
-                    return known
-                tx.idempotency.add(
-                    run.account_id, _VERB, idempotency.key, fingerprint=idempotency.fingerprint, subject=run.id, now=now
-                )
-            if run.held > 0:
-                last = tx.ledger.last(run.account_id, lock=True)
-                tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
-            self._terms.require_day(tx, run, now=now)
-            tx.runs.add(run)
-            self._runnables.lease(tx, run.id, files.models, now=now)
-            self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
-            tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
-            self._run_files.begin(tx, run, files.fetched, job=_job_payload(run, asked))
-            if asked.payload_lifetime is not None:
-                self._remove_payloads_later(tx, run, asked.payload_lifetime)
+            return [self._queue_one(tx, run, files, asked, idempotency) for run, files, idempotency in wanted]
+
+    def _queue_one(
+        self, tx: Transaction, run: Run, files: _Files, asked: NewRun, idempotency: IdempotentRequest | None
+    ) -> Run:
+        now = run.created_at
+        if idempotency is not None:
+            known = self._known(tx, run.account_id, idempotency)
+            if known is not None:
+                return known
+            tx.idempotency.add(
+                run.account_id, _VERB, idempotency.key, fingerprint=idempotency.fingerprint, subject=run.id, now=now
+            )
+        if run.held > 0:
+            last = tx.ledger.last(run.account_id, lock=True)
+            tx.ledger.add(ledger.hold(last, run.held, account_id=run.account_id, run_id=run.id, now=now))
+        self._terms.require_day(tx, run, now=now)
+        tx.runs.add(run)
+        self._runnables.lease(tx, run.id, files.models, now=now)
+        self._lease(tx, run, files.assets, keeps=asked.keeps_inputs)
+        tx.events.add(run.account_id, run.id, EventKind.RUN_QUEUED, {"model": run.model}, now=now)
+        self._run_files.begin(tx, run, files.fetched, job=_job_payload(run, asked))
+        if asked.payload_lifetime is not None:
+            self._remove_payloads_later(tx, run, asked.payload_lifetime)
         return run
 
     def _remove_payloads_later(self, tx: Transaction, run: Run, lifetime: timedelta) -> None:

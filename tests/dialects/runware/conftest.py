@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
+from importlib.resources import files
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> I
     directory = tmp_path_factory.mktemp("home")
     shutil.copyfile(_sqlite_template, directory / "penstock.db")
     url = f"sqlite:///{directory / 'penstock.db'}"
-    with open_house(directory / "house", url, (), storage_price="0.05") as opened:
+    demo = tomllib.loads(files("penstock").joinpath("demo_catalog.toml").read_text("utf-8"))
+    with open_house(directory / "house", url, (), storage_price="0.05", bindings=demo["binding"]) as opened:
         yield opened
 
 

@@ -82,6 +82,13 @@ def upload(client: Runware, house: House, task: Task) -> None:
     assert ask(client, task)["data"][0]["status"] == "success"
 
 
+def ready(client: Runware, house: House, shelf: Shelf, category: str = "checkpoint", **more: object) -> str:
+    """The AIR of a new model of the client's that can be used."""
+    task = shelf.task(client, category, **more)
+    upload(client, house, task)
+    return str(task["air"])
+
+
 def ask(client: Runware, task: Task, kind: str = "getResponse") -> Any:  # noqa: ANN401 - JSON
     """What `getResponse` says of a task."""
     return client.post({"taskType": kind, "taskUUID": task["taskUUID"]}).json()

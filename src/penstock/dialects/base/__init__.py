@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from penstock.domain.webhooks import CallbackPolicy
     from penstock.services.accounts import Accounts
     from penstock.services.assets import Assets
+    from penstock.services.contents import Contents
     from penstock.services.examinations import Examinations
     from penstock.services.folders import Folders
     from penstock.services.imports import Imports
@@ -56,6 +57,7 @@ class Services:
     model_sources: ModelSources
     model_uploads: ModelUploads
     storage: StorageBilling
+    contents: Contents
     examinations: Examinations
     streams: Streams
     large_bodies: LargeBodies

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.runware import callbacks, routes
-from penstock.dialects.runware.wire import reference_parser
+from penstock.dialects.runware.media_wire import reference_parser
 from penstock.domain.uploads import UploadPolicy
 
 POLICY = UploadPolicy(max_bytes=16 * 2**20, url_ttl=timedelta(hours=1))

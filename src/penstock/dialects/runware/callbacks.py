@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+from penstock.dialects.runware import image_wire
 from penstock.dialects.runware.errors import failure_out
+from penstock.dialects.runware.media_wire import media_url
 from penstock.dialects.runware.model_wire import TASK, failure_of, phase_item
+from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import Named, envelope, item_out
+from penstock.domain.errors import RunnerFailed
+from penstock.domain.media_types import Kind
 from penstock.domain.model_uploads import Phase
-from penstock.domain.webhooks import CallbackPolicy, RetryPlan
+from penstock.domain.runs import RunState
+from penstock.domain.webhooks import CallbackPolicy, Moment, RetryPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.runs import Run
-    from penstock.domain.webhooks import Delivery, Moment, Notice, Secret
+    from penstock.domain.webhooks import Delivery, Notice, Secret
 
 PLAN = RetryPlan(  # that a delivery is tried again is documented; when, how often and how long is inferred
     delays=(
@@ -28,9 +35,16 @@ PLAN = RetryPlan(  # that a delivery is tried again is documented; when, how oft
 )
 
 
-def policy(_base_url: str) -> CallbackPolicy:
+def policy(base_url: str) -> CallbackPolicy:
     """Receivers protect themselves, by tokens in their URL; https is advised, so that plain http is taken."""
-    return CallbackPolicy(plan=PLAN, event=_event, body=_body, headers=_headers, https_only=False, model_body=_told)
+    return CallbackPolicy(
+        plan=PLAN,
+        event=_event,
+        body=partial(_pictured, base_url=base_url),
+        headers=_headers,
+        https_only=False,
+        model_body=_told,
+    )
 
 
 def _told(upload: ModelUpload) -> bytes:
@@ -42,13 +56,24 @@ def _told(upload: ModelUpload) -> bytes:
     return envelope([failure_out(failure, name)]).encode()
 
 
-def _event(_run: Run, _moment: Moment) -> str | None:
-    """Runs are not told."""
-    return None
+def _event(_run: Run, moment: Moment) -> str | None:
+    """A picture is told of when it is there, or will not be."""
+    return image_wire.TASK if moment is Moment.ENDED else None
 
 
-def _body(_notice: Notice) -> bytes:
-    return envelope([]).encode()
+def _pictured(notice: Notice, *, base_url: str) -> bytes:
+    """The answer of one picture's run; its bytes are always at its URL (inferred)."""
+    run = notice.run
+    name = Named(task_type=image_wire.TASK, task_uuid=run.client_ref)
+    made = [asset for asset in notice.assets.values() if asset.kind is Kind.IMAGE]
+    if run.state is not RunState.SUCCEEDED or not made:
+        message = run.error or f"the task was {run.state.value}"
+        return envelope([failure_out(Failure(code=RunnerFailed.code, message=message), name)]).encode()
+    items = [
+        image_wire.image_item(run, asset, url=media_url(asset.media_key, base_url=base_url), data=None)
+        for asset in made
+    ]
+    return envelope([item_out(name, item) for item in items]).encode()
 
 
 def _headers(_delivery: Delivery, _body: bytes, _secrets: Sequence[Secret], _now: datetime) -> Mapping[str, str]:

@@ -153,19 +153,27 @@ class Rest:
             return (error_out(error, self._name),)
 
     async def _run(self, emit: Emit) -> bool:
-        number = self._following.after
+        following: Following | None = self._following
+        while following is not None:
+            if not await self._run_one(following, emit):
+                return False
+            following = following.then
+        return True
+
+    async def _run_one(self, following: Following, emit: Emit) -> bool:
+        number = following.after
         while not self._streams.closed:
             try:
                 events = self._streams.follow(
-                    self._account_id, self._following.subject, after=number, finals=self._following.finals
+                    self._account_id, following.subject, after=number, finals=following.finals
                 )
                 async for event in events:
                     if event is None:
                         continue
-                    for told in await self._rendered(event):
+                    for told in await self._rendered(following, event):
                         await emit(told)
                     number = event.number
-                    if event.kind in self._following.finals:
+                    if event.kind in following.finals:
                         return True
             except Unavailable:
                 pass  # nothing of this event was told: it is looked at again
@@ -173,8 +181,8 @@ class Rest:
                 await asyncio.sleep(_RETRY_SECONDS)
         return False
 
-    async def _rendered(self, event: Event) -> Sequence[Told]:
-        return _told(await self._streams.read(lambda: self._following.render(event)), self._name)
+    async def _rendered(self, following: Following, event: Event) -> Sequence[Told]:
+        return _told(await self._streams.read(lambda: following.render(event)), self._name)
 
 
 def _told(answer: Sequence[Item | Refusal], name: Named) -> Sequence[Told]:

@@ -23,7 +23,8 @@ pings too. Long work is a row that somebody else carries on; its events are foll
   called in a thread for each event above `after`, in order, and returns the items of that event (none for events that
   say nothing here), or raises what is told as the task's last error. After an event of `finals` the task has ended. On
   a WebSocket every item is a frame of its own as it happens; over REST they are collected until the end or the server's
-  window is over, and then `unfinished` is asked for what to add.
+  window is over, and then `unfinished` is asked for what to add. `then` is followed when the subject has ended; its
+  items of `now` are told at once.
 
 A handler may be called again for the same task: clients that lost their connection send it again.
 """
@@ -77,6 +78,7 @@ class Following:
     now: Sequence[Item | Refusal] = ()
     after: int = 0
     unfinished: Callable[[], Sequence[Item | Refusal]] = _nothing
+    then: Following | None = None
 
 
 Answer = Sequence[Item | Refusal] | Following

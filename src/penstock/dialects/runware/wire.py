@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.domain.errors import InvalidField, MalformedBody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from penstock.domain.references import Reference
 
 AUTHENTICATION = "authentication"
 PING = "ping"
@@ -171,11 +170,6 @@ def envelope(parts: Sequence[Told]) -> str:
 def is_dry_run(*said: str | None) -> bool:
     """Whether a header or a parameter asks only to check and price tasks."""
     return any(value is not None and value.strip().lower() in {"1", "true"} for value in said)
-
-
-def reference_parser(_base_url: str) -> Callable[[str], Reference | None]:
-    """No text is a reference of this product alone."""
-    return lambda _text: None
 
 
 def _echo(value: object) -> str | None:

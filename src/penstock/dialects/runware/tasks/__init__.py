@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from penstock.dialects.runware.tasks.account import account_tasks
+from penstock.dialects.runware.tasks.images import image_tasks
+from penstock.dialects.runware.tasks.media import media_tasks
 from penstock.dialects.runware.tasks.model_search import model_search_tasks
 from penstock.dialects.runware.tasks.model_upload import model_upload_tasks
 from penstock.dialects.runware.tasks.results import result_tasks
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 MAKERS: Sequence[Callable[[Services, str], Mapping[str, Task]]] = (
     model_upload_tasks,
     model_search_tasks,
+    image_tasks,
+    media_tasks,
+    account_tasks,
     result_tasks,
 )
 

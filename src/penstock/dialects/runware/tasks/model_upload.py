@@ -51,7 +51,7 @@ def model_upload_tasks(services: Services, _base_url: str) -> Mapping[str, Task]
     return {wire.TASK: Task(handle=upload, follows=True, begins_upload=True, honours_dry_run=True)}
 
 
-def upload_lookup(services: Services) -> Lookup:
+def upload_lookup(services: Services, _base_url: str) -> Lookup:
     """Uploads that are asked about later; for as long as they are kept, which is 24 hours and more."""
 
     def find(account_id: AccountId, task_uuid: str) -> ModelUpload | None:

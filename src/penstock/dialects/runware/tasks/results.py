@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from penstock.dialects.runware.errors import refused_out
 from penstock.dialects.runware.task import Refusal, Task
+from penstock.dialects.runware.tasks.images import image_lookup
 from penstock.dialects.runware.tasks.model_upload import upload_lookup
 from penstock.dialects.runware.wire import Named, envelope, item_out
 from penstock.domain.errors import ModelUploadNotFound, ScopeMissing
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from penstock.dialects.runware.task import Answer, Call, Item
     from penstock.dialects.runware.tasks.lookup import Lookup
 
-LOOKUPS: Sequence[Callable[[Services], Lookup]] = (upload_lookup,)
+LOOKUPS: Sequence[Callable[[Services, str], Lookup]] = (upload_lookup, image_lookup)
 """Where a UUID is looked for, in this order."""
 
 
-def result_tasks(services: Services, _base_url: str) -> Mapping[str, Task]:
+def result_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
     """Both task types. A UUID that is unknown, or another account's, is `taskNotFound` (RU-52, RU-65)."""
-    lookups = [make(services) for make in LOOKUPS]
+    lookups = [make(services, base_url) for make in LOOKUPS]
 
     def get_response(call: Call) -> Answer:
         """Where a task stands, under its own type."""

@@ -1,0 +1,157 @@
+"""`imageInference`: one run for each picture that is asked for, told as they end (contract §12)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from penstock.dialects.runware import image_wire as wire
+from penstock.dialects.runware.media_wire import REFERENCES, media_url
+from penstock.dialects.runware.task import Failure, Following, Refusal, Task
+from penstock.dialects.runware.tasks.lookup import Lookup
+from penstock.domain.accounts import Scope
+from penstock.domain.errors import InvalidField, InvalidFields, PenstockError, ReferenceInvalid, RunnerFailed
+from penstock.domain.events import RUN_FINALS
+from penstock.domain.ids import AssetId
+from penstock.domain.media_types import Kind
+from penstock.domain.runs import RunFault, RunState, is_finished, output_assets
+from penstock.domain.webhooks import Callback, Moment
+from penstock.services.runs import NewRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from penstock.dialects.base import Services
+    from penstock.dialects.runware.image_wire import ImageTask
+    from penstock.dialects.runware.task import Answer, Call, Item
+    from penstock.domain.events import Event
+    from penstock.domain.ids import AccountId
+    from penstock.domain.runs import Run
+
+DIALECT = "runware"
+_MOST_INLINE = 32 * 2**20
+_INPUT = "input"
+_FAULTS = {RunFault.SERVER: "internal_error", RunFault.UNAVAILABLE: "internal_error", RunFault.INPUT: "source_failed"}
+"""What is told of a run that failed not by its model."""
+
+
+def image_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
+    """The task type. Sent again, a task is answered with the runs that it has."""
+
+    def infer(call: Call) -> Answer:
+        """One picture after another as they are made; of an asynchronous task only that it was accepted."""
+        account_id = call.allowed(Scope.RUNS_WRITE)
+        task = wire.parse_image_task(call.task)
+        try:
+            if call.dry_run:
+                price = services.runs.price(account_id, _asked(services, account_id, task, call))
+                return [{"dryRun": True, "cost": float(price * task.results)}]
+            runs = _submitted(services, account_id, task, call)
+        except PenstockError as error:
+            raise _in_its_words(error) from error
+        if not task.waits:
+            return [{}]
+        following: Following | None = None
+        for run in reversed(runs):
+            render = partial(_rendered, services, base_url, account_id, run)
+            following = Following(subject=run.id, finals=RUN_FINALS, render=render, then=following)
+        return following or []
+
+    return {wire.TASK: Task(handle=infer, follows=True, honours_dry_run=True)}
+
+
+def image_lookup(services: Services, base_url: str) -> Lookup:
+    """Pictures that are asked about later; as long as the keys of repeated requests are remembered."""
+
+    def response(account_id: AccountId, task_uuid: str) -> Sequence[Item | Refusal] | None:
+        runs = _runs_of(services, account_id, task_uuid)
+        if not runs:
+            return None
+        told: list[Item | Refusal] = []
+        for run in runs:
+            if is_finished(run):
+                told += [_succeeded(part) for part in _ended(services, base_url, account_id, run)]
+        if not all(is_finished(run) for run in runs):
+            told.append({"status": "processing"})
+        return told
+
+    def request(account_id: AccountId, task_uuid: str) -> Mapping[str, object] | None:
+        runs = _runs_of(services, account_id, task_uuid)
+        return wire.request_of(runs[0], task_uuid) if runs else None
+
+    return Lookup(task_type=wire.TASK, scope=Scope.RUNS_READ, response=response, request=request)
+
+
+def _submitted(services: Services, account_id: AccountId, task: ImageTask, call: Call) -> Sequence[Run]:
+    model = services.runs.model(account_id, task.model)
+    variants = wire.variants(task, model, call.task_uuid, call.task)
+    return services.runs.submit_several(account_id, _asked(services, account_id, task, call), variants)
+
+
+def _asked(services: Services, account_id: AccountId, task: ImageTask, call: Call) -> NewRun:
+    webhook = task.webhook_url
+    return NewRun(
+        dialect=DIALECT,
+        model=task.model,
+        inputs=wire.model_inputs(task, services.runs.model(account_id, task.model)),
+        metadata=wire.metadata_of(task),
+        output_lifetime=services.lifetimes.classes.outputs,
+        references=REFERENCES,
+        callback=None if webhook is None else Callback(url=webhook, moments=(Moment.ENDED,), field_name="webhookURL"),
+        client_ref=call.task_uuid,
+    )
+
+
+def _runs_of(services: Services, account_id: AccountId, task_uuid: str) -> list[Run]:
+    """In the order of the pictures; those that their owner removed by another API are left out."""
+    first = services.runs.submitted(account_id, wire.key_of(task_uuid, 0))
+    if first is None:
+        return []
+    places = range(1, wire.number_of_results([first]))
+    others = (services.runs.submitted(account_id, wire.key_of(task_uuid, place)) for place in places)
+    return [first, *(run for run in others if run is not None)]
+
+
+def _rendered(
+    services: Services, base_url: str, account_id: AccountId, run: Run, event: Event
+) -> Sequence[Item | Refusal]:
+    if event.kind not in RUN_FINALS:
+        return []
+    return _ended(services, base_url, account_id, services.runs.get(account_id, run.id))
+
+
+def _ended(services: Services, base_url: str, account_id: AccountId, run: Run) -> Sequence[Item | Refusal]:
+    if run.state is not RunState.SUCCEEDED:
+        message = run.error or f"the task was {run.state.value}"
+        code = _FAULTS.get(run.fault, RunnerFailed.code) if run.fault is not None else RunnerFailed.code
+        return [Refusal(error=Failure(code=code, message=message))]
+    made = services.assets.many(account_id, tuple(map(AssetId, output_assets(run.output))))
+    pictures = [asset for asset in made.values() if asset.kind is Kind.IMAGE]
+    if not pictures:
+        return [Refusal(error=Failure(code=RunnerFailed.code, message="the model made no picture that is still there"))]
+    return [
+        wire.image_item(
+            run,
+            asset,
+            url=media_url(asset.media_key, base_url=base_url),
+            data=services.contents.read(asset, most=_MOST_INLINE) if wire.wants_bytes(run) else None,
+        )
+        for asset in pictures
+    ]
+
+
+def _succeeded(part: Item | Refusal) -> Item | Refusal:
+    return part if isinstance(part, Refusal) else {"status": "success", **part}
+
+
+def _in_its_words(error: PenstockError) -> PenstockError:
+    """The same, at the task's own parameter: what the model takes stands beside everything else."""
+    if isinstance(error, InvalidFields):
+        error = error.fields[0]
+    if isinstance(error, InvalidField) and error.path[:1] == (_INPUT,):
+        return InvalidField(error.path[1:], error.reason, rule=error.rule, facts=error.facts)
+    if isinstance(error, ReferenceInvalid) and error.path[:1] == (_INPUT,):
+        return ReferenceInvalid(error.path[1:], error.reason, rule=error.rule)
+    if error.at[:1] == (_INPUT,):
+        return error.about(error.at[1:])
+    return error
