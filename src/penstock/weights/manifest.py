@@ -35,9 +35,10 @@ def manifest(header: Header, plan: Plan, survey: Survey, *, stored_sha256: str) 
             {"name": tensor.name, "dtype": tensor.dtype, "shape": tensor.shape, "bytes": tensor.size, "reason": reason}
             for tensor, reason in plan.dropped
         ],
-        "tensors": [_tensor(piece, survey.tensors[piece.index]) for piece in plan.pieces],
+        "tensors": [],
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    tensors = b",".join(_json(_tensor(piece, survey.tensors[piece.index])) for piece in plan.pieces)
+    return _json(document).removesuffix(b"]}") + tensors + b"]}"  # tensor by tensor: there may be 100 000
 
 
 def summary(header: Header, plan: Plan, survey: Survey, *, stored_sha256: str) -> dict[str, object]:
@@ -70,6 +71,10 @@ def summary(header: Header, plan: Plan, survey: Survey, *, stored_sha256: str) -
         "on_pages_before": _on_pages((header.data_start + tensor.begin, tensor.size) for tensor in header.tensors),
         "on_pages_after": _on_pages((piece.begin, piece.end - piece.begin) for piece in plan.pieces),
     }
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _tensor(piece: Piece, seen: Seen) -> dict[str, object]:
