@@ -27,6 +27,7 @@ from penstock.domain.accounts import Scope
 from penstock.domain.catalog_parsing import parse_catalog
 from penstock.domain.events import MEANINGS, EventKind
 from penstock.domain.media_types import Kind, MediaType, types_of
+from penstock.domain.model_uploads import PHASE_TABLE, Phase
 from penstock.domain.rates import RateLimits
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
@@ -221,6 +222,11 @@ def upload_states() -> str:
 def run_states() -> str:
     """The life of a run, drawn from its table."""
     return f"```text\n{drawn(RUN_TABLE, RunState.QUEUED)}\n```"
+
+
+def model_upload_phases() -> str:
+    """The phases of a model upload, drawn from their table."""
+    return f"```text\n{drawn(PHASE_TABLE, Phase.VALIDATED)}\n```"
 
 
 def drawn(table: Mapping[tuple[S, E], S], first: S) -> str:
@@ -525,6 +531,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "conformance": conformance,
     "upload-states": upload_states,
     "run-states": run_states,
+    "model-upload-phases": model_upload_phases,
     "rooms": rooms,
     "routes": routes,
     "shapes": shapes,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.domain.model_uploads import PHASE_TABLE, Phase
 from penstock.domain.runs import RUN_TABLE, RunState
 from penstock.domain.uploads import UPLOAD_TABLE, UploadState
 from tools.reference import BLOCK, BLOCKS, PAGES, drawn, with_blocks
@@ -42,6 +43,13 @@ def test_the_picture_of_a_runs_life_has_every_transition_once() -> None:
 
     assert picture.splitlines()[0] == "queued"
     assert sorted(_ways(picture)) == sorted((event.value, state.value) for (_, event), state in RUN_TABLE.items())
+
+
+def test_the_picture_of_a_model_uploads_phases_has_every_transition_once() -> None:
+    picture = drawn(PHASE_TABLE, Phase.VALIDATED)
+
+    assert picture.splitlines()[0] == "validated"
+    assert sorted(_ways(picture)) == sorted((event.value, phase.value) for (_, event), phase in PHASE_TABLE.items())
 
 
 def test_the_rules_that_comments_cite_are_listed_and_no_others() -> None:
