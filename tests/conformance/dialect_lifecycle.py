@@ -5,17 +5,18 @@ Begin, send bytes, complete, reference in a run, expire, refuse: a driver says i
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from http.client import HTTPMessage
 from typing import TYPE_CHECKING, Protocol
 
-from tests.support.exchange import exchange
+from tests.support.exchange import Answer, exchange
 from tests.support.forms import post_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from penstock.dialects.base import Dialect
-    from tests.support.exchange import Answer
 
 
 class RefusedError(Exception):
@@ -45,6 +46,15 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Begun):
+    """An upload whose bytes came when it was begun: there is nothing left to send, and what is sent changes nothing."""
+
+    def send(self, content: bytes) -> Answer:
+        del content
+        return Answer(status=200, headers=HTTPMessage(), body=b"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """An uploaded file: what names it in a run, and where anybody can read it (empty: nowhere).
 
@@ -54,6 +64,20 @@ class File:
     reference: str
     url: str
     others: tuple[str, ...] = ()
+
+
+_PICTURE = b"\x89PNG\r\n\x1a\n"
+
+
+def drawn(value: object) -> bytes:
+    """What a model says, as what passes for a picture: some products' runs come to pictures and to nothing else."""
+    return _PICTURE + json.dumps(value).encode()
+
+
+def read(picture: bytes) -> dict[str, object]:
+    """What was drawn."""
+    said: dict[str, object] = json.loads(picture.removeprefix(_PICTURE))
+    return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from tests.conformance.dialect_lifecycle import Begun, Ended, File, RefusedError
+from tests.conformance.dialect_lifecycle import Begun, Ended, File, RefusedError, read
 from tests.dialects.runway.client import Runway
 from tests.support.exchange import fetch
 
@@ -43,7 +42,7 @@ class RunwayDriver:
         said = answer.json()
         if said["status"] in {"PENDING", "THROTTLED", "RUNNING"}:
             return None
-        return Ended(output=json.loads(fetch(said["output"][0]).body) if "output" in said else None)
+        return Ended(output=read(fetch(said["output"][0]).body) if "output" in said else None)
 
     def cancel(self, run: str) -> None:
         self._call("DELETE", f"/v1/tasks/{run}")

@@ -1,7 +1,8 @@
 """The older official Python SDK (0.x), unchanged but for address and key: makes calls, one after another or at once.
 
 Arguments: address, key, and a JSON list of [method, type of the argument, its members] (a list of such lists is done at
-once). The method `heartbeat` waits for the answer to the client's next ping.
+once); without a type, the argument stands in place of the members. The method `heartbeat` waits for the answer to the
+client's next ping.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ async def call(
     client: Any,  # noqa: ANN401 - it has no types
     method: str,
     kind: str | None = None,
-    members: dict[str, Any] | None = None,
+    argument: Any = None,  # noqa: ANN401 - JSON
 ) -> object:
     """What came of one call."""
     if method == "heartbeat":
         return {"result": await heartbeat(client)}
     try:
         made = getattr(client, method)
-        result = await (made(getattr(runware, kind)(**(members or {}))) if kind else made())
+        arguments = [getattr(runware, kind)(**argument) if kind else argument] if argument is not None else []
+        result = await made(*arguments)
     except RunwareAPIError as error:
         return {"error": {"code": error.code, "message": str(error)}}
     except (ConnectionError, TimeoutError) as error:

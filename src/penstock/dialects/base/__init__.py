@@ -73,8 +73,9 @@ class Capabilities:
 
     `takes_urls`: a file field of a run may hold a URL or a data URI. `lasting_urls`: a file has a URL that names it as
     long as it lives. `file_urls`: an uploaded file has a URL, for a while at least. `upload_lifetimes`: whoever uploads
-    a file may say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is. `tells_story`:
-    files can be uploaded and models run.
+    a file may say how long it lives. `declares_sizes`: whoever uploads a file may say how large it is.
+    `uploads_in_steps`: whoever uploads a file begins, sends its bytes elsewhere and completes; otherwise they come with
+    the request.
     """
 
     confirms: bool
@@ -86,7 +87,7 @@ class Capabilities:
     file_urls: bool = True
     upload_lifetimes: bool = True
     declares_sizes: bool = True
-    tells_story: bool = True
+    uploads_in_steps: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

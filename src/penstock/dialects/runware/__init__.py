@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from penstock.dialects.base import Capabilities, Dialect
 from penstock.dialects.runware import callbacks, routes
-from penstock.dialects.runware.media_wire import reference_parser
-from penstock.domain.uploads import UploadPolicy
+from penstock.dialects.runware.media_wire import MOST_BYTES, reference_parser
+from penstock.domain.uploads import SizePolicy, UploadPolicy
 
-POLICY = UploadPolicy(max_bytes=16 * 2**20, url_ttl=timedelta(hours=1))
+# Files come within a task, or the server fetches them; nobody declares a size (all of it inferred).
+POLICY = UploadPolicy(max_bytes=MOST_BYTES, url_ttl=timedelta(hours=1), size_policy=SizePolicy.ADVISORY)
 CAPABILITIES = Capabilities(
-    confirms=False, cancels_runs=False, upload_lifetimes=False, declares_sizes=False, tells_story=False
+    confirms=False, cancels_runs=False, upload_lifetimes=False, declares_sizes=False, uploads_in_steps=False
 )
 DIALECT = Dialect(
     name="runware",
