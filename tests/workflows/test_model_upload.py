@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from penstock.adapters.objects.s3 import Capabilities, S3ObjectStore
 from penstock.domain.errors import AssetNotFound
 from penstock.domain.model_uploads import Phase
 from penstock.domain.quotas import Limits
@@ -18,11 +19,12 @@ from penstock.telemetry import Log
 from tests.support.model_house import made_weights, open_model_house, seed_of
 from tests.support.records import make_asset
 from tests.support.remote import Remote, Visit, remote_server, serving
+from tests.support.stores import WallClock, embedded_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-    from penstock.adapters.objects.s3 import S3ObjectStore
     from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.domain.ids import AccountId
     from penstock.domain.model_uploads import ModelUpload
@@ -175,9 +177,15 @@ def test_another_account_shares_nothing(
     assert house.file(theirs).id != house.file(mine).id
 
 
+@pytest.mark.parametrize("largest_copy", [5 * 2**30, 0])
 def test_an_asset_becomes_a_model_and_may_go_then(
-    model_house: ModelHouse, acme: AccountId, model_files: ModelFiles
+    model_house: ModelHouse,
+    acme: AccountId,
+    model_files: ModelFiles,
+    monkeypatch: pytest.MonkeyPatch,
+    largest_copy: int,
 ) -> None:
+    monkeypatch.setattr("penstock.workflows.model_phases._LARGEST_COPY", largest_copy)
     house = model_house
     data = model_files.path("checkpoint/sdxl_full").read_bytes()
     asset = make_asset(1, acme, object_key=f"assets/{house.entropy.random_bytes(8).hex()}", size=len(data))
@@ -287,6 +295,48 @@ def test_a_job_without_its_upload_ends(model_house: ModelHouse, acme: AccountId,
     model_house.work()
 
     assert not model_house.has_jobs()
+
+
+def test_a_model_comes_on_each_database(
+    database_url: str,
+    own_store: S3ObjectStore,
+    examiner: ChildExaminer,
+    remote: Remote,
+    request: pytest.FixtureRequest,
+) -> None:
+    data = made_weights(1)
+    remote.on("/file", serving(data))
+    seed = seed_of(request)
+    with open_model_house(database_url, own_store, examiner, check=ModelCheck.OFF, seed=seed) as house:
+        upload = house.begin(house.open_account(), remote.url())
+
+        house.work()
+
+        assert_ready(house, upload, data)
+        progress = [told for kind, told in house.told(upload) if kind == "model.progress"]
+        assert progress[0] == {"phase": "downloaded", "done": 0, "size": len(data)}
+
+
+@pytest.mark.statement("RU-35")
+def test_with_encryption_at_rest_no_number_of_a_model_stands_on_the_disk(
+    sqlite_url: str, tmp_path: Path, examiner: ChildExaminer, remote: Remote
+) -> None:
+    key, folder, data = tmp_path / "key", tmp_path / "store", made_weights(2)
+    key.write_text("ab" * 32)
+    key.chmod(0o600)
+    remote.on("/file", serving(data))
+    with embedded_store(folder, "--encryption-key-file", str(key)) as bucket:
+        store = S3ObjectStore(bucket, clock=WallClock(), capabilities=Capabilities(checks_crc64=True))
+        with open_model_house(sqlite_url, store, examiner, check=ModelCheck.OFF) as house:
+            upload = house.begin(house.open_account(), remote.url())
+            house.work()
+            assert_ready(house, upload, data)
+        store.close()
+
+    files = [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    assert sum(map(len, files)) > 2 * len(data)
+    for at in range(len(data) - 2**21, len(data), 2**16):
+        assert not any(data[at : at + 64] in file for file in files)
 
 
 @pytest.mark.slow
