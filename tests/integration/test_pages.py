@@ -95,6 +95,7 @@ def test_a_model_is_registered_as_the_page_says(server: Server, model_files: Mod
     assert re.search(r"^numbers are +F16: \d+ tensors", said, re.MULTILINE)
     assert "labs:100@1: all bytes are as they were registered" in said
     assert "labs:100@1 Rivers False" in said
+    assert re.search(r"^shared +(\d+) of \1 tensors, (\d+) of \2 bytes, with labs:100@1$", said, re.MULTILINE)
     assert said.endswith("labs:100@1: removed\n")
     assert (tmp_path / "optimized.safetensors").stat().st_size > 0
 

@@ -126,15 +126,27 @@ def list_models(  # noqa: PLR0913, PLR0917 - a command's options
             print(json.dumps(model.as_json()) if as_json else row)
 
 
-def show(air: Air, as_json: AsJson = False, url: UrlOption = None, api_key: KeyOption = None) -> None:
+def show(
+    air: Air,
+    against: Annotated[
+        str | None, typer.Option(metavar="AIR", help="Say also how many of its tensors that model has, too.")
+    ] = None,
+    as_json: AsJson = False,
+    url: UrlOption = None,
+    api_key: KeyOption = None,
+) -> None:
     """Show a model: what is said of it, and what became of its weights."""
     with session(url, api_key) as client:
         model = client.registered_model(air)
+        reuse = client.compare_models(air, against) if against is not None else None
     if as_json:
         print(json.dumps(model.as_json(), indent=2))
         return
     for label, value in _described(model):
         print(f"{label:<14}{value}")
+    if reuse is not None:
+        of = f"{reuse.shared_tensors} of {reuse.tensors} tensors, {reuse.shared_bytes} of {reuse.bytes} bytes"
+        print(f"{'shared':<14}{of}, with {against}")
 
 
 def verify(air: Air, url: UrlOption = None, api_key: KeyOption = None) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Examination,
         Folder,
         Model,
+        ModelReuse,
         ModelSource,
         ModelUpload,
         OutputFile,
@@ -400,6 +401,10 @@ class Penstock:
             )
         )
         return target
+
+    def compare_models(self, air: str, other: str) -> ModelReuse:
+        """How many tensors of a model stand in another, too, under whatever name."""
+        return self._do(steps.perform(self._calls.compare_models(air, other), self._retries))
 
     def verify_model(self, air: str) -> None:
         """Read a model's weights back, all of them, and check their sizes and hashes; nothing is kept.

@@ -19,6 +19,7 @@ from penstock.client.results import (
     Examination,
     Folder,
     Model,
+    ModelReuse,
     ModelSource,
     ModelUpload,
     Page,
@@ -236,6 +237,10 @@ class Calls:
         """`GET /models/{air}/files/{part}`: the answer is a redirect; its result is where to."""
         request = self._request("GET", _path("models", air, "files", part))
         return Call(request=request, read=lambda reply: reply.headers.get("location", ""), success=_REDIRECT)
+
+    def compare_models(self, air: str, other: str) -> Call[ModelReuse]:
+        """`GET /models/{air}/reuse/{other}`."""
+        return self._get(_path("models", air, "reuse", other), ModelReuse)
 
     def examine(self, head: bytes, declared: Mapping[str, object]) -> Call[Examination]:
         """`POST /models/examinations`; what is declared as None does not count."""

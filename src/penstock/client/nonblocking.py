@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Examination,
         Folder,
         Model,
+        ModelReuse,
         ModelSource,
         ModelUpload,
         OutputFile,
@@ -403,6 +404,10 @@ class AsyncPenstock:
             )
         )
         return target
+
+    async def compare_models(self, air: str, other: str) -> ModelReuse:
+        """How many tensors of a model stand in another, too, under whatever name."""
+        return await self._do(steps.perform(self._calls.compare_models(air, other), self._retries))
 
     async def verify_model(self, air: str) -> None:
         """Read a model's weights back, all of them, and check their sizes and hashes; nothing is kept.

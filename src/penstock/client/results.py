@@ -335,6 +335,16 @@ class ModelUpload(_Json):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReuse(_Json):
+    """How much of one model stands in another; sizes in bytes."""
+
+    tensors: int
+    bytes: int
+    shared_tensors: int
+    shared_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Examination(_Json):
     """What the header of a model file says. `verdict` is None where nothing was declared.
 

@@ -5,23 +5,27 @@ A model that somebody may not see is to them as if it were not there, also to wh
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from penstock.domain.air import parse_reference
-from penstock.domain.errors import InvalidField, ModelNotFound
+from penstock.domain.errors import InvalidField, ModelNotFound, ObjectStoreUnavailable
 from penstock.domain.filenames import content_disposition
 from penstock.domain.media_types import OCTET_STREAM
 from penstock.domain.model_cards import check_given, merged
+from penstock.domain.model_reuse import overlap
 from penstock.domain.models import ModelSort
+from penstock.ports.objects import ObjectNotFoundError
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from penstock.domain.ids import AccountId
+    from penstock.domain.model_reuse import Overlap
     from penstock.domain.models import ModelFile, ModelQuery, RegisteredModel
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database, Transaction
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 _URL_TTL = timedelta(hours=1)
 _JSON = "application/json"
+_MAX_MANIFEST = 64 * 2**20
+"""Bytes; one with 100,000 tensors is smaller."""
 
 
 class Part(StrEnum):
@@ -135,6 +141,25 @@ class Models:
             disposition=content_disposition(name, inline=False),
             method=method,
         )
+
+    def reuse(self, viewer: AccountId, air: str, other: str) -> Overlap:
+        """How much of a model stands in another, by their manifests: what it would have cost to keep it once.
+
+        Raises `ModelNotFound` for either, `ObjectStoreUnavailable` when a manifest is not there.
+        """
+        one, two = self.show(viewer, air).file, self.show(viewer, other).file
+        manifest = self._manifest(one)
+        return overlap(manifest, manifest if one.id == two.id else self._manifest(two))
+
+    def _manifest(self, file: ModelFile) -> Mapping[str, object]:
+        try:
+            info, data = self._objects.peek(file.manifest_key, length=_MAX_MANIFEST)
+        except ObjectNotFoundError:
+            raise ObjectStoreUnavailable("a model's manifest is not in the store") from None
+        if info.size > _MAX_MANIFEST:
+            raise ObjectStoreUnavailable("a model's manifest is too large to be compared")
+        read: Mapping[str, object] = json.loads(data)
+        return read
 
     def sweep(self, *, limit: int) -> int:
         """Remove up to `limit` files that no model, no upload and no run needs any more. Returns how many.

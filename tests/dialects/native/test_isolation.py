@@ -38,6 +38,7 @@ ID_OF = {
     "delivery_id": "delivery",
     "model_upload_id": "modelupload",
     "air": "air",
+    "other_air": "air",
 }
 """Which kind of id stands in a parameter of a path or a query, or in a member of a body."""
 NOT_IDS = {"slug", "key", "part"}
@@ -180,15 +181,9 @@ def things_of_alice(alice: Native, photo: bytes, model_files: ModelFiles) -> dic
     alice.delete(f"/assets/{thrown_away['id']}").must(204)
     run = alice.finished(alice.start(CUT_OUT, {"image": asset["id"]})["id"])
     endpoint = alice.post("/webhook-endpoints", {"url": "https://127.0.0.1:9/a", "events": ["run.started"]}).must(201)
-    alice.post("/model-sources", {"name": "alices"}).must(201)
-    weights = alice.upload(
-        model_files.path("lora/sdxl_kohya").read_bytes(), "a.safetensors", "application/octet-stream"
-    )
-    said = {"category": "lora", "architecture": "sdxl", "name": "hers", "version_label": "1"}
-    brought = alice.post("/models", {"air": "alices:1@1", "asset_id": weights["id"], **said}).must(202)
-    assert alice.get(f"/model-uploads/{brought['id']}?wait=60").must(200)["phase"] == "ready"
+    brought = _register(alice, "alices", model_files)
     return {
-        "modelupload": [brought["id"]],
+        "modelupload": [brought],
         "air": ["alices:1@1"],
         "upload": [pending["id"], given_up["id"], asset["upload_id"]],
         "asset": [
@@ -205,7 +200,11 @@ def things_of_alice(alice: Native, photo: bytes, model_files: ModelFiles) -> dic
 
 
 def test_every_route_takes_anothers_id_for_an_unknown_one(
-    alice: Native, make_account: Callable[..., Native], things_of_alice: dict[str, list[str]], photo: bytes
+    alice: Native,
+    make_account: Callable[..., Native],
+    things_of_alice: dict[str, list[str]],
+    photo: bytes,
+    model_files: ModelFiles,
 ) -> None:
     """In every place where an id can stand: what else the request needs is the caller's own."""
     wait_until(lambda: all(one["intake"] == "done" for one in _all(alice, "/assets")), "the intake of Alice's assets")
@@ -214,9 +213,10 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
     assert {"upload_id", "asset_id", "run_id", "folder_id", "parent_id", "ids", "endpoint_id", "delivery_id"} | {
         "model_upload_id",
         "air",
+        "other_air",
     } == {place for operation in operations for place in operation.places()}
     bob = make_account()
-    bob.post("/model-sources", {"name": "bobs"}).must(201)
+    _register(bob, "bobs", model_files)
     for operation in operations:
         for place in operation.places():
 
@@ -225,16 +225,29 @@ def test_every_route_takes_anothers_id_for_an_unknown_one(
                 return _same_but_for_ids(operation.ask(bob, {**own, place: identifier}, place=place))
 
             where = (operation.method, operation.path, place)
-            unknown = ask("nobodys:1@1" if place == "air" else f"{ID_OF[place]}_{UNKNOWN}")
+            unknown = ask("nobodys:1@1" if ID_OF[place] == "air" else f"{ID_OF[place]}_{UNKNOWN}")
             assert unknown[0] == (200 if where in ANSWERED else 404), (where, unknown)
             assert {ask(identifier) for identifier in things_of_alice[ID_OF[place]]} == {unknown}, where
 
     assert _everything(alice) == before
 
 
+def _register(account: Native, source: str, model_files: ModelFiles) -> str:
+    """A model under a source of the account's own; the id of its upload."""
+    account.post("/model-sources", {"name": source}).must(201)
+    lora = model_files.path("lora/sdxl_kohya").read_bytes()
+    weights = account.upload(lora, "a.safetensors", "application/octet-stream")
+    said = {"category": "lora", "architecture": "sdxl", "name": source, "version_label": "1"}
+    brought: str = account.post("/models", {"air": f"{source}:1@1", "asset_id": weights["id"], **said}).must(202)["id"]
+    assert account.get(f"/model-uploads/{brought}?wait=60").must(200)["phase"] == "ready"
+    return brought
+
+
 def _own(account: Native, kind: str, photo: bytes) -> str:
     """A new thing of the caller's own, for what an earlier request did to the last one."""
     match kind:
+        case "air":
+            return "bobs:1@1"
         case "folder":
             made: str = account.post("/folders", {"name": f"own {os.urandom(4).hex()}"}).must(201)["id"]
             return made

@@ -150,6 +150,10 @@ def test_the_same_bytes_are_kept_once(owner: Native, lora: bytes) -> None:
     second = registered(owner, lora, "native-tests:7@2")
 
     assert "native-tests:7@1" in second["file"]["shared_with"]
+    reuse = owner.get("/models/native-tests:7@2/reuse/native-tests:7@1").must(200)
+    assert reuse["shared_tensors"] == reuse["tensors"] > 10
+    assert reuse["shared_bytes"] == reuse["bytes"] > 1000
+    problem(owner.get("/models/native-tests:7@2/reuse/native-tests:7@9"), 404, "model_not_found")
 
 
 def test_a_file_of_another_kind_is_refused_with_what_it_is(owner: Native, lora: bytes) -> None:

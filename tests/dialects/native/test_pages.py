@@ -51,6 +51,7 @@ ROUTES = {
     "patch /models/{air}",
     "delete /models/{air}",
     "get /models/{air}/files/{part}",
+    "get /models/{air}/reuse/{other_air}",
     "post /model-sources",
     "get /model-sources",
     "get /model-uploads",

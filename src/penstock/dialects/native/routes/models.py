@@ -56,6 +56,7 @@ def add_models(app: FastAPI, services: Services) -> None:
     _add_sources(app, services)
     _add_uploads(app, services)
     _add_registered(app, services)
+    _add_reuse(app, services)
     _add_catalog(app, services)
 
 
@@ -193,6 +194,13 @@ def _add_registered(app: FastAPI, services: Services) -> None:
         """
         location = services.models.location(model_reader(request), air, Part(part), method=request.method)
         return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
+
+
+def _add_reuse(app: FastAPI, services: Services) -> None:
+    @app.get("/models/{air}/reuse/{other_air}", response_model=models.ReuseOut, tags=["models"])
+    def compare_models(request: Request, air: str, other_air: str) -> Response:
+        """How many tensors of a model another has, too: of its last version, say, or of what it was made from."""
+        return json_answer(models.reuse_out(services.models.reuse(model_reader(request), air, other_air)))
 
 
 def _add_catalog(app: FastAPI, services: Services) -> None:

@@ -10,6 +10,7 @@ from penstock.dialects.native.wire.common import Request, timestamp
 from penstock.domain.air import MAX_AIR, format_urn, parse_air
 from penstock.domain.egress import MAX_URL
 from penstock.domain.ids import AccountId, format_prefixed
+from penstock.domain.model_reuse import Overlap
 from penstock.domain.model_uploads import ModelUpload
 from penstock.domain.models import ModelFile, ModelSource, RegisteredModel
 from penstock.services.examinations import Examined
@@ -155,6 +156,16 @@ class RegisteredModelPage(BaseModel):
     next_cursor: str | None
 
 
+class ReuseOut(BaseModel):
+    """How much of one model stands in another, as both are served."""
+
+    object: Literal["model_reuse"] = "model_reuse"
+    tensors: int
+    bytes: int
+    shared_tensors: int = Field(description="Those of the same type, shape and bytes, under whatever name.")
+    shared_bytes: int
+
+
 class ModelUploadErrorOut(BaseModel):
     """Why an upload came to nothing."""
 
@@ -243,6 +254,16 @@ def upload_out(upload: ModelUpload) -> ModelUploadOut:
         error=error,
         created_at=timestamp(upload.created_at),
         finished_at=timestamp(upload.finished_at) if upload.finished_at is not None else None,
+    )
+
+
+def reuse_out(found: Overlap) -> ReuseOut:
+    """A comparison as answered."""
+    return ReuseOut(
+        tensors=found.tensors,
+        bytes=found.bytes,
+        shared_tensors=found.shared_tensors,
+        shared_bytes=found.shared_bytes,
     )
 
 
