@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.domain.errors import AccountNotFound, InvalidCursor, InvalidField, ModelNotFound, NameTaken
+from penstock.domain.errors import AccountNotFound, InvalidCursor, InvalidField, ModelNotFound, NameTaken, QuotaExceeded
 from penstock.domain.models import ModelQuery, Visibility
+from penstock.services.model_sources import MAX_SOURCES
 from penstock.services.models import Part
 from tests.services.test_model_uploads import begin, deploy, fail, open_source
 
@@ -35,6 +36,17 @@ def test_a_source_is_made_once_and_kept_in_lower_case(core: Core) -> None:
         core.model_sources.create(zenith, "acme-labs")
     with pytest.raises(InvalidField):
         core.model_sources.create(acme, "a b")
+
+
+def test_an_account_has_so_many_sources_at_most(core: Core) -> None:
+    acme = core.open_account()
+    for number in range(MAX_SOURCES):
+        core.model_sources.create(acme, f"acme-{number}")
+
+    with pytest.raises(QuotaExceeded):
+        core.model_sources.create(acme, "one-more")
+
+    assert core.model_sources.create(acme, "acme-7").name == "acme-7"
 
 
 def test_an_operator_makes_sources_for_accounts_by_their_names(core: Core) -> None:

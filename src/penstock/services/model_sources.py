@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.domain.air import parse_source
+from penstock.domain.errors import QuotaExceeded
 from penstock.domain.models import ModelSource
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId
     from penstock.ports.clock import Clock
     from penstock.ports.database import Database
+
+MAX_SOURCES = 50
+"""Of one account: names are everybody's to choose from, and nobody gives one back."""
 
 
 class ModelSources:
@@ -23,12 +27,14 @@ class ModelSources:
         self._clock = clock
 
     def create(self, account_id: AccountId, name: str) -> ModelSource:
-        """Make a source the account's own; it may be already. Raises `InvalidField`, `NameTaken`."""
+        """Make a source the account's own; it may be already. Raises `InvalidField`, `NameTaken`, `QuotaExceeded`."""
         source = ModelSource(name=parse_source(name), account_id=account_id, created_at=self._clock.now())
         with self._database.write() as tx:
-            for known in tx.models.sources(account_id):
-                if known.name == source.name:
-                    return known
+            known = {one.name: one for one in tx.models.sources(account_id)}
+            if source.name in known:
+                return known[source.name]
+            if len(known) >= MAX_SOURCES:
+                raise QuotaExceeded(what="model sources", limit=MAX_SOURCES, used=len(known), needed=1)
             tx.models.add_source(source)
         return source
 

@@ -177,6 +177,7 @@ def test_a_file_of_another_kind_is_refused_with_what_it_is(owner: Native, lora: 
         ({"air": "nonsense"}, "#/air"),
         ({"air": "native-tests:9@1"}, "#/category"),
         ({"air": "native-tests:9@1", **LORA, "unique_identifier": "a"}, "#/url"),
+        ({"air": "native-tests:9@1", **LORA, "url": "https://example.com/a"}, "#/unique_identifier"),
         ({"air": "native-tests:9@1", **LORA, "unique_identifier": "a", "url": "ftp://a"}, "#/url"),
         ({"air": "native-tests:9@1", **LORA, "default_weight": 5}, "#/default_weight"),
         ({"air": "native-tests:9@1", **LORA, "name": 5}, "#/name"),
@@ -186,6 +187,12 @@ def test_a_registration_that_is_wrong_is_told_where(owner: Native, body: dict[st
     told = problem(owner.post("/models", body), 422, "invalid_field")
 
     assert pointer in [error["pointer"] for error in told["errors"]]
+
+
+def test_too_many_words_are_told_of_the_query(owner: Native) -> None:
+    told = problem(owner.get("/models/registered?q=a+b+c+d+e+f+g+h+i"), 422, "invalid_field")
+
+    assert [error["pointer"] for error in told["errors"]] == ["#/q"]
 
 
 def test_a_source_is_one_account_s(owner: Native, bob: Native) -> None:

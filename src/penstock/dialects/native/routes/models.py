@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Literal
 
@@ -85,10 +87,8 @@ def _add_uploads(app: FastAPI, services: Services) -> None:
         account_id = model_writer(request)
         if body.asset_id is not None:
             file_reader(request)
-        try:
+        with _our_words():
             upload = services.model_uploads.begin(account_id, _wanted(services, account_id, body), dialect=_DIALECT)
-        except (InvalidField, InvalidFields) as error:
-            raise _in_our_words(error) from error
         return json_answer(models.upload_out(upload), 202)
 
     @app.get("/model-uploads", response_model=models.ModelUploadPage, tags=["models"])
@@ -168,7 +168,8 @@ def _add_registered(app: FastAPI, services: Services) -> None:
             sources=(source.lower(),) if source is not None else (),
             visibility=Visibility(visibility),
         )
-        total, page = services.models.page(viewer, query, cursor=cursor, limit=limit)
+        with _our_words():
+            total, page = services.models.page(viewer, query, cursor=cursor, limit=limit)
         shown = [models.registered_out(model, viewer=viewer) for model in page.items]
         return json_answer(models.RegisteredModelPage(data=shown, total=total, next_cursor=page.next_cursor))
 
@@ -229,13 +230,22 @@ def _wanted(services: Services, account_id: AccountId, body: models.RegisterMode
         if given.get("unique_identifier") is None:
             # Until its intake has measured a large file, only its id stands for what it holds.
             given["unique_identifier"] = asset.sha256 or asset.id
+    elif body.url is not None and given.get("unique_identifier") is None:
+        raise InvalidField(
+            ("unique_identifier",), "is required with a url: it tells whether the file is new", rule="missing"
+        )
     return NewModelUpload(air=body.air, given=given, source_url=body.url, asset_id=asset_id)
 
 
-def _in_our_words(error: InvalidField | InvalidFields) -> InvalidField | InvalidFields:
-    if isinstance(error, InvalidFields):
-        return InvalidFields(tuple(_renamed(field) for field in error.fields))
-    return _renamed(error)
+@contextmanager
+def _our_words() -> Iterator[None]:
+    """Wrong fields under the names that this API has for them."""
+    try:
+        yield
+    except InvalidField as error:
+        raise _renamed(error) from error
+    except InvalidFields as error:
+        raise InvalidFields(tuple(_renamed(field) for field in error.fields)) from error
 
 
 def _renamed(error: InvalidField) -> InvalidField:

@@ -91,7 +91,7 @@ class RegisterModel(ChangeModel):
     unique_identifier: str | None = Field(
         default=None,
         description="Stands for the file's content. Unchanged: the file that is there is used again. Absent: the "
-        "SHA-256 of the asset.",
+        "SHA-256 of the asset; a URL needs it.",
     )
 
 
@@ -289,8 +289,8 @@ def examination_out(examined: Examined) -> ExaminationOut:
     )
 
 
-FIELDS = {"source_url": "url"}
-"""Fields of an upload that this API calls otherwise."""
+FIELDS = {"source_url": "url", "search": "q"}
+"""Fields that this API calls otherwise."""
 
 
 def _field(name: str | None) -> str | None:
