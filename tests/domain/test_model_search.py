@@ -41,3 +41,11 @@ def test_too_much_text_is_refused(text: str) -> None:
 
 def test_names_are_sorted_without_case_and_accents() -> None:
     assert sort_name(make_model(1, ACME, card=make_card(name="Éclair"))) == "eclair"
+
+
+def test_terms_that_no_database_tells_apart_are_one() -> None:
+    """A row of each is kept under its text, in which NUL cannot stand."""
+    model = make_model(1, ACME, card=make_card(tags=("a\0b", "a\ufffdb", "c\n", "c ")))
+
+    assert [term for term in terms_of(model) if term.startswith("t")] == ["ta\ufffdb", "tc "]
+    assert clauses_of(ModelQuery(tags=("a\0b", "c\n"))) == clauses_of(ModelQuery(tags=("a\ufffdb", "c ")))

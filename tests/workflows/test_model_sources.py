@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import threading
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -336,3 +337,16 @@ def test_a_planned_stop_hands_the_job_back_and_the_next_start_goes_on(
     house.work()
 
     assert_whole(house, upload, DATA)
+
+
+def test_what_is_out_of_time_before_it_is_asked_for_blames_nobody_s_server(
+    lenient_house: ModelHouse, remote: Remote
+) -> None:
+    """As after a day on which the store was away: nothing is connected to any more."""
+    remote.on("/late", serving(made_weights(1)))
+    upload = lenient_house.begin(lenient_house.open_account(), remote.url("/late"))
+    lenient_house.clock.advance(timedelta(hours=24))
+    lenient_house.work()
+
+    assert_failed(lenient_house, upload, "source_failed", "did not come in time")
+    assert [visit for visit in remote.visits if visit.target == "/late"] == []

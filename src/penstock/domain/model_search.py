@@ -25,12 +25,12 @@ def terms_of(model: RegisteredModel) -> tuple[str, ...]:
     card = model.card
     texts = (model.air, card.name, card.version_label, *card.tags, card.short_description or "")
     terms = [f"w{word}" for word in words_of(texts, most=_MAX_WORDS)] + [f"t{tag}" for tag in card.tags]
-    return tuple(dict.fromkeys(term.replace("\n", " ") for term in terms))
+    return tuple(dict.fromkeys(map(_plain, terms)))
 
 
 def clauses_of(wanted: ModelQuery) -> tuple[Clause, ...]:
     """What a model's terms must fulfil. Raises `InvalidField` for a text that is too long, or of too many words."""
-    clauses = [Clause(term=f"t{tag}".replace("\n", " ")) for tag in wanted.tags]
+    clauses = [Clause(term=_plain(f"t{tag}")) for tag in wanted.tags]
     if wanted.text is not None:
         if len(wanted.text) > MAX_TEXT:
             raise InvalidField(("search",), f"at most {MAX_TEXT} characters")
@@ -45,3 +45,8 @@ def clauses_of(wanted: ModelQuery) -> tuple[Clause, ...]:
 def sort_name(model: RegisteredModel) -> str:
     """What a listing by name goes by: case and accents do not matter."""
     return fold(model.card.name)
+
+
+def _plain(term: str) -> str:
+    """As it can stand in a line, and in a database's text: terms that are one there are one here."""
+    return term.replace("\n", " ").replace("\0", "\ufffd")

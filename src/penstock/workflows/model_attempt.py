@@ -32,6 +32,7 @@ _LOOK_SECONDS = 1.0
 _PROGRESS_SECONDS = 2.0
 _LONGEST_SILENCE_SECONDS = 10.0
 _PROGRESS_SHARE = 100
+OUT_OF_TIME = "the model did not come in time"
 
 TOLD = {
     Phase.DOWNLOADED: EventKind.MODEL_DOWNLOADED,
@@ -122,7 +123,7 @@ class Attempt:
         if self._interrupt.is_set():
             raise AttemptInterruptedError
         if self._clock.now() >= self._deadline:
-            raise SourceRefusedError("the model did not come in time", code="source_failed")
+            raise SourceRefusedError(OUT_OF_TIME, code="source_failed")
         if self._is_news(done, after=now - self._told_at):
             with self._database.write() as tx:
                 self._write(tx)

@@ -14,9 +14,9 @@ from penstock.domain.model_uploads import Phase, PhaseEvent, is_over
 from penstock.domain.models import ModelFile
 from penstock.domain.quotas import Change, require_room
 from penstock.domain.weights import ModelCheck, require_fit
-from penstock.ports.fetch import Download
+from penstock.ports.fetch import Download, SourceRefusedError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
-from penstock.workflows.model_attempt import standing_of
+from penstock.workflows.model_attempt import OUT_OF_TIME, standing_of
 from penstock.workflows.model_original import Original, StoreOrigin, read_head
 from penstock.workflows.model_rewriting import Found, Rewriting, Rewritten, places_of
 from penstock.workflows.part_stream import PART_BYTES
@@ -280,11 +280,13 @@ class _UrlOrigin:
 
     def open(self, start: int, etag: str | None, *, watch: Callable[[], None]) -> Answer:
         left = self._upload.created_at + self._tools.options.within - self._tools.clock.now()
+        if left <= timedelta(0):  # after a long rest of ours: its server is not to be blamed
+            raise SourceRefusedError(OUT_OF_TIME, code="source_failed")
         return self._tools.fetcher.get(
             Download(
                 url=self._upload.source_url or "",
                 max_bytes=self._tools.options.max_bytes,
-                within=max(timedelta(0), left),
+                within=left,
                 watch=watch,
                 start=start,
                 etag=etag,
