@@ -51,6 +51,8 @@ PAINTER = {
         {"name": "prompt", "type": "string", "synonyms": ["positivePrompt", "text", "promptText"]},
         {"name": "loras", "type": "models", "synonyms": ["lora"], "categories": ["lora"]},
         {"name": "vae", "type": "model", "categories": ["vae"]},
+        {"name": "embeddings", "type": "models", "categories": ["embeddings"]},
+        {"name": "controlNet", "type": "models", "categories": ["controlnet"]},
     ],
 }
 
