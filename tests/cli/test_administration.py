@@ -120,3 +120,13 @@ def test_counting_anew_shows_every_account(penstock: Callable[..., subprocess.Co
 
     assert re.search(r"^acme +0 +0 +0 +0$", counted, re.MULTILINE)
     assert "corrected" not in counted
+
+
+def test_what_an_account_paid_for_models_is_listed(penstock: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    must(penstock("accounts", "create", "keeper"))
+
+    listed = must(penstock("accounts", "storage", "keeper")).stdout
+    unknown = penstock("accounts", "storage", "nobody")
+
+    assert listed.split() == ["DAY", "STORAGE", "BYTES", "USD"]
+    assert unknown.returncode != 0

@@ -24,12 +24,13 @@ from penstock.domain.errors import (
     RunNotFound,
 )
 from penstock.domain.events import EventKind
+from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.idempotency import IdempotentRequest
 from penstock.domain.ids import AssetId, RunId
 from penstock.domain.runs import Run, RunState, Standing, output_assets
 from penstock.ports.runners import OutputFile
 from penstock.services.run_ends import end_money_and_leases
-from penstock.services.runs import NewRun
+from penstock.services.runs import NewRun, Variant
 from tests.support.core import BASE_URL, EVERYTHING, HOUR, PNG, at_once
 from tests.support.records import uuid_text
 
@@ -511,3 +512,59 @@ def test_every_run_that_was_there_all_along_is_listed_once_while_others_come(cor
 
     assert cursor is None
     assert sorted(seen) == sorted(there)
+
+
+# --- several at once
+
+
+def several(core: Core, account_id: AccountId, texts: list[str], **inputs: object) -> list[Run]:
+    """Runs of one model that differ in a text, each under a key of its own."""
+    asked = NewRun(
+        dialect="native",
+        model="acme/model",
+        inputs=inputs,
+        references=ReferenceRules(urls=UrlRules(max_bytes=1000, https_only=False)),
+    )
+    variants = [
+        Variant(inputs={"text": text}, idempotency=IdempotentRequest(key=f"key {text}", fingerprint="same"))
+        for text in texts
+    ]
+    return list(core.runs.submit_several(account_id, asked, variants))
+
+
+def test_several_runs_share_their_files_and_are_the_same_when_they_are_asked_for_again(core: Core) -> None:
+    acme = core.open_account()
+    image = core.upload(acme)
+    spelled = f"asset_{image.id.replace('-', '')}"
+
+    runs = several(core, acme, ["a", "b", "c"], image=spelled)
+    again = several(core, acme, ["a", "b", "c"], image=spelled)
+
+    assert [run.values["text"] for run in runs] == ["a", "b", "c"]
+    assert [run.id for run in again] == [run.id for run in runs]
+    assert sorted(runs, key=lambda run: run.created_at) == runs
+    assert [set(run.files.values()) for run in runs] == [{image.id}] * 3
+    assert core.balance(acme) == Decimal("99.25")
+    first = core.runs.submitted(acme, "key a")
+    assert first is not None
+    assert first.id == runs[0].id
+    assert core.runs.submitted(acme, "key z") is None
+
+
+def test_of_several_runs_none_is_queued_when_one_of_them_cannot_be(core: Core) -> None:
+    poor = core.open_account(credits_usd="0.60")
+
+    with pytest.raises(InsufficientCredits):
+        several(core, poor, ["a", "b", "c"])
+
+    assert core.balance(poor) == Decimal("0.6")
+    assert core.runs.page(poor, cursor=None, limit=10).items == []
+    assert not core.has_jobs()
+
+
+def test_a_file_of_another_server_is_fetched_for_each_of_several_runs(core: Core) -> None:
+    acme = core.open_account()
+
+    runs = several(core, acme, ["a", "b"], image="http://127.0.0.1:9/cat.png")
+
+    assert len({asset_id for run in runs for asset_id in run.files.values()}) == 2

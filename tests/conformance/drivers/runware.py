@@ -30,7 +30,8 @@ class RunwareDriver:
 
     def submit(self, model: str, inputs: Mapping[str, object]) -> str:
         run = uuid()
-        asked = {"model": f"{model}-file", "seedImage": inputs.get("image"), "positivePrompt": "a"}
+        of_a_file = model if ":" in model else f"{model}-file"  # what is registered makes files
+        asked = {"model": of_a_file, "seedImage": inputs.get("image"), "positivePrompt": "a"}
         self._do("imageInference", taskUUID=run, deliveryMethod="async", **asked)
         return run
 

@@ -28,9 +28,11 @@ class RunwayDriver:
         return File(reference=begun.handle, url="")
 
     def submit(self, model: str, inputs: Mapping[str, object]) -> str:
-        body = {"model": f"{model}-file", "ratio": "1280:720", "duration": 5, "promptText": "a"}
-        if "image" in inputs:
-            body["promptImage"] = inputs["image"]
+        of_a_file = model if ":" in model else f"{model}-file"  # what is registered makes files
+        body = {"model": of_a_file, "ratio": "1280:720", "duration": 5, "promptText": "a"}
+        if "image" not in inputs:
+            return str(self._call("POST", "/v1/text_to_video", body)["id"])
+        body["promptImage"] = inputs["image"]
         return str(self._call("POST", "/v1/image_to_video", body)["id"])
 
     def look(self, run: str) -> Ended | None:

@@ -136,3 +136,12 @@ def test_what_does_not_fit_is_refused_with_what_is_taken(
 
     assert problem(refused, 403, "quota_exceeded")["detail"] == "this needs 11 more bytes; 0 of 10 are taken"
     assert full.get("/uploads").must(200)["data"] == []
+
+
+@pytest.mark.statement("RU-81", part="the usage report")
+def test_what_models_take_and_cost_is_listed_day_by_day(alice: Native) -> None:
+    storage = alice.get("/account/storage").must(200)
+
+    assert storage == {"bytes": 0, "gigabytes": 0, "daily_usd": "0", "data": [], "next_cursor": None}
+    problem(alice.get("/account/storage?cursor=yesterday"), 422, "invalid_cursor")
+    problem(alice.get("/account/storage?limit=0"), 422, "invalid_field")

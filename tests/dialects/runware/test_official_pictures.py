@@ -55,15 +55,18 @@ def test_the_python_client_makes_pictures_and_brings_files(
     assert acme.post(task("mediaStorage", operation="delete", media=media["result"]["mediaUUID"])).status == 200
 
 
-@pytest.mark.statement("RU-70", "RU-71", "RU-90", "RU-91")
+@pytest.mark.statement("RU-70", "RU-71", "RU-72", "RU-90", "RU-91")
 def test_the_javascript_client_makes_pictures_and_brings_files(
     acme: Runware, shelf: Shelf, house: House, tmp_path: Path
 ) -> None:
     air = ready(acme, house, shelf)
+    file = shelf.url("lora/flux_kohya")
+    lora = ready(acme, house, shelf, "lora", downloadURL=file, architecture="flux1s")
 
-    made, unknown, image, media = javascript(acme, tmp_path).call(
+    made, adapted, unknown, image, media = javascript(acme, tmp_path).call(
         acme.key,
         ["requestImages", {"model": air, **WANTED}],
+        ["requestImages", {"model": air, "lora": [{"model": lora, "weight": 1}], **WANTED}],
         ["requestImages", {"model": UNKNOWN, **WANTED}],
         ["imageUpload", {"image": DATA_URI}],
         ["mediaStorage", {"media": DATA_URI, "operation": "upload"}],
@@ -71,6 +74,7 @@ def test_the_javascript_client_makes_pictures_and_brings_files(
     )
 
     assert two_pictures(made["result"])
+    assert two_pictures(adapted["result"])
     assert unknown["error"]["code"] == "modelNotFound"
     assert fetch(image["result"]["imageURL"]).body == PNG
     assert fetch(media["result"]["mediaURL"]).body == PNG

@@ -101,6 +101,22 @@ def test_a_file_goes_in_by_url_and_the_file_made_comes_out(
     assert ("info", "got a cat") in bench.logs
 
 
+def test_weights_go_in_as_a_url_that_a_loader_reads_by_ranges(
+    runner: CogRunner, cog: str, bench: ServedBench, remote: Remote
+) -> None:
+    def ranged(visit: Visit) -> None:
+        assert visit.headers["range"] == "bytes=8-15"
+        visit.answer("206 Partial Content", b'{"a": {"', Content_Range="bytes 8-15/100")
+
+    remote.on("/weights", ranged)
+    bench.weights = {"acme:1@1": remote.url("/weights?signature=x")}
+    weights = WeightsInput(
+        air="acme:1@1", name="XL", category="checkpoint", architecture="sdxl", file_id="f", size=100, sha256="ab" * 32
+    )
+
+    assert runner.run(cog, {"weights": weights}, bench) == ["206", '{"a": {"']
+
+
 def test_texts_stay_texts_and_every_file_of_a_list_is_one(runner: CogRunner, cog: str, bench: ServedBench) -> None:
     output = runner.run(cog, {"text": "two", "what": "list"}, bench)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from penstock.dialects.runflow.wire.common import ASSET_SCHEME, parse_asset, timestamp
+from penstock.domain.air import parse_reference
 from penstock.domain.errors import AssetNotFound, InvalidField, MethodRefused
 from penstock.domain.runs import RunFault, RunState, output_assets, with_assets
 
@@ -105,8 +106,12 @@ FAILURES: Mapping[RunFault | None, str] = {  # inferred, all of them
 
 
 def model_of(path: str) -> str:
-    """A model's name from the path, at any depth. Raises `MethodRefused` for a bare segment (guides/javascript-sdk)."""
-    if "/" not in path:
+    """A model's name from the path, at any depth. Raises `MethodRefused` for a bare segment (guides/javascript-sdk).
+
+    The AIR of a registered model is one segment; the product has none.
+    """
+    reference = parse_reference(path)
+    if "/" not in path and (reference is None or reference.air is None):
         raise MethodRefused(allowed=())
     return path
 
