@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +20,7 @@ from penstock.client import (
     NotFoundError,
     Penstock,
 )
-from tests.support.server import must
+from tests.support.server import PENSTOCK, clean_environment, must
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,3 +139,32 @@ def test_the_program_tells_phases_and_prints_json(server: Server, client: Pensto
     assert json.loads(shown.stdout)["private"] is False
     assert json.loads(shown.stdout)["tags"] == ["water"]
     assert (gone.returncode, "model_not_found" in gone.stderr) == (1, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a pseudo-terminal to its end as Linux ends it")
+def test_the_program_asks_at_a_terminal_for_what_the_header_does_not_tell(
+    server: Server, client: Penstock, lora: Path
+) -> None:
+    ours, theirs = pty.openpty()
+    environment = clean_environment(PENSTOCK_URL=server.url, PENSTOCK_API_KEY=client._config.api_key)  # noqa: SLF001 - the same account
+    process = subprocess.Popen(
+        [*PENSTOCK, "models", "push", str(lora), "--air", "sdk:6@1"],
+        env=environment,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, b"sdxl\n")
+    drawn = b""
+    try:
+        while piece := os.read(ours, 4096):
+            drawn += piece
+    except OSError:  # EIO: the other side has closed
+        pass
+    output, _ = process.communicate(timeout=60)
+    os.close(ours)
+
+    assert process.returncode == 0, drawn
+    assert b"architecture (sdxl" in drawn
+    assert output.startswith(b"sdk:6@1  urn:air:sdxl:lora:")

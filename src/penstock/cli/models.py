@@ -217,7 +217,12 @@ def _asked(field: str, choices: tuple[str, ...]) -> str:
     likely = f" ({', '.join(choices)})" if choices else ""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         fail(f"the file does not tell its {field}; say it with {flag}{likely}")
-    answer: str = typer.prompt(f"{field}{likely}", default=choices[0] if choices else None, err=True)
+    # On standard error, for standard output is what the command prints; click's own prompt writes to both.
+    usual = f" [{choices[0]}]" if choices else ""
+    print(f"{field}{likely}{usual}: ", end="", file=sys.stderr, flush=True)
+    answer = sys.stdin.readline().strip() or next(iter(choices), "")
+    if not answer:
+        fail(f"{field} is needed; say it with {flag}")
     return answer
 
 
