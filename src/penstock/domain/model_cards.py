@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from penstock.domain.errors import InvalidField, InvalidFields
+from penstock.domain.library import NUL
 from penstock.domain.models import ModelCard
 from penstock.domain.weights import Category
 
@@ -93,6 +94,12 @@ _FIELDS = frozenset(field.name for field in fields(ModelCard))
 _FIXED = ("category", "type")
 
 
+def _refuse_nul(path: tuple[str, ...], value: str) -> None:
+    """No database keeps it in a text, and two that differ in it alone would become one."""
+    if NUL in value:
+        raise InvalidField(path, "must not hold the character NUL")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
     """Numbers from `least` to `most`, both included."""
@@ -130,6 +137,7 @@ class Text:
         """The text to keep."""
         if not isinstance(value, str):
             raise InvalidField(path, "must be a string", rule="type", facts={"type": "string"})
+        _refuse_nul(path, value)
         if self.allowed and value not in self.allowed:
             raise InvalidField(
                 path, f"must be one of {', '.join(self.allowed)}", rule="choice", facts={"allowed": self.allowed}
@@ -154,6 +162,8 @@ class Texts:
         """The list to keep."""
         if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
             raise InvalidField(path, "must be a list of strings", rule="type", facts={"type": "array"})
+        for item in value:
+            _refuse_nul(path, item)
         items = list(dict.fromkeys(value)) if self.unique else list(value)
         if len(items) > MAX_ITEMS:
             raise InvalidField(path, f"at most {MAX_ITEMS} of them", rule="length", facts={"most": MAX_ITEMS})
