@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from bench import models
 
-if TYPE_CHECKING:
-    import pytest
 
-
+@pytest.mark.slow
 def test_a_small_run_brings_the_models_of_two_accounts(capsys: pytest.CaptureFixture[str]) -> None:
     models.main(["--part", "pipeline", "--only", "many", "--many", "2", "--many-mb", "12"])
 
