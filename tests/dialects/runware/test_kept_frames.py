@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from penstock.dialects.runware import sessions
-from penstock.dialects.runware.sessions import Sessions
+from penstock.dialects.runware.sessions import Session, Sessions
 from penstock.domain.ids import AccountId
 
 if TYPE_CHECKING:
@@ -83,6 +83,50 @@ def test_a_session_has_one_connection_and_is_its_accounts_alone() -> None:
         return everybody.find(RIVAL, session.id) is session, first.abandoned, second.heard
 
     assert asyncio.run(story()) == (False, True, ["again", "a"])
+
+
+class Stuck(Listener):
+    """A connection whose client reads no more; it breaks when it is abandoned, and its session is let go at once."""
+
+    def __init__(self, everybody: Sessions) -> None:
+        super().__init__()
+        self._everybody = everybody
+        self.sending, self.broken = asyncio.Event(), asyncio.Event()
+        self.session: Session | None = None
+
+    async def send(self, frame: str) -> None:
+        if frame == "hello":
+            return
+        self.sending.set()
+        await self.broken.wait()
+        if self.session is not None:
+            self._everybody.detach(self.session, self)
+        raise BrokenPipeError
+
+    def abandon(self) -> None:
+        self.broken.set()
+
+
+def test_a_session_taken_up_while_a_frame_hangs_in_its_old_connection_stays_with_the_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "KEPT_SECONDS", 0)
+
+    async def story() -> tuple[list[str], bool]:
+        everybody, second = Sessions(), Listener()
+        stuck, session = Stuck(everybody), everybody.find(ACME, None)
+        stuck.session = session
+        await everybody.attach(session, stuck, "hello")
+        hanging = asyncio.create_task(everybody.send(session, "a"))
+        await stuck.sending.wait()
+        await everybody.attach(session, second, "again")
+        await hanging
+        forgotten = asyncio.Event()  # by a timer that is due after the one of the old connection, if that still runs
+        asyncio.get_running_loop().call_later(0, forgotten.set)
+        await forgotten.wait()
+        return second.heard, everybody.find(ACME, session.id) is session
+
+    assert asyncio.run(story()) == (["again", "a"], True)
 
 
 def test_so_many_sessions_of_an_account_wait_and_what_they_waited_for_ends_with_the_oldest(
