@@ -135,7 +135,8 @@ def test_the_program_tells_phases_and_prints_json(server: Server, client: Pensto
     shown = must(server.command("models", "show", "sdk:5@1", "--json", api_key=key))
     gone = server.command("models", "rm", "sdk:99@1", api_key=key)
 
-    assert "sdk:5@1: ready" in told.stderr
+    phases = [line.split(": ")[1] for line in told.stderr.splitlines() if line.startswith("sdk:5@1: ")]
+    assert phases == ["validated", "downloaded", "optimized", "stored", "ready"]
     assert json.loads(shown.stdout)["private"] is False
     assert json.loads(shown.stdout)["tags"] == ["water"]
     assert (gone.returncode, "model_not_found" in gone.stderr) == (1, True)

@@ -34,7 +34,7 @@ _WORDS = {
     "downloaded": "all bytes are here, and they are what was said",
     "optimized": "laid out for loading",
     "stored": "at rest",
-    "ready": "ready",
+    "ready": "it can be used",
 }
 
 Air = Annotated[str, typer.Argument(metavar="AIR", help="`source:number@version`.")]
@@ -253,9 +253,11 @@ def _phases(*, as_json: bool) -> Iterator[Callable[[ModelUpload], None]]:
     def tell(upload: ModelUpload) -> None:
         if upload.phase in told or upload.phase not in _WORDS:
             return
-        told.append(upload.phase)
-        if not as_json:
-            print(f"{upload.air}: {upload.phase}: {_WORDS[upload.phase]}", file=sys.stderr)
+        order = list(_WORDS)
+        for phase in order[len(told) : order.index(upload.phase) + 1]:  # some may have passed since the last look
+            told.append(phase)
+            if not as_json:
+                print(f"{upload.air}: {phase}: {_WORDS[phase]}", file=sys.stderr)
         if upload.phase == "ready":
             for warning in upload.warnings:
                 print(f"penstock: {upload.air}: {warning}", file=sys.stderr)
@@ -284,7 +286,8 @@ def _described(model: RegisteredModel) -> Iterator[tuple[str, object]]:
 def _weights(summary: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """What the manifest says in short, as far as it is there."""
     if "saved_bytes" in summary:
-        yield "saved", f"{summary['saved_bytes']} bytes"
+        saved = int(summary["saved_bytes"])
+        yield ("saved", f"{saved} bytes") if saved >= 0 else ("added", f"{-saved} bytes")
     for label, key in (("numbers were", "dtypes_before"), ("numbers are", "dtypes_after")):
         types: Mapping[str, Any] = summary.get(key) or {}
         for dtype, share in types.items():
