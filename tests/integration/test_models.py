@@ -117,19 +117,39 @@ def test_the_program_refuses_a_wrong_file_before_it_is_sent(server: Server, clie
     key = client._config.api_key  # noqa: SLF001 - the same account
 
     wrong = server.command("models", "push", str(lora), "--air", "sdk:4@1", "--category", "vae", api_key=key)
+    other = server.command("models", "push", str(lora), "--air", "sdk:4@1", "--architecture", "flux1d", api_key=key)
     vague = server.command("models", "push", str(lora), "--air", "sdk:4@1", api_key=key)
 
     assert wrong.returncode == 1
     assert "lora" in wrong.stderr.lower()
+    assert other.returncode == 1
+    assert "Declare it as lora, architecture one of sdxl" in other.stderr
     assert vague.returncode == 1
     assert "--architecture" in vague.stderr
     assert "sdxl" in vague.stderr
     assert len(list(client.assets())) == before
 
 
+def test_the_program_names_what_is_no_model_that_could_be_registered(
+    server: Server, client: Penstock, model_files: ModelFiles, tmp_path: Path
+) -> None:
+    key = client._config.api_key  # noqa: SLF001 - the same account
+    pointer = tmp_path / "pointer.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n", "ascii")
+    older = model_files.path("checkpoint/sd21_full")
+
+    named = server.command("models", "push", str(pointer), "--air", "sdk:4@1", api_key=key)
+    covered = server.command("models", "push", str(older), "--air", "sdk:4@1", api_key=key)
+    unread = server.command("models", "push", "http://127.0.0.1:9/a", "--air", "sdk:4@1", api_key=key)
+
+    assert "Git LFS pointer" in named.stderr
+    assert "No architecture covers it" in covered.stderr
+    assert "the model's category is needed; say it with --category (checkpoint," in unread.stderr
+
+
 def test_the_program_tells_phases_and_prints_json(server: Server, client: Penstock, lora: Path) -> None:
     key = client._config.api_key  # noqa: SLF001 - the same account
-    words = ("--air", "sdk:5@1", "--architecture", "sdxl", "--public", "--tag", "water")
+    words = ("--air", "sdk:5@1", "--architecture", "sdxl", "--public", "--tag", "water", "--trigger", "river delta")
 
     told = must(server.command("models", "push", str(lora), *words, api_key=key))
     shown = must(server.command("models", "show", "sdk:5@1", "--json", api_key=key))
@@ -137,8 +157,10 @@ def test_the_program_tells_phases_and_prints_json(server: Server, client: Pensto
 
     phases = [line.split(": ")[1] for line in told.stderr.splitlines() if line.startswith("sdk:5@1: ")]
     assert phases == ["validated", "downloaded", "optimized", "stored", "ready"]
+    assert "the file says category lora" in told.stderr
     assert json.loads(shown.stdout)["private"] is False
     assert json.loads(shown.stdout)["tags"] == ["water"]
+    assert json.loads(shown.stdout)["positive_trigger_words"] == ["river delta"]
     assert (gone.returncode, "model_not_found" in gone.stderr) == (1, True)
 
 
@@ -169,3 +191,20 @@ def test_the_program_asks_at_a_terminal_for_what_the_header_does_not_tell(
     assert process.returncode == 0, drawn
     assert b"architecture (sdxl" in drawn
     assert output.startswith(b"sdk:6@1  urn:air:sdxl:lora:")
+
+
+def test_pushing_another_file_keeps_what_is_not_said_again(
+    server: Server, client: Penstock, lora: Path, model_files: ModelFiles
+) -> None:
+    asset = client.upload_file(lora, content_type="application/octet-stream")
+    begun = client.register_model("sdk:7@1", asset_id=asset.id, **{**SAID, "name": "Lakes"})
+    client.wait_model_upload(begun.id, timeout=60)
+    key = client._config.api_key  # noqa: SLF001 - the same account
+    other = model_files.path("lora/sdxl_peft")
+
+    must(server.command("models", "push", str(other), "--air", "sdk:7@1", "--version", "v2", api_key=key))
+
+    model = client.registered_model("sdk:7@1")
+    assert (model.name, model.version_label, model.architecture) == ("Lakes", "v2", "sdxl")
+    assert model.file is not None
+    assert model.file.original.size_bytes == other.stat().st_size

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from penstock.cli import administration, assets, encryption, fsck, models, quotas, runs, serve, sources, sweeps, uploads
+from penstock.cli import (
+    administration,
+    assets,
+    encryption,
+    fsck,
+    model_push,
+    models,
+    quotas,
+    runs,
+    serve,
+    sources,
+    sweeps,
+    uploads,
+)
 
 program = typer.Typer(
     name="penstock",
@@ -36,7 +49,7 @@ keys.command("create")(administration.create_key)
 keys.command("list")(administration.list_keys)
 keys.command("revoke")(administration.revoke_key)
 program.add_typer(registry, name="models")
-registry.command("push")(models.push)
+registry.command("push")(model_push.push)
 registry.command("ls")(models.list_models)
 registry.command("show")(models.show)
 registry.command("verify")(models.verify)
