@@ -82,7 +82,7 @@ def test_a_cursor_of_another_listing_is_refused(alice: Native, photo: bytes) -> 
 
 
 def test_a_change_is_seen_at_once_and_leaves_the_rest(alice: Native, photo: bytes) -> None:
-    asset = alice.upload(photo, "a.png")
+    asset = alice.settled(alice.upload(photo, "a.png"))
     assert (asset["folder_id"], asset["tags"], asset["updated_at"]) == (None, [], None)
 
     changed = _patched(alice, asset, filename="../b.png", tags=["T", "t "])
