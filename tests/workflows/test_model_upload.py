@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -295,6 +296,29 @@ def test_a_job_without_its_upload_ends(model_house: ModelHouse, acme: AccountId,
     model_house.work()
 
     assert not model_house.has_jobs()
+
+
+def test_numbers_that_refute_the_first_plan_are_kept_in_a_second_pass(
+    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+) -> None:
+    house, data = model_house, bytearray(model_files.path("checkpoint/sd15_ema_fp32").read_bytes())
+    start = 8 + int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8:start])
+    large = next(
+        name
+        for name, entry in entries.items()
+        if name.startswith("model.diffusion_model.") and entry["dtype"] == "F32" and len(entry["shape"]) > 1
+    )
+    struct.pack_into("<f", data, start + entries[large]["data_offsets"][0], 1e6)  # F16 ends at 65504
+    remote.on("/file", serving(bytes(data)))
+    before = len(remote.visits)
+    upload = house.begin(acme, remote.url(), architecture="sd1x")
+
+    house.work()
+
+    assert_ready(house, upload, bytes(data))
+    assert len(remote.visits) == before + 1
+    assert any(large in told for told in house.file(upload).summary["refused"])  # type: ignore[attr-defined]  # a list of words
 
 
 def test_a_model_comes_on_each_database(
