@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 from penstock.domain.catalog_parsing import parse_catalog
-from penstock.domain.errors import InvalidField, ModelNotFound, NoRunner, RateLimited
+from penstock.domain.errors import AssetNotFound, InvalidField, ModelNotFound, NoRunner, RateLimited
 from penstock.domain.models import ModelQuery, ModelSort
 from penstock.domain.runs import RunState
 from penstock.domain.weights import Category
-from penstock.ports.runners import WeightsInput
+from penstock.ports.runners import FileInput, WeightsInput
 from penstock.services.runnable import Runnables
-from tests.support.records import make_card, make_model, make_model_file
+from tests.support.records import make_card, make_model, make_model_file, uuid_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,6 +143,28 @@ def test_loras_and_other_models_are_handed_over_with_their_weights(core: Core) -
     assert [(lora["model"].air, lora["weight"]) for lora in loras] == [("acme:2@1", 0.7), ("acme:2@1", 1.5)]
     assert isinstance(vae, WeightsInput)
     assert vae.air == "acme:3@1"
+
+
+def test_a_picture_beside_a_model_is_leased_and_handed_over_in_its_place(core: Core) -> None:
+    acme = core.open_account()
+    register(core, acme)
+    register(core, acme, 2, air="acme:2@1", category=Category.CONTROLNET)
+    image = core.upload(acme)
+    painter = Painter(core)
+    guided = {"model": "acme:2@1", "guideImage": f"asset_{image.id.replace('-', '')}", "weight": 0.5}
+
+    run = core.submit(acme, "acme:1@1", controlNet=[{"model": "acme:2@1"}, guided])
+    core.worker.drain()
+    with pytest.raises(AssetNotFound):
+        core.submit(acme, "acme:1@1", controlNet=[{**guided, "guideImage": f"asset_{uuid_text(99).replace('-', '')}"}])
+
+    (got,) = painter.got
+    plain, with_image = cast("list[dict[str, object]]", got["controlnets"])
+    assert core.runs.get(acme, run.id).state is RunState.SUCCEEDED
+    assert set(plain) == {"model", "weight"}
+    assert with_image["weight"] == 0.5
+    assert isinstance(with_image["guideImage"], FileInput)
+    assert with_image["guideImage"].asset_id == image.id
 
 
 @pytest.mark.statement("RU-72", part="the service")

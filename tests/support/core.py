@@ -142,6 +142,13 @@ CATALOG = {
                 {"name": "scheduler", "type": "string", "card_default": "scheduler"},
                 {"name": "strength", "type": "number", "card_default": "strength"},
                 {"name": "loras", "type": "models", "synonyms": ["lora"], "categories": ["lora", "lycoris"]},
+                {
+                    "name": "controlnets",
+                    "type": "models",
+                    "synonyms": ["controlNet"],
+                    "categories": ["controlnet"],
+                    "files": ["guideImage"],
+                },
                 {"name": "vae", "type": "model", "categories": ["vae"]},
             ],
         }

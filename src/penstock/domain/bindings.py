@@ -88,10 +88,13 @@ def check_companion(
     )
 
 
-def entry(model: RegisteredModel, options: Mapping[str, object]) -> dict[str, object]:
-    """A model among others as it stands in a run's values; its weight is its owner's where the run says none."""
+def entry(model: RegisteredModel, options: Mapping[str, object], *, files: tuple[str, ...] = ()) -> dict[str, object]:
+    """A model among others as it stands in a run's values; its weight is its owner's where the run says none.
+
+    Options that are `files` are not among them: the run has their assets.
+    """
     weight = {"weight": model.card.default_weight} if model.card.default_weight is not None else {}
-    given = {name: option for name, option in options.items() if option is not None}
+    given = {name: option for name, option in options.items() if option is not None and name not in files}
     return {"model": marked(used(model)), **weight, **given}
 
 

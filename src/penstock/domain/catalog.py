@@ -13,6 +13,7 @@ from itertools import product
 from typing import TYPE_CHECKING, TypeGuard
 
 from penstock.domain.errors import InvalidField, InvalidFields, ModelNotFound
+from penstock.domain.media_types import Kind
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -62,7 +63,8 @@ class InputField:
     """One input of a model. `synonyms` are further names accepted on the wire; lengths in characters.
 
     `categories` are those of the registered models that a field of type `model` or `models` takes (none: any);
-    `card_default` is what of a registered model counts before `default`.
+    `card_default` is what of a registered model counts before `default`. `files` are those options beside a model of a
+    field of type `models` that name pictures.
     """
 
     name: str
@@ -79,6 +81,7 @@ class InputField:
     accepts: tuple[str, ...] = ()
     categories: tuple[Category, ...] = ()
     card_default: CardDefault | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +211,7 @@ def check_input(model: Model, given: Mapping[str, object]) -> CheckedInput:
             value = _value(listed, given)
             if value is not None and listed.type in {FieldType.MODEL, FieldType.MODELS}:
                 models[listed.name] = (listed, _named_models(listed, given, value))
+                files |= _files_beside(*models[listed.name])
                 continue
         except InvalidField as error:
             wrong.append(error)
@@ -279,10 +283,30 @@ def _named_models(field: InputField, given: Mapping[str, object], value: object)
     name = next((name for name in (field.name, *field.synonyms) if given.get(name) is not None), field.name)
     if not isinstance(value, list):
         return (NamedModel(air=str(value), path=(name,), options={}),)
-    return tuple(_named_model(entry, (name, place)) for place, entry in enumerate(value))
+    return tuple(_named_model(entry, (name, place), field.files) for place, entry in enumerate(value))
 
 
-def _named_model(entry: object, path: tuple[str | int, ...]) -> NamedModel:
+def _files_beside(field: InputField, named: tuple[NamedModel, ...]) -> dict[str, tuple[InputField, str]]:
+    """The pictures beside models, by `place_beside`. Raises `InvalidField` for what cannot name one."""
+    found: dict[str, tuple[InputField, str]] = {}
+    for place, each in enumerate(named):
+        for option in field.files:
+            value = each.options.get(option)
+            if value is None:
+                continue
+            if not isinstance(value, str):
+                raise InvalidField((*each.path[:-1], option), "must be a string", rule="type")
+            name = place_beside(field.name, place, option)
+            found[name] = (InputField(name=name, type=FieldType.FILE, accepts=(Kind.IMAGE.value,)), value)
+    return found
+
+
+def place_beside(field: str, place: int, option: str) -> str:
+    """How a file that stands beside a model of a list is called among a run's files."""
+    return f"{field}[{place}].{option}"
+
+
+def _named_model(entry: object, path: tuple[str | int, ...], files: tuple[str, ...]) -> NamedModel:
     """An AIR, or an object with the AIR as its `model` and plain values beside it."""
     options = dict(entry) if isinstance(entry, Mapping) else {"model": entry}
     air = options.pop("model", None)
@@ -291,7 +315,7 @@ def _named_model(entry: object, path: tuple[str | int, ...]) -> NamedModel:
     for name, option in options.items():
         if not (option is None or isinstance(option, str | bool) or is_number(option)):
             raise InvalidField((*path, name), "must be a string, a number, true or false", rule="type")
-        if isinstance(option, str) and len(option) > _LONGEST_OPTION:
+        if isinstance(option, str) and len(option) > _LONGEST_OPTION and name not in files:
             raise InvalidField((*path, name), f"must have at most {_LONGEST_OPTION} characters", rule="too_long")
     return NamedModel(air=air, path=(*path, "model"), options=options)
 

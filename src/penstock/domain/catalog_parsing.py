@@ -112,6 +112,7 @@ def _parse_input(value: object, number: int, where: str) -> InputField:
         choices=_strings(table, "choices", where),
         accepts=_strings(table, "accepts", where),
         categories=_members(Category, table, "categories", where),
+        files=_strings(table, "files", where),
         card_default=_member(CardDefault, table, "card_default", where) if "card_default" in table else None,
     )
     if field.type is FieldType.ENUM and not field.choices:

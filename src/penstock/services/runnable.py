@@ -81,7 +81,7 @@ class Runnables:
                     raise ModelNotFound(each.air).about(path)
                 bindings.check_companion(field_, model, beside=runnable.base, path=path)
                 found.append(bindings.used(model))
-                entries.append(bindings.entry(model, each.options))
+                entries.append(bindings.entry(model, each.options, files=field_.files))
             values[name] = entries[0]["model"] if field_.type is FieldType.MODEL else entries
         return UsedModels(values=values, models=tuple(found))
 

@@ -506,9 +506,18 @@ def _nested(value: object) -> int:
 
 
 def _shortened(value: object) -> object:
-    """Also in a list, as which some products spell one file."""
+    """Also in a list, as which some products spell one file, and beside the models of one."""
     if isinstance(value, list):
-        return [shortened(item) if isinstance(item, str) else item for item in value]
+        return [
+            {name: _shortened_text(option) for name, option in item.items()}
+            if isinstance(item, Mapping)
+            else _shortened_text(item)
+            for item in value
+        ]
+    return _shortened_text(value)
+
+
+def _shortened_text(value: object) -> object:
     return shortened(value) if isinstance(value, str) else value
 
 
@@ -520,5 +529,6 @@ def _fitting_kinds(accepted: tuple[str, ...], allowed: tuple[str, ...]) -> tuple
 
 
 def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:
-    """The name under which the caller gave a field: its own or a synonym."""
-    return next(name for name in (field_.name, *field_.synonyms) if inputs.get(name) is not None)
+    """The name under which the caller gave a field: its own or a synonym, or its own where it stands inside another."""
+    names = (field_.name, *field_.synonyms)
+    return next((name for name in names if inputs.get(name) is not None), field_.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import re
 import shutil
 import tempfile
 import threading
@@ -60,6 +61,7 @@ _MAX_LOG_LINE = 2000
 _MAX_LOG_LINES = 500
 _STARTED = "started"
 _PLACE_LOOK = timedelta(minutes=2)
+_BESIDE = re.compile(r"(.+)\[([0-9]+)\]\.(.+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,9 +229,8 @@ class RunFlow:
             if asset is None:
                 msg = f"the input file of {name} is gone"
                 raise RunImpossibleError(msg)
-            inputs[name] = FileInput(
-                asset_id=asset.id, name=asset.name, content_type=type_by_bytes(asset), size=asset.size
-            )
+            file = FileInput(asset_id=asset.id, name=asset.name, content_type=type_by_bytes(asset), size=asset.size)
+            _put(inputs, name, file)
         return inputs
 
     def _store_output(self, job: Job, run: Run, output: JsonLike) -> tuple[object, list[Asset]]:
@@ -432,6 +433,16 @@ class _Context:
 
     def _tell(self, kind: EventKind, data: Mapping[str, object]) -> None:
         self._flow.tell(self._job, self._run, kind, data)
+
+
+def _put(inputs: dict[str, JsonLike], name: str, file: FileInput) -> None:
+    """A file under its name, or beside the model at whose side it stands (`catalog.place_beside`)."""
+    beside = _BESIDE.fullmatch(name)
+    entries = inputs.get(beside[1]) if beside else None
+    if beside and isinstance(entries, list):
+        entries[int(beside[2])][beside[3]] = file
+    else:
+        inputs[name] = file
 
 
 def _weights_input(model: UsedModel, leased: Mapping[ModelFileId, ModelFile]) -> WeightsInput:

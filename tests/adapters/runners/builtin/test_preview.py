@@ -75,7 +75,7 @@ def draw(runner: BuiltinRunner, bench: Workbench, **inputs: object) -> np.ndarra
 
 @pytest.mark.statement("RU-70", part="the builtin preview")
 def test_the_same_request_gives_the_same_picture_and_any_other_another(
-    runner: BuiltinRunner, bench: Workbench, seen: list[str], remote: Remote
+    runner: BuiltinRunner, bench: Workbench, seen: list[str], remote: Remote, cat: Path
 ) -> None:
     lora = {"model": weights("acme:2@1"), "weight": 1}
     first = draw(runner, bench)
@@ -90,6 +90,7 @@ def test_the_same_request_gives_the_same_picture_and_any_other_another(
         {"loras": [lora]},
         {"loras": [{**lora, "weight": 0.5}]},
         {"weights": weights("acme:2@1")},
+        {"controlnets": [{**lora, "guideImage": bench.file(cat)}]},
     ):
         assert not np.array_equal(first, draw(runner, bench, **change)), change
     other = FILE[:20] + b"!" + FILE[21:]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from penstock.domain.errors import ObjectStoreUnavailable
-from penstock.ports.runners import RunImpossibleError, WeightsInput
+from penstock.ports.runners import FileInput, RunImpossibleError, WeightsInput
 
 if TYPE_CHECKING:
     from penstock.ports.runners import JsonLike, RunContext
@@ -24,12 +24,14 @@ _PARTIAL = 206
 
 
 def told(value: JsonLike, context: RunContext) -> object:
-    """The value with what is told of weights in place of them, wherever they stand.
+    """The value with what is told of weights, and of files beside them, in place of them, wherever they stand.
 
     Raises `ObjectStoreUnavailable` when they cannot be read now, `RunImpossibleError` when they never can.
     """
     if isinstance(value, WeightsInput):
         return _described(value, _beginning(context.url(value)))
+    if isinstance(value, FileInput):
+        return {"asset_id": value.asset_id, "name": value.name, "size": value.size}
     if isinstance(value, dict):
         return {name: told(item, context) for name, item in value.items()}
     if isinstance(value, list):
