@@ -487,10 +487,10 @@ class NoRunner(StateError):
 
     code = "no_runner"
 
-    def __init__(self, *, air: str, architecture: str) -> None:
-        super().__init__(
-            f"{air} is there, but no runner of this server takes models of the architecture {architecture}"
-        )
+    def __init__(self, *, air: str, category: str, architecture: str) -> None:
+        wanted = f"no runner of this server runs a {category} of the architecture {architecture}"
+        instead = "" if category == "checkpoint" else "; name it in the input of a checkpoint's run"
+        super().__init__(f"{air} is there, but {wanted}{instead}")
         self.architecture = architecture
 
 

@@ -59,7 +59,7 @@ class Runnables:
             return Runnable(model=ours or self._catalog.find(name))
         binding = self._catalog.binding(base.card.architecture, base.card.category)
         if binding is None:
-            raise NoRunner(air=base.air, architecture=base.card.architecture)
+            raise NoRunner(air=base.air, category=base.card.category, architecture=base.card.architecture)
         return Runnable(model=bindings.bound(binding, base), base=base, weights=binding.weights)
 
     def used(self, account_id: AccountId, runnable: Runnable, checked: CheckedInput) -> UsedModels:

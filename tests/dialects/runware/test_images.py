@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import threading
+import tomllib
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
+from penstock.dialects.runware.image_wire import model_inputs, parse_image_task
+from penstock.domain.catalog_parsing import parse_catalog
 from tests.dialects.runware.client import Runware, task, uuid
 from tests.dialects.runware.shelf import Shelf, ask, ready
 from tests.support.exchange import exchange
@@ -201,6 +205,21 @@ def test_a_picture_that_was_uploaded_is_a_seed_image_by_uuid_by_url_and_as_bytes
     assert len(set(made)) == 1
     assert made[0] != without
     assert made[0].startswith("data:image/png;base64,")
+
+
+def test_a_model_of_the_catalog_gets_the_format_in_its_own_letters() -> None:
+    catalog = parse_catalog(tomllib.loads(files("penstock").joinpath("demo_catalog.toml").read_text("utf-8")))
+
+    def got(model: str, **more: object) -> object:
+        asked = parse_image_task({"model": model, **more})
+        return model_inputs(asked, catalog.find(model)).get("outputFormat")
+
+    assert got("builtin/stylize", outputFormat="WEBP") == "webp"
+    assert got("builtin/stylize", outputFormat="JPEG") == "jpeg"
+    assert got("builtin/stylize") == "jpg"
+    assert got("builtin/remove-background") is None  # it makes no JPG, and chooses
+    assert got("builtin/remove-background", outputFormat="JPG") == "JPG"  # which is refused
+    assert got("builtin/image-to-video") is None
 
 
 def test_every_wrong_parameter_is_named_and_nothing_is_paid(acme: Runware, shelf: Shelf, house: House) -> None:

@@ -35,6 +35,8 @@ _OF_THE_TASK = frozenset(
     {"taskType", "taskUUID", "model", "numberResults", "deliveryMethod", "outputType", "outputFormat", "includeCost"}
     | {"webhookURL", "uploadEndpoint", "ttl", "retry", "checkNSFW", "checkNsfw", "safety", "seed"}
 )
+_FORMAT = "outputFormat"
+_USUAL_FORMAT = "JPG"
 _LARGEST_SEED = 2**63 - 1
 _SEEDS = 2**53
 """Seeds that are chosen here stay whole numbers in JavaScript."""
@@ -51,7 +53,7 @@ class ImageTask:
     results: int
     waits: bool
     output_type: str
-    output_format: str
+    output_format: str | None
     includes_cost: bool
     seed: int | None
     webhook_url: str | None
@@ -73,7 +75,7 @@ def parse_image_task(task: Mapping[str, Any]) -> ImageTask:
         results=results or 1,
         waits=parameters.choice(task, "deliveryMethod", _DELIVERIES) != "async",
         output_type=parameters.choice({"outputType": one}, "outputType", OUTPUT_TYPES) or "URL",
-        output_format=parameters.choice(task, "outputFormat", _FORMATS) or "JPG",
+        output_format=parameters.choice(task, "outputFormat", _FORMATS),
         includes_cost=parameters.flag(task, "includeCost") or False,
         seed=parameters.integer(task, "seed", least=0, most=_LARGEST_SEED),
         webhook_url=parameters.text(task, "webhookURL", most=2048),
@@ -81,11 +83,18 @@ def parse_image_task(task: Mapping[str, Any]) -> ImageTask:
 
 
 def model_inputs(task: ImageTask, model: Model) -> dict[str, object]:
-    """What the model gets: bare base64 in its file fields as data URIs, and the format where it takes one."""
+    """What the model gets: bare base64 in its file fields as data URIs, and the format where it takes one.
+
+    The format in the model's own letters; a JPG that nobody asked for only where the model makes it.
+    """
     files = {name for field in model.inputs if field.type is FieldType.FILE for name in (field.name, *field.synonyms)}
     inputs = {name: _as_reference(value) if name in files else value for name, value in task.inputs.items()}
-    if takes(model, "outputFormat"):
-        inputs["outputFormat"] = task.output_format
+    for field in model.inputs:
+        if _FORMAT in {field.name, *field.synonyms}:
+            own = {choice.upper(): choice for choice in field.choices}
+            asked = task.output_format or (_USUAL_FORMAT if not own or _USUAL_FORMAT in own else None)
+            if asked is not None:
+                inputs[_FORMAT] = own.get(asked, asked)
     return inputs
 
 
