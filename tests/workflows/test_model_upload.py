@@ -159,6 +159,24 @@ def test_versions_live_side_by_side_and_share_a_file_that_is_the_same(
         assert tx.model_files.users(house.file(first).id) == ["acme:1@1", "acme:1@2"]
 
 
+def test_bytes_that_the_store_has_lost_are_kept_anew_when_they_come_again(
+    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+) -> None:
+    house = model_house
+    data = model_files.path("lora/sdxl_kohya").read_bytes()
+    remote.on("/file", serving(data))
+    lora: dict[str, Any] = {"category": "lora", "type": None}
+    first = house.begin(acme, remote.url(), air="acme:1@1", **lora)
+    house.work()
+    house.objects.delete([house.file(first).optimized_key])
+
+    second = house.begin(acme, remote.url(), air="acme:1@2", **lora)
+    house.work()
+
+    assert_ready(house, second, data)
+    assert house.file(second).id != house.file(first).id
+
+
 def test_another_account_shares_nothing(
     model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
 ) -> None:

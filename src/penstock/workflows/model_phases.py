@@ -130,9 +130,13 @@ class Phases:
         rewritten = asdict(brought.rewritten) if brought.rewritten is not None else None
         original = {"size": size, "sha256": sha256, "etag": brought.info.etag, "header": brought.found.header_size}
         attempt = self._attempt
+        account_id = attempt.upload.account_id
+        with self._tools.database.read() as tx:
+            seen = tx.model_files.holding(account_id, sha256)
+        at_rest = seen if seen is not None and self._is_at_rest(seen) else None
         with self._tools.database.write() as tx:
-            held = tx.model_files.holding(attempt.upload.account_id, sha256)
-            if held is not None:
+            held = tx.model_files.holding(account_id, sha256) if at_rest is not None else None
+            if held is not None and held == at_rest:
                 attempt.upload = replace(attempt.upload, file_id=held.id)
             attempt.upload = replace(attempt.upload, received=size, size=size)
             attempt.remember(original=original, rewritten=rewritten)
@@ -200,6 +204,15 @@ class Phases:
             summary=rewritten.summary,
             created_at=self._tools.clock.now(),
         )
+
+    def _is_at_rest(self, file: ModelFile) -> bool:
+        """Whether the store has what a file's row says: else its bytes, which came once more, are kept anew."""
+        places = {file.original_key: file.size, file.optimized_key: file.optimized_size}
+        try:
+            self._tools.objects.head(file.manifest_key)
+            return all(self._tools.objects.head(key).size == size for key, size in places.items())
+        except ObjectNotFoundError:
+            return False
 
     def _require_at_rest(self, key: str, *, size: int, etag: str) -> None:
         """An acknowledged object that is not there as it was written is nobody's fault but the store's."""
