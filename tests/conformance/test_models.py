@@ -427,7 +427,7 @@ def test_an_upload_comes_back_to_its_account_alone(database: SqlDatabase) -> Non
     with database.read() as tx:
         assert tx.model_uploads.get(acme, upload.id) == upload
         assert tx.model_uploads.by_ref(acme, dialect="native", client_ref="task 1") == upload
-        assert tx.model_uploads.going_on(acme, upload.air) == [upload]
+        assert tx.model_uploads.going_on(acme, upload.air, limit=9) == [upload]
         assert tx.model_uploads.by_ref(zenith, dialect="native", client_ref="task 1") is None
         assert tx.model_uploads.by_ref(acme, dialect="another", client_ref="task 1") is None
         with pytest.raises(ModelUploadNotFound):

@@ -18,12 +18,14 @@ from penstock.domain.errors import (
     ModelNotFound,
     ModelUploadConflict,
     ModelUploadNotFound,
+    RateLimited,
     SourceNotOwned,
 )
 from penstock.domain.ids import AssetId, ModelFileId
 from penstock.domain.model_uploads import Phase, PhaseEvent, advanced
 from penstock.domain.models import ModelSource
 from penstock.domain.weights import Declaration
+from penstock.services import model_uploads
 from penstock.services.model_uploads import MODEL_JOB, ModelUploads, NewModelUpload
 from tests.support.core import HOUR, at_once
 from tests.support.records import make_model_file, uuid_text
@@ -96,6 +98,22 @@ def model(core: Core, account_id: AccountId, air: str = "acme:1@1") -> Registere
 
 
 # --- beginning
+
+
+def test_so_many_uploads_wait_for_one_air_and_those_that_go_on_are_found_still(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_uploads, "MOST_FOR_ONE_AIR", 2)
+    acme = open_source(core)
+    first, second = begin(core, acme, ref="first"), begin(core, acme, ref="second")
+
+    with pytest.raises(RateLimited):
+        begin(core, acme, ref="third")
+
+    assert begin(core, acme, ref="second") == second
+    assert begin(core, acme, air="acme:2@1").air == "acme:2@1"
+    fail(core, first)
+    assert begin(core, acme, ref="third").phase is Phase.VALIDATED
 
 
 def test_an_accepted_upload_is_validated_told_and_has_its_job(core: Core) -> None:

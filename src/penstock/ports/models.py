@@ -132,8 +132,8 @@ class ModelUploadRepository(Protocol):
         """Newest first."""
         ...
 
-    def going_on(self, account_id: AccountId, air: str) -> Sequence[ModelUpload]:
-        """Those for that AIR that have not ended, oldest first."""
+    def going_on(self, account_id: AccountId, air: str, *, limit: int) -> Sequence[ModelUpload]:
+        """Those for that AIR that have not ended, the oldest first, up to `limit`."""
         ...
 
     def purge(self, *, before: datetime, limit: int) -> int:

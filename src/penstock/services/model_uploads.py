@@ -16,7 +16,7 @@ from penstock.domain import model_uploads as rules
 from penstock.domain.air import parse_air
 from penstock.domain.assets import is_readable
 from penstock.domain.egress import UrlRefusedError, parse_url, shown_url
-from penstock.domain.errors import AssetNotFound, InvalidField, ModelUploadConflict, SourceNotOwned
+from penstock.domain.errors import AssetNotFound, InvalidField, ModelUploadConflict, RateLimited, SourceNotOwned
 from penstock.domain.events import EventKind
 from penstock.domain.ids import JobId, ModelId, ModelUploadId, RunId
 from penstock.domain.model_cards import check_given, merged
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 MODEL_JOB = "model_upload"
 """Payload `{model_upload_id}`."""
+MOST_FOR_ONE_AIR = 100
+"""Uploads for one AIR that have not ended: each waits for those before it, and looks at them when it begins (P9)."""
+_FULL_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,8 @@ class ModelUploads:
 
         What goes on already under the same `client_ref`, and is the same, is returned as it stands; a failed one frees
         its name (RU-17, RU-18, RU-57). Raises `InvalidField`, `InvalidFields`, `SourceNotOwned` (whoever's it is, P11),
-        `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`. Nothing is connected to here.
+        `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`, `RateLimited` where too many wait for one AIR.
+        Nothing is connected to here.
         """
         upload = self._asked(account_id, wanted, dialect=dialect, client_ref=client_ref, callback=callback)
         with self._database.write() as tx:
@@ -208,8 +212,8 @@ class ModelUploads:
         tx.events.add(upload.account_id, upload.id, kind, told, now=now)
         tx.assets.release(_holder(upload))
         self._callbacks.model_ended(tx, over)
-        waiting = [one.id for one in tx.model_uploads.going_on(upload.account_id, upload.air)]
-        tx.jobs.wake(MODEL_JOB, waiting[:1], now=now)
+        waiting = [one.id for one in tx.model_uploads.going_on(upload.account_id, upload.air, limit=1)]
+        tx.jobs.wake(MODEL_JOB, waiting, now=now)
         return over
 
     def _asked(
@@ -282,7 +286,10 @@ class ModelUploads:
             if not is_readable(asset, at=upload.created_at) and not tx.assets.is_leased(asset.id):
                 raise AssetNotFound(upload.asset_id)
         before = live.card.unique_identifier if live is not None else None
-        for other in tx.model_uploads.going_on(upload.account_id, upload.air):
+        others = tx.model_uploads.going_on(upload.account_id, upload.air, limit=MOST_FOR_ONE_AIR)
+        if len(others) >= MOST_FOR_ONE_AIR:
+            raise RateLimited(retry_after=_FULL_RETRY_SECONDS)
+        for other in others:
             before = str(other.given.get("unique_identifier", before))
         if before == card.unique_identifier:
             return

@@ -95,7 +95,7 @@ class ModelUploadFlow:
     def _waits_its_turn(self, job: Job, upload: ModelUpload) -> bool:
         """Uploads for one AIR go one after another, so that the newest has the last word."""
         with self._tools.database.read() as tx:
-            first = next(iter(tx.model_uploads.going_on(upload.account_id, upload.air)), upload)
+            first = next(iter(tx.model_uploads.going_on(upload.account_id, upload.air, limit=1)), upload)
         if first.id == upload.id:
             return False
         with self._tools.database.write() as tx:

@@ -54,6 +54,7 @@ _GOING_ON = (
     _ROWS.select()
     .where(_OF_ACCOUNT, model_uploads.c.air == bindparam("air"), model_uploads.c.finished_at.is_(None))
     .order_by(model_uploads.c.created_at, model_uploads.c.id)
+    .limit(bindparam("limit", type_=Integer))
 )
 _OLD = (
     select(model_uploads.c.id)
@@ -103,9 +104,9 @@ class SqlModelUploads:
         """Newest first."""
         return _ROWS.all(self._connection, *_LISTING.page(account_id, below=below, limit=limit))
 
-    def going_on(self, account_id: AccountId, air: str) -> Sequence[ModelUpload]:
+    def going_on(self, account_id: AccountId, air: str, *, limit: int) -> Sequence[ModelUpload]:
         """Those that have not ended, oldest first."""
-        return _ROWS.all(self._connection, _GOING_ON, {"account_id": account_id, "air": air})
+        return _ROWS.all(self._connection, _GOING_ON, {"account_id": account_id, "air": air, "limit": limit})
 
     def purge(self, *, before: datetime, limit: int) -> int:
         """Forget old ones, the longest over first."""

@@ -84,9 +84,14 @@ class Sessions:
 
     async def attach(self, session: Session, outlet: Outlet, first: str) -> None:
         """Speak through this connection from now on: `first`, then what was not delivered. Raises `OSError`."""
-        self._take_from_others(session)  # whoever is sending through another one stops
-        async with session.sending:
-            self._take_from_others(session)  # it was let go meanwhile, or taken up by somebody else
+        before = session.outlet
+        if before is not None:
+            before.abandon()
+        self._forget_end(session)
+        async with session.sending:  # waits for what hangs in the one before; it may let the session go meanwhile
+            if session.outlet not in (None, before):
+                session.outlet.abandon()
+            self._forget_end(session)
             session.outlet = outlet
             await outlet.send(first)
             while session.undelivered:
@@ -136,11 +141,6 @@ class Sessions:
         self._kept[session.account_id] += len(frame)
         while self._kept[session.account_id] > MOST_KEPT_BYTES and session.undelivered:
             _subtract(self._kept, session.account_id, len(session.undelivered.popleft()))
-
-    def _take_from_others(self, session: Session) -> None:
-        if session.outlet is not None:
-            session.outlet.abandon()
-        self._forget_end(session)
 
     def _forget_end(self, session: Session) -> None:
         if self._gone.pop(session.id, None) is not None:
