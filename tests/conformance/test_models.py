@@ -434,6 +434,26 @@ def test_an_upload_comes_back_to_its_account_alone(database: SqlDatabase) -> Non
             tx.model_uploads.get(zenith, upload.id)
 
 
+def test_the_bytes_that_are_coming_are_those_of_files_that_are_not_counted_yet(database: SqlDatabase) -> None:
+    acme, zenith = open_account(database, "acme"), open_account(database, "zenith")
+    uploads = [
+        make_model_upload(1, acme, size=2**62),
+        make_model_upload(2, acme, size=3, phase=Phase.OPTIMIZED),
+        make_model_upload(3, acme, size=5, phase=Phase.STORED),
+        make_model_upload(4, acme, size=7, phase=Phase.FAILED, finished_at=NOW),
+        make_model_upload(5, acme, size=11, file_id=ModelFileId(uuid_text(1))),
+        make_model_upload(6, zenith, size=13),
+        make_model_upload(7, acme, size=17),
+        make_model_upload(8, acme, size=None),
+    ]
+    with database.write() as tx:
+        assert all(tx.model_uploads.add(upload) for upload in uploads)
+
+    with database.read() as tx:
+        assert tx.model_uploads.coming(acme, beside=uploads[6].id) == 2**62 + 3
+        assert tx.model_uploads.coming(zenith, beside=uploads[5].id) == 0
+
+
 def test_only_a_failed_upload_frees_its_caller_s_name(database: SqlDatabase) -> None:
     acme, zenith = open_account(database, "acme"), open_account(database, "zenith")
     first = make_model_upload(1, acme, client_ref="task")

@@ -18,7 +18,7 @@ from penstock.domain.weights import ModelCheck
 from penstock.services.quotas import Quotas
 from penstock.telemetry import Log
 from tests.support.model_house import made_weights, open_model_house, seed_of
-from tests.support.records import make_asset
+from tests.support.records import make_asset, make_model_upload
 from tests.support.remote import Remote, Visit, remote_server, serving
 from tests.support.stores import WallClock, embedded_store
 
@@ -236,6 +236,23 @@ def test_what_does_not_fit_into_the_quota_is_refused_before_it_comes(
 
     assert (house.now(upload).phase, house.now(upload).error_code) == (Phase.FAILED, "quota_exceeded")
     assert (house.keys(upload), house.has_parts(upload)) == ([], False)
+
+
+def test_what_is_coming_takes_its_room_in_the_quota_before_it_is_all_there(
+    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+) -> None:
+    house = model_house
+    data = model_files.path("checkpoint/sdxl_full").read_bytes()
+    remote.on("/file", serving(data))
+    Quotas(house.database).set_limits("acme", Limits(bytes=4 * len(data)))
+    number = int.from_bytes(house.entropy.random_bytes(3), "big")
+    with house.database.write() as tx:
+        tx.model_uploads.add(make_model_upload(number, acme, air="acme:7@7", size=3 * len(data) + 1))
+    upload = house.begin(acme, remote.url())
+
+    house.work()
+
+    assert (house.now(upload).phase, house.now(upload).error_code) == (Phase.FAILED, "quota_exceeded")
 
 
 def test_a_file_that_is_something_else_passes_with_a_warning_when_the_operator_says_so(

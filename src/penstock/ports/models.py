@@ -136,6 +136,10 @@ class ModelUploadRepository(Protocol):
         """Those for that AIR that have not ended, the oldest first, up to `limit`."""
         ...
 
+    def coming(self, account_id: AccountId, *, beside: ModelUploadId) -> int:
+        """Bytes of the files that other uploads of the account are bringing, and that no quota counts yet."""
+        ...
+
     def purge(self, *, before: datetime, limit: int) -> int:
         """Forget those that ended before; returns how many."""
         ...

@@ -233,6 +233,7 @@ class Phases:
         with tools.database.read() as tx:
             declared = tools.uploads.declaration(tx, upload)
             quota = tx.quotas.get(upload.account_id)
+            coming = tx.model_uploads.coming(upload.account_id, beside=upload.id)
         check = tools.options.check
         seen = tools.examiner.examine(head, size=size, declared=None if check is ModelCheck.OFF else declared)
         warnings = require_fit(seen, check)
@@ -240,7 +241,7 @@ class Phases:
             raise FileTooLarge(limit=tools.options.max_bytes, actual=seen.size)
         if upload.file_id == own_file(upload):
             more = Change(bytes=seen.size, bound=True)
-            used = replace(quota.usage, bytes=quota.usage.bytes + seen.size)
+            used = replace(quota.usage, bytes=quota.usage.bytes + coming + seen.size)
             require_room(more, after=used, limits=quota.limits)
         attempt.upload = replace(upload, size=seen.size, warnings=warnings)
         attempt.aim(Phase.DOWNLOADED, seen.size)

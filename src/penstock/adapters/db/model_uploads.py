@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Integer, bindparam, delete, select, update
+from sqlalchemy import Integer, bindparam, delete, func, select, update
 
 from penstock.adapters.db.columns import Instant
 from penstock.adapters.db.paging import Listing
 from penstock.adapters.db.rows import Rows, insert_missing, to_change
 from penstock.adapters.db.tables import model_uploads
 from penstock.domain.errors import ModelUploadNotFound
-from penstock.domain.model_uploads import ModelUpload
+from penstock.domain.model_uploads import ModelUpload, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from penstock.domain.ids import AccountId, ModelUploadId
-    from penstock.domain.model_uploads import Phase
     from penstock.ports.database import Position
 
 _ROWS = Rows(ModelUpload, model_uploads)
@@ -55,6 +54,14 @@ _GOING_ON = (
     .where(_OF_ACCOUNT, model_uploads.c.air == bindparam("air"), model_uploads.c.finished_at.is_(None))
     .order_by(model_uploads.c.created_at, model_uploads.c.id)
     .limit(bindparam("limit", type_=Integer))
+)
+# From `stored` on the quota counts the file; one that is shared it counts already.
+_COMING = select(func.coalesce(func.sum(model_uploads.c.size), 0)).where(
+    _OF_ACCOUNT,
+    model_uploads.c.finished_at.is_(None),
+    model_uploads.c.phase != Phase.STORED,
+    model_uploads.c.file_id == model_uploads.c.id,
+    model_uploads.c.id != bindparam("beside"),
 )
 _OLD = (
     select(model_uploads.c.id)
@@ -107,6 +114,11 @@ class SqlModelUploads:
     def going_on(self, account_id: AccountId, air: str, *, limit: int) -> Sequence[ModelUpload]:
         """Those that have not ended, oldest first."""
         return _ROWS.all(self._connection, _GOING_ON, {"account_id": account_id, "air": air, "limit": limit})
+
+    def coming(self, account_id: AccountId, *, beside: ModelUploadId) -> int:
+        """A sum over rows: PostgreSQL gives it as a numeric."""
+        parameters = {"account_id": account_id, "beside": beside}
+        return int(self._connection.execute(_COMING, parameters).scalar_one())
 
     def purge(self, *, before: datetime, limit: int) -> int:
         """Forget old ones, the longest over first."""
