@@ -25,6 +25,7 @@ _MOST_HEADER = 16 * 2**20
 _NAMING_BYTES = 2**16
 """Of a file that does not begin like a safetensors file: enough for the server to tell what it is."""
 _PIECE = 2**20
+_LONG_TEXT = 60
 _ASSET_SECONDS = 24 * 3600
 """The file as it was sent goes by itself; the model has bytes of its own."""
 _TYPES = {"checkpoint": ("base", "inpainting", "refiner"), "embeddings": ("positive", "negative")}
@@ -121,8 +122,7 @@ def _register_file(client: Penstock, source: str, air: str, said: Mapping[str, A
     if any(complete.get(field) != {**known, **said}.get(field) for field in _DECLARED):
         judged = _judged(client, file, head, size, complete)
     if not present:
-        words = ", ".join(f"{field} {value}" for field, value in found.proposal.items() if field not in said)
-        told.note(f"the file says {words}" if words else "")
+        told.note(_taken({field: value for field, value in found.proposal.items() if field not in said}))
     for warning in judged.warnings:
         told.note(warning)
     complete.setdefault("unique_identifier", _sha256(file))
@@ -141,6 +141,15 @@ def _register_url(client: Penstock, source: str, air: str, said: Mapping[str, An
     complete = _complete(said, _present(client, air), air=air, name=name)
     complete.setdefault("unique_identifier", address)
     return client.register_model(air, url=source, **complete)
+
+
+def _taken(proposal: Mapping[str, Any]) -> str:
+    """In one line, what the header says for options that were left out; long values not to their end."""
+    texts = {field: ", ".join(value) if isinstance(value, list) else str(value) for field, value in proposal.items()}
+    words = ", ".join(
+        f"{field} {text if len(text) <= _LONG_TEXT else text[:_LONG_TEXT] + '…'}" for field, text in texts.items()
+    )
+    return f"the file says {words}" if words else ""
 
 
 def _present(client: Penstock, air: str) -> Mapping[str, Any]:

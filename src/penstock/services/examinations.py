@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from penstock.domain.errors import InvalidField
 from penstock.domain.model_cards import check_given
 
 if TYPE_CHECKING:
@@ -48,7 +50,12 @@ def proposal_of(found: Examination) -> Mapping[str, object]:
     told |= {
         name: value for name, value in (("type", found.type), ("conditioning", found.conditioning)) if value is not None
     }
+    kept = check_given(told)
     for name, text in found.suggestions.items():
-        if name in {"name", "version_label", "short_description"} and name not in told:
-            told[name] = text
-    return check_given({name: value for name, value in told.items() if value != ""})
+        # A file's own words are no reason to refuse it: what a card does not take is left out.
+        with suppress(InvalidField):
+            if name in {"name", "short_description"}:
+                kept |= check_given({name: text})
+            elif name == "positive_trigger_words":
+                kept |= check_given({"category": kept.get("category"), name: text.split(", ")})
+    return {name: value for name, value in kept.items() if value is not None}
