@@ -186,7 +186,7 @@ class Settings(BaseSettings):
     model_uploads_need_balance: bool = Field(
         default=True,
         description="Whether a new model's file is taken only of an account whose balance is above 0 and covers a day "
-        "of what it keeps already.",
+        "of what it keeps already: where storage has a price, and by APIs that ask for it also where it is free.",
     )
     rate_limit_per_key: int = Field(
         default=60_000, ge=0, description="Requests to the API that one key may make in a minute; 0: any number."

@@ -235,7 +235,7 @@ def test_only_who_brings_a_new_file_needs_credit(core: Core) -> None:
     acme = open_source(core)
     poor: list[AccountId] = []
 
-    def check(_tx: Transaction, account_id: AccountId) -> None:
+    def check(tx: Transaction, account_id: AccountId, *, also_free: bool) -> None:
         if account_id in poor:
             raise InsufficientCredits(needed=Decimal(1), balance=Decimal(0))
 

@@ -224,9 +224,12 @@ def test_charges_are_listed_newest_first_page_by_page(core: Core) -> None:
 # --- what has to be there before more is taken
 
 
-def require(core: Core, account_id: AccountId, price: str = "0.05", *, needs_balance: bool = True) -> None:
+def require(
+    core: Core, account_id: AccountId, price: str = "0.05", *, needs_balance: bool = True, also_free: bool = True
+) -> None:
+    service = billing(core, Decimal(price), needs_balance=needs_balance)
     with core.database.write() as tx:
-        billing(core, Decimal(price), needs_balance=needs_balance).require_storage_credit(tx, account_id)
+        service.require_storage_credit(tx, account_id, also_free=also_free)
 
 
 @pytest.mark.statement("RU-80", part="the service")
@@ -237,6 +240,16 @@ def test_an_account_without_credit_takes_no_new_model_whatever_the_price(core: C
     with pytest.raises(InsufficientCredits):
         require(core, acme, price)
     require(core, acme, price, needs_balance=False)
+
+
+def test_where_storage_is_free_only_who_asks_for_it_needs_a_balance(core: Core) -> None:
+    acme = core.open_account(credits_usd="0")
+
+    require(core, acme, "0", also_free=False)
+    with pytest.raises(InsufficientCredits):
+        require(core, acme, "0", also_free=True)
+    with pytest.raises(InsufficientCredits):
+        require(core, acme, "0.05", also_free=False)
 
 
 @pytest.mark.statement("RU-93", part="the service")

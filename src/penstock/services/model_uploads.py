@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from penstock.domain import model_uploads as rules
 from penstock.domain.air import parse_air
@@ -28,7 +28,7 @@ from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from penstock.domain.egress import EgressRules
     from penstock.domain.ids import AccountId, AssetId
@@ -49,16 +49,26 @@ _FULL_RETRY_SECONDS = 60.0
 class NewModelUpload:
     """What a caller asks. `given` is what they say of the model, by the names of `ModelCard`, as JSON.
 
-    The file comes from a URL or from an asset; of neither, it is the one that is there.
+    The file comes from a URL or from an asset; of neither, it is the one that is there. `needs_balance`: whether the
+    caller's API asks for a balance also while storage is free.
     """
 
     air: str
     given: Mapping[str, object] = field(default_factory=dict)
     source_url: str | None = field(default=None, repr=False)
     asset_id: AssetId | None = None
+    needs_balance: bool = False
 
 
-def _anybody(_tx: Transaction, _account_id: AccountId) -> None:
+class CreditCheck(Protocol):
+    """Decides whether an account may bring one more file."""
+
+    def __call__(self, tx: Transaction, account_id: AccountId, *, also_free: bool) -> None:
+        """`also_free`: ask for a balance while storage is free, too. Raises `InsufficientCredits`."""
+        ...
+
+
+def _anybody(tx: Transaction, account_id: AccountId, *, also_free: bool) -> None:
     """Nobody needs a balance."""
 
 
@@ -76,7 +86,7 @@ class ModelUploads:
         clock: Clock,
         entropy: Entropy,
         callbacks: Callbacks = SILENT,
-        check_credit: Callable[[Transaction, AccountId], None] = _anybody,
+        check_credit: CreditCheck = _anybody,
         architectures: tuple[str, ...] = (),
     ) -> None:
         self._database = database
@@ -109,7 +119,7 @@ class ModelUploads:
             known = self._named(tx, upload)
             if known is not None:
                 return known
-            self._require(tx, upload, live)
+            self._require(tx, upload, live, needs_balance=wanted.needs_balance)
             if not tx.model_uploads.add(upload):
                 # Somebody used the name for another AIR, at the same moment.
                 known = self._named(tx, upload)
@@ -125,7 +135,7 @@ class ModelUploads:
         """Look at all that `begin` looks at, and begin nothing. Raises what it does for an upload without a name."""
         upload = self._asked(account_id, wanted, dialect=dialect, client_ref=None, callback=callback)
         with self._database.write() as tx:  # a reader has no `own`
-            self._require(tx, upload, self._live(tx, upload))
+            self._require(tx, upload, self._live(tx, upload), needs_balance=wanted.needs_balance)
 
     def get(self, account_id: AccountId, upload_id: ModelUploadId) -> ModelUpload:
         """Raises `ModelUploadNotFound`."""
@@ -276,7 +286,9 @@ class ModelUploads:
             raise ModelUploadConflict(_CONFLICT)
         return known
 
-    def _require(self, tx: Transaction, upload: ModelUpload, live: RegisteredModel | None) -> None:
+    def _require(
+        self, tx: Transaction, upload: ModelUpload, live: RegisteredModel | None, *, needs_balance: bool
+    ) -> None:
         """All that can be told before the file is seen."""
         card = merged(live.card if live is not None else None, upload.given)
         if upload.source_url is not None and upload.asset_id is not None:
@@ -295,7 +307,7 @@ class ModelUploads:
             return
         if upload.source_url is None and upload.asset_id is None:
             raise _needs_file()
-        self._check_credit(tx, upload.account_id)
+        self._check_credit(tx, upload.account_id, also_free=needs_balance)
 
     def _start(self, tx: Transaction, upload: ModelUpload) -> None:
         if upload.asset_id is not None:

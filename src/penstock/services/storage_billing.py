@@ -53,9 +53,12 @@ class StorageBilling:
                 return total
             after = accounts[-1]
 
-    def require_storage_credit(self, tx: Transaction, account_id: AccountId) -> None:
-        """To be asked before a new model's file is taken. Raises `InsufficientCredits`."""
-        if not self._needs_balance:
+    def require_storage_credit(self, tx: Transaction, account_id: AccountId, *, also_free: bool) -> None:
+        """To be asked before a new model's file is taken; while storage is free, only if `also_free`.
+
+        Raises `InsufficientCredits`.
+        """
+        if not self._needs_balance or not (also_free or self._price):
             return
         last = tx.ledger.last(account_id)
         balance = last.balance if last is not None else ledger.ZERO

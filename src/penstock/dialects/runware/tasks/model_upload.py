@@ -74,7 +74,12 @@ def upload_lookup(services: Services, _base_url: str) -> Lookup:
 
 def _begun(services: Services, account_id: AccountId, task: UploadTask, call: Call) -> ModelUpload | None:
     """The upload that began, or goes on already; None when it was only to be tried."""
-    wanted = NewModelUpload(air=task.air, given=task.given, source_url=task.download_url)
+    wanted = NewModelUpload(
+        air=task.air,
+        given=task.given,
+        source_url=task.download_url,
+        needs_balance=True,  # RU-80
+    )
     callback = None if task.webhook_url is None else Callback(url=task.webhook_url, field_name="callback_url")
     try:
         if call.dry_run:
