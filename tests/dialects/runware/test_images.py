@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from penstock.dialects.runware.image_wire import model_inputs, parse_image_task
+from penstock.dialects.runware.tasks import images
 from penstock.domain.catalog_parsing import parse_catalog
 from tests.dialects.runware.client import Runware, task, uuid
 from tests.dialects.runware.shelf import Shelf, ask, ready
@@ -183,6 +184,22 @@ def test_a_lora_takes_part_with_its_own_weight_unless_the_run_says_another(
         ("invalidLora", "lora[0].model"),
         ("modelNotFound", "lora[0].model"),
     ]
+
+
+def test_pictures_too_large_to_stand_in_an_answer_are_told_by_their_url(
+    acme: Runware, shelf: Shelf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = ready(acme, house, shelf)
+    one = infer(acme, house, air, outputType="base64Data")["data"][0]
+    size = len(base64.b64decode(one["imageBase64Data"]))
+    monkeypatch.setattr(images, "_MOST_INLINE", size + size // 2)
+
+    alone = infer(acme, house, air, outputType="base64Data")
+    several = infer(acme, house, air, outputType="dataURI", numberResults=2)
+
+    assert "imageBase64Data" in alone["data"][0]
+    assert [set(item) & {"imageDataURI", "imageURL"} for item in several["data"]] == [{"imageURL"}] * 2
+    assert picture(fetched(several["data"][0]["imageURL"]))[0] == "JPEG"
 
 
 @pytest.mark.statement("RU-90")

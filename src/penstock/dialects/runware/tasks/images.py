@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from penstock.domain.runs import Run
 
 DIALECT = "runware"
-_MOST_INLINE = 32 * 2**20
+_MOST_INLINE = 64 * 2**20
+"""Bytes of all pictures of a task that stand inside one answer (P9)."""
 _INPUT = "input"
 _FAULTS = {RunFault.SERVER: "internal_error", RunFault.UNAVAILABLE: "internal_error", RunFault.INPUT: "source_failed"}
 """What is told of a run that failed not by its model."""
@@ -129,12 +130,14 @@ def _ended(services: Services, base_url: str, account_id: AccountId, run: Run) -
     pictures = [asset for asset in made.values() if asset.kind is Kind.IMAGE]
     if not pictures:
         return [Refusal(error=Failure(code=RunnerFailed.code, message="the model made no picture that is still there"))]
+    # A share for each picture of each run: a larger one is told by its URL, for it was made and is paid for (inferred).
+    most = _MOST_INLINE // (wire.number_of_results([run]) * len(pictures)) if wire.wants_bytes(run) else 0
     return [
         wire.image_item(
             run,
             asset,
             url=media_url(asset.media_key, base_url=base_url),
-            data=services.contents.read(asset, most=_MOST_INLINE) if wire.wants_bytes(run) else None,
+            data=services.contents.read(asset, most=most) if asset.size <= most else None,
         )
         for asset in pictures
     ]
