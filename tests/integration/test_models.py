@@ -119,11 +119,15 @@ def test_the_program_refuses_a_wrong_file_before_it_is_sent(server: Server, clie
     wrong = server.command("models", "push", str(lora), "--air", "sdk:4@1", "--category", "vae", api_key=key)
     other = server.command("models", "push", str(lora), "--air", "sdk:4@1", "--architecture", "flux1d", api_key=key)
     vague = server.command("models", "push", str(lora), "--air", "sdk:4@1", api_key=key)
+    foreign = server.command("models", "push", str(lora), "--air", "other:4@1", "--architecture", "sdxl", api_key=key)
+    unclear = server.command("models", "push", str(lora), "--air", "sdk:4", "--architecture", "sdxl", api_key=key)
 
     assert wrong.returncode == 1
     assert "lora" in wrong.stderr.lower()
     assert other.returncode == 1
     assert "Declare it as lora, architecture one of sdxl" in other.stderr
+    assert "no AIR source other; its sources: sdk" in foreign.stderr
+    assert "must be `source:number@version`" in unclear.stderr
     assert vague.returncode == 1
     assert "--architecture" in vague.stderr
     assert "sdxl" in vague.stderr

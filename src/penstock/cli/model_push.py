@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,7 @@ _MOST_HEADER = 16 * 2**20
 _NAMING_BYTES = 2**16
 """Of a file that does not begin like a safetensors file: enough for the server to tell what it is."""
 _PIECE = 2**20
+_AIR = re.compile(r"([^:@]+):[0-9]+@[0-9]+")
 _LONG_TEXT = 60
 _ASSET_SECONDS = 24 * 3600
 """The file as it was sent goes by itself; the model has bytes of its own."""
@@ -111,6 +113,7 @@ def push(  # noqa: PLR0913, PLR0917 - a command's options
 def _register_file(client: Penstock, source: str, air: str, said: Mapping[str, Any], told: _Told) -> ModelUpload:
     """Look at the header, complete what is said, hash and send the file, register it."""
     file = Path(source)
+    _check_air(client, air)
     head, size = _header(file), file.stat().st_size
     found = client.examine_model(head, size_bytes=size)
     present = _present(client, air)
@@ -141,6 +144,16 @@ def _register_url(client: Penstock, source: str, air: str, said: Mapping[str, An
     complete = _complete(said, _present(client, air), air=air, name=name)
     complete.setdefault("unique_identifier", address)
     return client.register_model(air, url=source, **complete)
+
+
+def _check_air(client: Penstock, air: str) -> None:
+    """Whether the account could register under it: said now, not after a long file was sent."""
+    found = _AIR.fullmatch(air)
+    if found is None:
+        fail(f"{air}: must be `source:number@version`")
+    own = [source.name for source in client.model_sources()]
+    if found[1].lower() not in own:
+        fail(f"the account has no AIR source {found[1]}; its sources: {', '.join(own) or 'none'} (source_not_owned)")
 
 
 def _taken(proposal: Mapping[str, Any]) -> str:
