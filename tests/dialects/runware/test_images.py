@@ -255,7 +255,7 @@ def test_every_wrong_parameter_is_named_and_nothing_is_paid(acme: Runware, shelf
         ("seed", -1, "invalidSeed"),
         ("width", 63, "invalidWidth"),
         ("steps", 101, "invalidSteps"),
-        ("positivePrompt", None, "missingPrompt"),
+        ("positivePrompt", None, "missingPositivePrompt"),
         ("lora", "acme:1@1", "invalidLora"),
         ("seedImage", uuid(), "mediaNotFound"),
     ):

@@ -152,7 +152,10 @@ def _in_its_words(error: PenstockError) -> PenstockError:
     if isinstance(error, InvalidFields):
         error = error.fields[0]
     if isinstance(error, InvalidField) and error.path[:1] == (_INPUT,):
-        return InvalidField(error.path[1:], error.reason, rule=error.rule, facts=error.facts)
+        path = error.path[1:]
+        if path == ("prompt",) and error.rule == "missing":  # the catalog's word for what nobody gave
+            path = ("positivePrompt",)
+        return InvalidField(path, error.reason, rule=error.rule, facts=error.facts)
     if isinstance(error, ReferenceInvalid) and error.path[:1] == (_INPUT,):
         return ReferenceInvalid(error.path[1:], error.reason, rule=error.rule)
     if error.at[:1] == (_INPUT,):
