@@ -34,6 +34,8 @@ _MAX_OUTAGES = 240
 """Attempts that met an outage of something behind them: not the job's fault, so it gets an hour."""
 _OUTAGE_DELAY = timedelta(seconds=15)
 """The longest pause between looks whether an outage is over: nobody shall wait long for what works again."""
+_MOST_SERVED = 1000
+"""Accounts that are passed over at most: each is a parameter of the statement that claims."""
 _SWEEPERS = 2
 """Threads for schedules: one that hangs shall not keep all others waiting, and none may take a job's place."""
 
@@ -176,6 +178,8 @@ class Worker:
         if not jobs and self._served:
             self._served.clear()
             jobs = self._claim_due(1)
+        if len(self._served) >= _MOST_SERVED:
+            self._served.clear()
         self._served.update(job.account_id for job in jobs if job.account_id is not None)
         return jobs
 

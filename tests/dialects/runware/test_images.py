@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 import tomllib
 from contextlib import contextmanager
@@ -330,6 +331,25 @@ def test_a_webhook_is_told_of_each_picture(acme: Runware, shelf: Shelf, house: H
     assert len(bodies) == 2
     for item in done["data"]:
         assert any(item["imageUUID"] in body and item["imageURL"] in body for body in bodies)
+
+
+def test_a_webhook_is_told_why_there_is_no_picture_as_whoever_asks_is(
+    acme: Runware, shelf: Shelf, house: House
+) -> None:
+    air = ready(acme, house, shelf)
+    heard: list[bytes] = []
+
+    def told(visit: Visit) -> None:
+        heard.append(visit.body)
+        visit.answer("200 OK")
+
+    shelf.remote.on("/why", told)
+    shelf.remote.on("/no-seed", lambda visit: visit.answer("404 Not Found"))
+
+    ended = infer(acme, house, air, seedImage=shelf.remote.url("/no-seed"), webhookURL=shelf.remote.url("/why"))
+
+    assert [json.loads(body) for body in heard] == [ended]
+    assert ended["errors"][0]["code"] == "downloadFailed"
 
 
 @pytest.fixture(scope="module")

@@ -129,9 +129,11 @@ class SqlModels:
             self._connection.execute(_REPLACE, {**changed, "its_id": before.id, "its_account": model.account_id})
             was = _places(model.account_id, before.terms.split("\n"), private=before.private)
             self._post(before.id, was, _places(model.account_id, terms, private=model.card.private))
-        self._loosen(model.file_id, at=None)
-        if before is not None and before.file_id != model.file_id:
-            self._loosen(before.file_id, at=model.updated_at)
+        files: dict[ModelFileId, datetime | None] = {model.file_id: None}
+        if before is not None:
+            files.setdefault(before.file_id, model.updated_at)
+        for file_id in sorted(files):  # in one order, so that two updates cannot wait in a circle
+            self._loosen(file_id, at=files[file_id])
 
     def remove(self, model: RegisteredModel) -> None:
         """The AIR is free again."""

@@ -10,9 +10,7 @@ from penstock.dialects.runware import image_wire
 from penstock.dialects.runware.errors import failure_out
 from penstock.dialects.runware.media_wire import media_url
 from penstock.dialects.runware.model_wire import TASK, failure_of, phase_item
-from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import Named, envelope, item_out
-from penstock.domain.errors import RunnerFailed
 from penstock.domain.media_types import Kind
 from penstock.domain.model_uploads import Phase
 from penstock.domain.runs import RunState
@@ -66,9 +64,10 @@ def _pictured(notice: Notice, *, base_url: str) -> bytes:
     run = notice.run
     name = Named(task_type=image_wire.TASK, task_uuid=run.client_ref)
     made = [asset for asset in notice.assets.values() if asset.kind is Kind.IMAGE]
-    if run.state is not RunState.SUCCEEDED or not made:
-        message = run.error or f"the task was {run.state.value}"
-        return envelope([failure_out(Failure(code=RunnerFailed.code, message=message), name)]).encode()
+    if run.state is not RunState.SUCCEEDED:
+        return envelope([failure_out(image_wire.failure_of(run), name)]).encode()
+    if not made:
+        return envelope([failure_out(image_wire.NO_PICTURE, name)]).encode()
     items = [
         image_wire.image_item(run, asset, url=media_url(asset.media_key, base_url=base_url), data=None)
         for asset in made

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.dialects.runware import parameters
+from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import is_uuid
 from penstock.domain.catalog import FieldType
+from penstock.domain.errors import RunnerFailed
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.media_types import OCTET_STREAM
+from penstock.domain.runs import RunFault
 from penstock.services.runs import Variant
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ _OF_THE_TASK = frozenset(
 _FORMAT = "outputFormat"
 _USUAL_FORMAT = "JPG"
 _LARGEST_SEED = 2**63 - 1
+_FAULTS = {RunFault.SERVER: "internal_error", RunFault.UNAVAILABLE: "internal_error", RunFault.INPUT: "source_failed"}
+"""What is told of a run that failed not by its model."""
+NO_PICTURE = Failure(code=RunnerFailed.code, message="the model made no picture that is still there")
 _SEEDS = 2**53
 """Seeds that are chosen here stay whole numbers in JavaScript."""
 _LEAST_BASE64 = 64
@@ -132,6 +138,13 @@ def key_of(task_uuid: str, place: int) -> str:
 def takes(model: Model, name: str) -> bool:
     """Whether a model has an input of that name."""
     return any(name in {field.name, *field.synonyms} for field in model.inputs)
+
+
+def failure_of(run: Run) -> Failure:
+    """What is told of a run that did not succeed."""
+    message = run.error or f"the task was {run.state.value}"
+    code = RunnerFailed.code if run.fault is None else _FAULTS.get(run.fault, RunnerFailed.code)
+    return Failure(code=code, message=message)
 
 
 def image_item(run: Run, asset: Asset, *, url: str, data: bytes | None) -> dict[str, object]:

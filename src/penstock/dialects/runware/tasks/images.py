@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from penstock.dialects.runware import image_wire as wire
 from penstock.dialects.runware.media_wire import REFERENCES, media_url
-from penstock.dialects.runware.task import Failure, Following, Refusal, Task
+from penstock.dialects.runware.task import Following, Refusal, Task
 from penstock.dialects.runware.tasks.lookup import Lookup
 from penstock.domain.accounts import Scope
-from penstock.domain.errors import InvalidField, InvalidFields, PenstockError, ReferenceInvalid, RunnerFailed
+from penstock.domain.errors import InvalidField, InvalidFields, PenstockError, ReferenceInvalid
 from penstock.domain.events import RUN_FINALS
 from penstock.domain.ids import AssetId
 from penstock.domain.media_types import Kind
-from penstock.domain.runs import RunFault, RunState, is_finished, output_assets
+from penstock.domain.runs import RunState, is_finished, output_assets
 from penstock.domain.webhooks import Callback, Moment
 from penstock.services.runs import NewRun
 
@@ -32,8 +32,6 @@ DIALECT = "runware"
 _MOST_INLINE = 64 * 2**20
 """Bytes of all pictures of a task that stand inside one answer (P9)."""
 _INPUT = "input"
-_FAULTS = {RunFault.SERVER: "internal_error", RunFault.UNAVAILABLE: "internal_error", RunFault.INPUT: "source_failed"}
-"""What is told of a run that failed not by its model."""
 
 
 def image_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
@@ -123,13 +121,11 @@ def _rendered(
 
 def _ended(services: Services, base_url: str, account_id: AccountId, run: Run) -> Sequence[Item | Refusal]:
     if run.state is not RunState.SUCCEEDED:
-        message = run.error or f"the task was {run.state.value}"
-        code = _FAULTS.get(run.fault, RunnerFailed.code) if run.fault is not None else RunnerFailed.code
-        return [Refusal(error=Failure(code=code, message=message))]
+        return [Refusal(error=wire.failure_of(run))]
     made = services.assets.many(account_id, tuple(map(AssetId, output_assets(run.output))))
     pictures = [asset for asset in made.values() if asset.kind is Kind.IMAGE]
     if not pictures:
-        return [Refusal(error=Failure(code=RunnerFailed.code, message="the model made no picture that is still there"))]
+        return [Refusal(error=wire.NO_PICTURE)]
     # A share for each picture of each run: a larger one is told by its URL, for it was made and is paid for (inferred).
     most = _MOST_INLINE // (wire.number_of_results([run]) * len(pictures)) if wire.wants_bytes(run) else 0
     return [
