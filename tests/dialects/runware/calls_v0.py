@@ -50,12 +50,14 @@ async def heartbeat(client: Any) -> bool:  # noqa: ANN401 - as above
 async def main(url: str, key: str, calls: list[Any]) -> None:
     """Print what came of each call."""
     client = runware.Runware(api_key=key, url=url)
-    told = [
-        await asyncio.gather(*(call(client, *one) for one in step))
-        if isinstance(step[0], list)
-        else await call(client, *step)
-        for step in calls
-    ]
+    told: list[object] = []
+    for step in calls:
+        if isinstance(step[0], list):
+            # Calls that connect at the same moment get a connection each, and the client then waits for ever for one.
+            await client.connect()
+            told.append(await asyncio.gather(*(call(client, *one) for one in step)))
+        else:
+            told.append(await call(client, *step))
     sys.stdout.write(json.dumps(told, default=as_json))
     await client.disconnect()
 

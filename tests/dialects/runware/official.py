@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.dialects.runware.client import Runware
 
 _HERE = Path(__file__).parent
-_SECONDS = 180
+_SECONDS = 120
 _LOOK_SECONDS = 0.05
 
 
@@ -47,12 +47,14 @@ class Official:
             encoding="utf-8",
         ) as running:
             told, errors = "", ""
-            for _ in range(int(_SECONDS / _LOOK_SECONDS)):
-                meanwhile()
-                with suppress(subprocess.TimeoutExpired):
-                    told, errors = running.communicate(timeout=_LOOK_SECONDS)
-                    break
-            running.kill()
+            try:
+                for _ in range(int(_SECONDS / _LOOK_SECONDS)):
+                    meanwhile()
+                    with suppress(subprocess.TimeoutExpired):
+                        told, errors = running.communicate(timeout=_LOOK_SECONDS)
+                        break
+            finally:
+                running.kill()
         assert running.returncode == 0, errors
         return list(json.loads(told))
 

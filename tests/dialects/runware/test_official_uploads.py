@@ -111,16 +111,18 @@ def test_the_javascript_client_uploads_updates_fails_and_searches(
 
 
 @pytest.mark.statement("RU-53", "RU-60")
-def test_the_newer_python_client_uploads_over_rest_and_begins_uploads_over_its_socket(
+def test_the_newer_python_client_uploads_and_updates_over_rest_and_begins_uploads_over_its_socket(
     acme: Runware, shelf: Shelf, house: House, tmp_path: Path
 ) -> None:
     lora, control = wanted(shelf, acme, "lora"), wanted(shelf, acme, "controlnet")
     failing = wanted(shelf, acme, "lora", downloadURL=missing_file(shelf))
     look = ["get_response", {"taskUUID": lora["taskUUID"]}]
+    again = {name: value for name, value in {**lora, "name": "Another name"}.items() if name != "taskUUID"}
 
-    whole, failed, status, search = newer_python(acme, tmp_path, "rest").call(
+    whole, updated, failed, status, search = newer_python(acme, tmp_path, "rest").call(
         acme.key,
         ["model_upload", lora],
+        ["model_upload", again],
         ["model_upload", failing],
         look,
         ["model_search", {"search": lora["air"]}],
@@ -129,9 +131,11 @@ def test_the_newer_python_client_uploads_over_rest_and_begins_uploads_over_its_s
     (begun,) = newer_python(acme, tmp_path, "websocket").call(acme.key, ["model_upload", control], meanwhile=house.work)
     house.work()
 
-    assert told(whole["result"]) == PHASES
+    assert told(whole["result"]) == told(updated["result"]) == PHASES
+    assert len(shelf.visits(lora["downloadURL"])) == 1
     assert failed["error"]["taskUUID"] == failing["taskUUID"]
     assert status["result"][0]["status"] == "success"
-    assert [model["air"] for model in search["result"][0]["results"]] == [lora["air"]]
+    listed = [(model["air"], model["name"]) for model in search["result"][0]["results"]]
+    assert listed == [(lora["air"], "Another name")]
     assert told(begun["result"]) == PHASES[:1]
     assert found(acme, control["air"]) is not None
