@@ -14,6 +14,7 @@ from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.ports.database import LeaseLostError
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.telemetry import Log
+from penstock.workflows import engine
 from penstock.workflows.engine import Patience, Schedule, Worker
 from tests.support.records import uuid_text
 from tests.support.server import wait_until
@@ -96,7 +97,11 @@ def fail_with(error: Exception) -> Callable[[Job], object]:
 # --- one job after another
 
 
-def test_accounts_take_turns_however_many_jobs_one_of_them_has(core: Core) -> None:
+@pytest.mark.parametrize(("most", "turns"), [(1000, "ab-cabaa"), (2, "ab-abcaa")])
+def test_accounts_take_turns_however_many_jobs_one_of_them_has(
+    core: Core, most: int, turns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_MOST_SERVED", most)
     accounts = [core.open_account(name) for name in ("a", "b", "c")]
     order: list[str] = []
     work = Work(core, lambda job: order.append("abc"[accounts.index(job.account_id)] if job.account_id else "-"))
@@ -108,7 +113,7 @@ def test_accounts_take_turns_however_many_jobs_one_of_them_has(core: Core) -> No
 
     worker_of(core, work, by_turns=True).drain()
 
-    assert "".join(order) == "ab-cabaa"
+    assert "".join(order) == turns
 
 
 def test_jobs_are_run_until_none_is_due(core: Core) -> None:
