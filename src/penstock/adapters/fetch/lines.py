@@ -161,10 +161,11 @@ class Line(NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the pace says how long
         """What comes next; nothing at the end."""
-        if self._head_deadline is not None and self._received >= _HEAD_BYTES:
+        most = _BODY_BYTES if self._head_deadline is None else min(max_bytes, _HEAD_BYTES - self._received)
+        if most <= 0:
             raise SourceRefusedError(f"{self._place.authority} answers with more than {_HEAD_BYTES} bytes of headers")
         began = time.monotonic()
-        data = self._receive(max_bytes if self._head_deadline is not None else _BODY_BYTES, began)
+        data = self._receive(most, began)
         self._received += len(data)
         self._keep_pace(len(data), time.monotonic() - began)
         return data
