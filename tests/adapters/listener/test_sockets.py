@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import socket
 import threading
@@ -16,8 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
-from penstock.adapters.listener import Bounds, guarded_protocol, guarded_socket
-from penstock.adapters.listener import sockets as listener_sockets
+from penstock.adapters.listener import Bounds, arrivals, guarded_protocol, guarded_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ BOMB = bytes(20_000_000)
 
 
 class Echo:
-    """Says of each message its kind and size; `allow N` widens the line. HTTP is answered by its method."""
+    """Says of each message its kind and size; `allow N OWNER` widens the line. HTTP is answered by its method."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -48,6 +48,7 @@ class Echo:
             return
         self.seen.append(scope["path"])
         await receive()
+        scope["state"]["line"].say_last(lambda code, seen: f"{code} {seen[:20]}/{seen[-20:]}")
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await self._echo(message, scope, send)
@@ -63,7 +64,8 @@ class Echo:
     async def _echo(self, message: Any, scope: Scope, send: Send) -> None:  # noqa: ANN401 - an ASGI message
         text = message.get("text")
         if text is not None and text.startswith("allow "):
-            scope["state"]["line"].allow(int(text[6:]))
+            _, size, owner = text.split(" ")
+            scope["state"]["line"].allow(int(size), owner=owner)
         kind, size = ("bytes", len(message["bytes"])) if text is None else ("text", len(text))
         await send({"type": "websocket.send", "text": f"{kind} {size}"})
 
@@ -114,12 +116,19 @@ def ask(wire: ClientConnection, message: str | bytes, **options: Any) -> str:  #
 
 def end_of(wire: ClientConnection, act: Callable[[], object]) -> int:
     """The code by which the server ends the connection after an act."""
+    return last_of(wire, act)[0]
+
+
+def last_of(wire: ClientConnection, act: Callable[[], object]) -> tuple[int, str]:
+    """The same, and what was said before."""
+    words = ""
     try:
         act()
+        words = str(wire.recv(timeout=LONG))
         wire.recv(timeout=LONG)
     except ConnectionClosed as closed:
-        return closed.rcvd.code if closed.rcvd else 0
-    return 0
+        return closed.rcvd.code if closed.rcvd else 0, words
+    return 0, words
 
 
 def said(connection: socket.socket) -> bytes:
@@ -155,17 +164,8 @@ def test_a_stranger_may_send_little_until_the_line_is_widened(shared: tuple[Echo
     with client(shared[1]) as wire:
         assert end_of(wire, lambda: wire.send("a" * 70_000)) == 1009
     with client(shared[1]) as wire:
-        ask(wire, "allow 1000000")
+        ask(wire, "allow 1000000 acme")
         assert ask(wire, "a" * 70_000) == "text 70000"
-        assert end_of(wire, lambda: wire.send("a" * 1_000_001)) == 1009
-
-
-def test_a_message_that_becomes_large_is_not_inflated(shared: tuple[Echo, tuple[str, int]]) -> None:
-    with client(shared[1]) as wire:
-        ask(wire, "allow 1000000")
-
-        assert len(zlib.compress(BOMB)) < 50_000
-        assert end_of(wire, lambda: wire.send(BOMB)) == 1009
 
 
 def test_a_message_that_drips_is_given_up() -> None:
@@ -175,21 +175,79 @@ def test_a_message_that_drips_is_given_up() -> None:
         assert end_of(wire, lambda: wire.socket.sendall(frame[:100])) == 1008
 
 
-def test_there_is_room_for_so_much_at_once_and_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener_sockets, "_MOST_ARRIVING", 150_000)
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_what_is_too_large_is_told_by_its_beginning_and_the_next_message_is_taken(
+    shared: tuple[Echo, tuple[str, int]], compression: str | None
+) -> None:
+    noise = "".join(chr(33 + byte % 90) for byte in random.Random(1).randbytes(3_000_000))  # noqa: S311 - to be incompressible
+    with client(shared[1], compression=compression) as wire:
+        ask(wire, "allow 1000000 acme")
+        wire.send("this is the message " + noise + "this is the end")
+        told = str(wire.recv(timeout=LONG))
+        assert [ask(wire, "next"), ask(wire, "a" * 999_999)] == ["text 4", "text 999999"]
+
+    assert told.startswith("1009 this is the message ")
+    assert told.endswith("this is the end") == (compression is None)
+
+
+def test_what_becomes_too_large_is_not_inflated_and_the_next_message_is_taken(
+    shared: tuple[Echo, tuple[str, int]],
+) -> None:
+    with client(shared[1]) as wire:
+        ask(wire, "allow 1000000 acme")
+
+        assert len(zlib.compress(BOMB)) < 50_000
+        assert ask(wire, b"this is the message " + BOMB).startswith("1009 this is the message ")
+        assert ask(wire, "next") == "text 4"
+
+
+def test_what_is_too_large_to_be_passed_over_or_comes_in_pieces_is_the_end(
+    shared: tuple[Echo, tuple[str, int]],
+) -> None:
+    with client(shared[1], compression=None) as wire:
+        ask(wire, "allow 1000000 acme")
+        frame = Frame(Opcode.TEXT, b"this is the message").serialize(mask=True)
+        mask, held = frame[2:6], frame[6:]
+        huge = b"\x81\xff" + (2**40).to_bytes(8, "big") + mask + held
+        assert last_of(wire, lambda: wire.socket.sendall(huge)) == (
+            1009,
+            "1009 this is the message/this is the message",
+        )
+    with client(shared[1], compression=None) as wire:
+        ask(wire, "allow 1000000 acme")
+        assert end_of(wire, lambda: wire.send(["a" * 600_000, "a" * 600_000])) == 1009
+
+
+def test_an_owner_has_a_share_of_the_room_and_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "MOST_OF_ONE", 150_000)
     half = Frame(Opcode.TEXT, b"a" * 200_000).serialize(mask=True)[:100_000]
     with listening() as (_, address):
-        with client(address) as one, client(address) as two:
-            ask(one, "allow 1000000")
-            ask(two, "allow 1000000")
+        with client(address) as one, client(address) as two, client(address) as other:
+            ask(one, "allow 1000000 acme")
+            ask(two, "allow 1000000 acme")
+            ask(other, "allow 1000000 rival")
             one.socket.sendall(half)
-            code = end_of(two, lambda: two.socket.sendall(half + half))
+            told = last_of(two, lambda: two.socket.sendall(half + half))
+            beside = ask(other, "a" * 140_000)
         with client(address) as three:
-            ask(three, "allow 1000000")
+            ask(three, "allow 1000000 acme")
             after = ask(three, "a" * 140_000)
 
-    assert code == 1013
-    assert after == "text 140000"
+    assert told == (1013, f"1013 {'a' * 20}/{'a' * 20}")
+    assert (beside, after) == ("text 140000", "text 140000")
+
+
+def test_where_all_room_is_taken_the_one_who_holds_the_most_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "MOST_ARRIVING", 250_000)
+    half = Frame(Opcode.TEXT, b"a" * 400_000).serialize(mask=True)[:190_000]
+    with listening() as (_, address), client(address) as rich, client(address) as poor:
+        ask(rich, "allow 1000000 rich")
+        ask(poor, "allow 1000000 poor")
+        rich.socket.sendall(half)
+        code = end_of(rich, lambda: poor.socket.sendall(Frame(Opcode.TEXT, b"a" * 90_000).serialize(mask=True)))
+        taken = poor.recv(timeout=LONG)
+
+    assert (code, taken) == (1013, "text 90000")
 
 
 def test_a_client_that_answers_no_ping_is_dropped() -> None:

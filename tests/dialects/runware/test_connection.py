@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from tests.dialects.runware.client import PONG, task, uuid
@@ -153,6 +153,33 @@ def test_the_refusal_of_a_frame_that_cannot_be_read_names_the_task_that_it_was_a
         (error,) = wire.hear()["errors"]
 
     assert (error["taskType"], error["taskUUID"]) == ("modelSearch", asked["taskUUID"])
+
+
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_a_frame_that_is_too_large_is_refused_under_its_task_s_name_and_the_connection_goes_on(
+    acme: Runware, compression: str | None
+) -> None:
+    small, content = task("imageUpload"), {"image": "a" * 20_000_000}
+    large = {**content, **small} if compression is None else {**small, **content}  # of inflated ones, the end is unread
+    with acme.stranger(compression=compression) as wire:
+        wire.authenticate(acme.key)
+        said, after = wire.ask(large), wire.ask(PING)
+
+    (error,) = said["errors"]
+    told = (error["code"], error["taskType"], error["taskUUID"])
+    assert told == ("valueTooLarge", "imageUpload", small["taskUUID"])
+    assert after == PONG
+
+
+def test_a_stranger_s_large_frame_is_refused_before_the_end(acme: Runware) -> None:
+    with acme.stranger() as wire:
+        said = wire.ask({**task("imageUpload"), "image": "a" * 70_000})
+        with pytest.raises(ConnectionClosed) as ended:
+            wire.hear()
+
+    assert [error["code"] for error in said["errors"]] == ["valueTooLarge"]
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1009
 
 
 def test_a_revoked_key_is_refused_on_a_connection_that_is_open(

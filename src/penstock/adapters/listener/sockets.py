@@ -5,44 +5,38 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-from websockets.server import ServerProtocol
 
+from penstock.adapters.listener.arrivals import Arrivals
+from penstock.adapters.listener.frames import Spoken
 from penstock.adapters.listener.http import Bounds, plain_answer
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
-    from uvicorn._types import ASGIReceiveEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
 
 PING_SECONDS = 30.0
 """Between two pings on a WebSocket, and how long its answer may take: a busy client is no dead one."""
 PONG_SECONDS = 60.0
 _SMALL_MESSAGE = 64 * 1024
-_MOST_ARRIVING = 128 * 2**20
 _TOO_SLOW = 1008
 _TRY_AGAIN = 1013
-
-
-class _Arriving:
-    """Bytes of large messages that all WebSockets of a listener hold."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
 
 
 def guarded_socket(bounds: Bounds | None = None) -> type[GuardedSocket]:
     """The protocol for `uvicorn.Config(ws=…)`. A message has to come as fast as a body."""
     chosen = bounds or Bounds()
-    counted = _Arriving()
+    counted: Arrivals[GuardedSocket] = Arrivals()
 
     class Bounded(GuardedSocket):
         """With these bounds, counting together."""
 
         bounds = chosen
-        arriving = counted
+        arrivals = counted
 
     return Bounded
 
@@ -50,38 +44,47 @@ def guarded_socket(bounds: Bounds | None = None) -> type[GuardedSocket]:
 class GuardedSocket(WebSocketsSansIOProtocol):
     """A WebSocket that takes little from strangers, and ends where a message is too slow or there is no room for it.
 
-    It is the `line` in its scope's state (`dialects.base.lines`). Messages are compressed one by one: idle ones then
-    cost no window. How much one may become is bounded before it is inflated.
+    A message that is too large is refused and passed over, but for strangers.
+
+    It is the `line` in its scope's state (`dialects.base.lines`). How much a message may become is bounded before it is
+    inflated. What the listener itself ends goes on to be read for a while and thrown away: clients that still send
+    would lose what was said to them last.
     """
 
     bounds: ClassVar[Bounds]
-    arriving: ClassVar[_Arriving]
+    arrivals: ClassVar[Arrivals[GuardedSocket]]
 
-    _held = 0
+    conn: Spoken
+    owner = ""
     _read = 0
     _came = 0
     _until = 0.0
     _look: asyncio.TimerHandle | None = None
+    _failed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - its parent's, passed on
         super().__init__(*args, **kwargs)
-        extension = ServerPerMessageDeflateFactory(
-            server_no_context_takeover=True,
-            client_no_context_takeover=True,
-            server_max_window_bits=12,
-            client_max_window_bits=12,
-            compress_settings={"memLevel": 5},
-        )
-        self.conn = ServerProtocol(extensions=[extension], max_size=_SMALL_MESSAGE, logger=self.conn.logger)
+        self.conn = Spoken(max_size=_SMALL_MESSAGE, logger=self.conn.logger)
 
     @property
     def receiving(self) -> bool:
         """Whether a message has begun to arrive and is not there as a whole."""
-        return self._partial() > 0
+        return self.unread > 0
 
-    def allow(self, size: int) -> None:
-        """Take messages of up to so many bytes from now on."""
+    @property
+    def unread(self) -> int:
+        """Bytes of a message that is not there as a whole, as far as it has been read."""
+        return len(self.conn.reader.buffer) + (self.conn.current_size or 0) + self.conn.skipping
+
+    def allow(self, size: int, *, owner: str) -> None:
+        """Take messages of up to so many bytes from now on; they count as the owner's."""
+        self.owner = owner
         self.conn.max_message_size = size
+        self.conn.skips = True
+
+    def say_last(self, words: Callable[[int, str], str]) -> None:
+        """What is sent of a message that is not taken: of its code, its beginning, and its end if that came."""
+        self.conn.words = words
 
     def abort(self) -> None:
         """End the connection at once, whatever has not been sent yet."""
@@ -100,9 +103,13 @@ class GuardedSocket(WebSocketsSansIOProtocol):
             self.transport.write(plain_answer(b"400 Bad Request"))
             self.transport.close()
             return
+        if not self.close_sent:
+            self.transport.write(b"".join(self.conn.data_to_send()))  # of a message that was passed over
         self._came += len(data)
         self._count()
-        if self._partial() and self._look is None and not self.close_sent:
+        if not self.unread:
+            self._forget_look()
+        elif self._look is None and not self.close_sent:
             self._came = 0
             self._until = self.loop.time() + self.bounds.body_seconds
             self._look = self.loop.call_later(self.bounds.body_window, self._look_at_message)
@@ -126,6 +133,19 @@ class GuardedSocket(WebSocketsSansIOProtocol):
         self._count()
         return await super().receive()
 
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send, and wait until it has been taken. Raises `OSError` when nobody is there any more."""
+        try:
+            await super().send(message)
+        except RuntimeError:  # said where the end was sent already, of which the app has not heard yet
+            if not self._failed:
+                raise
+            raise ClientDisconnected from None
+        if not self.writable.is_set():
+            await self.writable.wait()
+            if self.disconnected:
+                raise ClientDisconnected
+
     def keepalive_timeout(self) -> None:
         """Nobody is there: what has not been sent will never be."""
         super().keepalive_timeout()
@@ -134,27 +154,41 @@ class GuardedSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is expected any more."""
         self._forget_look()
-        self.arriving.bytes -= self._held
-        self._held = 0
+        self.arrivals.hold(self, 0)
         super().connection_lost(exc)
 
-    def _partial(self) -> int:
-        """Bytes of a message that is not there as a whole, as far as it has been read."""
-        return len(self.conn.reader.buffer) + (self.conn.current_size or 0)
+    def handle_parser_exception(self) -> None:
+        """The end is said; what the client still sends is not looked at."""
+        if self.close_sent:
+            return
+        self.close_sent = self._failed = True
+        said = self.conn.close_sent
+        code, reason = (said.code, said.reason) if said is not None else (_TOO_SLOW, "")
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.arrivals.hold(self, 0)
+        self.close_timer = self.loop.call_later(self.bounds.linger_seconds, self.transport.close)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     def _count(self) -> None:
-        if self.disconnected:
+        if self.disconnected or self.close_sent:
             return
-        held = self._partial() + self._read
-        held = held if held > _SMALL_MESSAGE else 0
-        self.arriving.bytes += held - self._held
-        self._held = held
-        if held and self.arriving.bytes > _MOST_ARRIVING:
-            self._end(_TRY_AGAIN, "too many large messages")
+        held = self.unread + self._read
+        too_much = self.arrivals.hold(self, held if held > _SMALL_MESSAGE else 0)
+        if too_much is not None:
+            too_much.give_way()
+
+    def give_way(self) -> None:
+        """End it, for want of room."""
+        self._end(_TRY_AGAIN, "too many large messages")
 
     def _look_at_message(self) -> None:
         self._look = None
-        if not self._partial():
+        if not self.unread:
             return
         came, self._came = self._came, 0
         too_slow = came < self.bounds.body_rate * self.bounds.body_window and not self.read_paused
@@ -173,4 +207,3 @@ class GuardedSocket(WebSocketsSansIOProtocol):
             return
         self.conn.fail(code, reason)
         self.handle_parser_exception()
-        self.transport.close()

@@ -14,6 +14,7 @@ from uuid import uuid4  # noqa: TID251 - for request ids, which are no domain va
 
 from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.base.http import authenticated
+from penstock.dialects.base.lines import TOO_LARGE, TOO_MUCH
 from penstock.dialects.base.rates import address_of
 from penstock.dialects.base.strict_json import parse_strict
 from penstock.dialects.runware import wire
@@ -49,8 +50,6 @@ MOST_STRANGERS = 2000
 _RETRY_SECONDS = 5.0
 _NORMAL = 1000
 _GONE = 1006
-_ROOM_TO_REFUSE = 2**20
-"""Bytes above the largest frame that is taken, up to which one that is too large can be refused in a frame."""
 
 
 class Sockets:
@@ -128,6 +127,7 @@ class Connection:
         self._sockets.enter(self._address)
         code = 0
         try:
+            self._line.say_last(self._last_words)
             await self._send({"type": "websocket.accept"})
             code = await self._converse(opened=asyncio.get_running_loop().time())
         except OSError:
@@ -177,6 +177,15 @@ class Connection:
         self._sessions.dismiss(self._session.account_id)
         self._sessions.detach(self._session, self)
 
+    def _last_words(self, code: int, beginning: str) -> str:
+        """What is told of a message that the listener does not take."""
+        error: PenstockError = MalformedBody("the frame is broken, or did not come in time")
+        if code == TOO_LARGE:
+            error = BodyTooLarge(limit=MAX_BODY if self._session is None else MAX_LARGE_BODY)
+        elif code == TOO_MUCH:
+            error = RateLimited(retry_after=_RETRY_SECONDS)
+        return wire.envelope([error_out(error, wire.named_within(beginning))])
+
     async def _take(self, message: Message) -> None:
         """Do what a frame asks for; one that cannot be read is refused as a whole."""
         text = message.get("text")
@@ -194,15 +203,13 @@ class Connection:
             await self._tell(self._sockets.dispatcher.fault(error, name, self._identifier))
 
     async def _parsed(self, text: str | None, until_done: AsyncExitStack) -> object:
-        """Raises `MalformedBody`, `BodyTooLarge`, `RateLimited`; `Unauthenticated` for a stranger's large frame."""
+        """Raises `MalformedBody`, `RateLimited`; `Unauthenticated` for a stranger's large frame."""
         if text is None:
             msg = "a frame must be text, and that UTF-8"
             raise MalformedBody(msg)
         body = text.encode()
         if len(body) <= MAX_BODY:
             return parse_strict(body)
-        if len(body) > MAX_LARGE_BODY:
-            raise BodyTooLarge(limit=MAX_LARGE_BODY)
         if self._who is None:
             raise Unauthenticated
         await until_done.enter_async_context(self._services.large_bodies.place(self._who.account_id))
@@ -255,7 +262,7 @@ class Connection:
             await self._tell(wire.authenticated_out(self._session.id))
             return
         self._sockets.leave(self._address)
-        self._line.allow(MAX_LARGE_BODY + _ROOM_TO_REFUSE)
+        self._line.allow(MAX_LARGE_BODY, owner=who.account_id)
         self._session = self._sessions.find(who.account_id, wire.read_session(element))
         first = wire.envelope([wire.authenticated_out(self._session.id)])
         await self._sessions.attach(self._session, self, first)

@@ -77,8 +77,8 @@ def named(element: object) -> Named:
 
 def named_within(text: str) -> Named:
     """What a frame that nobody will parse seems to be about, so that its refusal reaches who sent it (RU-12)."""
-    head = text[:_PEEKED]
-    uuid, kind = _NAMED_UUID.search(head), _NAMED_TYPE.search(head)
+    seen = text if len(text) <= 2 * _PEEKED else text[:_PEEKED] + text[-_PEEKED:]
+    uuid, kind = _NAMED_UUID.search(seen), _NAMED_TYPE.search(seen)
     return Named(task_type=kind[1] if kind else None, task_uuid=uuid[1] if uuid else None)
 
 
