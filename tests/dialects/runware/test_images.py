@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
+from penstock.dialects.runware import rooms
 from penstock.dialects.runware.image_wire import model_inputs, parse_image_task
 from penstock.dialects.runware.tasks import images
 from penstock.domain.catalog_parsing import parse_catalog
@@ -193,7 +194,7 @@ def test_pictures_too_large_to_stand_in_an_answer_are_told_by_their_url(
     air = ready(acme, house, shelf)
     one = infer(acme, house, air, outputType="base64Data")["data"][0]
     size = len(base64.b64decode(one["imageBase64Data"]))
-    monkeypatch.setattr(images, "_MOST_INLINE", size + size // 2)
+    monkeypatch.setattr(images, "MOST_OF_ANSWER", size + size // 2)
 
     alone = infer(acme, house, air, outputType="base64Data")
     several = infer(acme, house, air, outputType="dataURI", numberResults=2)
@@ -201,6 +202,30 @@ def test_pictures_too_large_to_stand_in_an_answer_are_told_by_their_url(
     assert "imageBase64Data" in alone["data"][0]
     assert [set(item) & {"imageDataURI", "imageURL"} for item in several["data"]] == [{"imageURL"}] * 2
     assert picture(fetched(several["data"][0]["imageURL"]))[0] == "JPEG"
+
+
+def test_an_answer_holds_so_many_bytes_of_pictures_and_the_others_are_there_later(
+    acme: Runware, shelf: Shelf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = ready(acme, house, shelf)
+    asked = [task("imageInference", model=air, outputType="base64Data", seed=1, **SMALL) for _ in range(3)]
+    with working(house):
+        whole = acme.post(asked[0]).must(200)["data"][0]["imageBase64Data"]
+        monkeypatch.setattr(rooms, "MOST_OF_ACCOUNT", 2 * len(base64.b64decode(whole)) + 10)
+        together = acme.post(*asked).must(200)
+    questions = [task("getResponse", taskUUID=one["taskUUID"]) for one in asked]
+    later = acme.post(*questions).must(200)
+    left = [acme.post(one).must(200)["data"][0]["imageBase64Data"] for one in asked]
+    with acme.socket() as wire:  # piece by piece, each gives back what it held
+        frames = [wire.ask(one) for one in asked]
+
+    for said in (together, later):
+        assert [item["imageBase64Data"] for item in said["data"]] == [whole] * 2
+        (error,) = said["errors"]
+        assert (error["code"], error["taskType"]) == ("rateLimitExceeded", "imageInference")
+        assert error["taskUUID"] in {one["taskUUID"] for one in asked}
+    assert left == [whole] * 3
+    assert [frame["data"][0]["imageBase64Data"] for frame in frames] == [whole] * 3
 
 
 @pytest.mark.statement("RU-90")

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from penstock.dialects.runware import wire
 from penstock.dialects.runware.errors import error_out, refused_out
+from penstock.dialects.runware.rooms import Rooms
 from penstock.dialects.runware.task import Call, Following, Refusal
 from penstock.dialects.runware.wire import Named, Told
 from penstock.domain.errors import InternalError, InvalidField, PenstockError, RateLimited, Unavailable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from penstock.dialects.base import Services
+    from penstock.dialects.runware.rooms import Room
     from penstock.dialects.runware.task import Item, Task
     from penstock.domain.events import Event
     from penstock.domain.ids import AccountId
@@ -48,12 +50,17 @@ class Dispatcher:
         self._services = services
         self._tasks = tasks
         self._open: Counter[AccountId] = Counter()
+        self.rooms = Rooms()
 
-    async def begin(self, who: Principal, element: object, *, dry_run: bool, request_id: str) -> Begun:
-        """Do what can be done at once. Never raises what is wrong with a task: that is its answer."""
+    async def begin(self, who: Principal, element: object, room: Room, *, dry_run: bool, request_id: str) -> Begun:
+        """Do what can be done at once. Never raises what is wrong with a task: that is its answer.
+
+        What files take in the answer is `room`'s until it is sent; what is told later gives it back by itself.
+        """
         name = wire.named(element)
         try:
-            return await self._begin(who, element, name, dry_run=dry_run, request_id=request_id)
+            call, task = self._called(who, element, room, dry_run=dry_run)
+            return await self._begin(call, task, name, request_id=request_id)
         except PenstockError as error:
             return Begun(told=(error_out(error, name),))
         except Exception as error:  # noqa: BLE001 - the last net: other tasks of the connection go on
@@ -64,7 +71,7 @@ class Dispatcher:
         self._services.log("api.error", request_id=request_id, error=type(error).__name__, where=_where(error))
         return error_out(InternalError(), name)
 
-    async def _begin(self, who: Principal, element: object, name: Named, *, dry_run: bool, request_id: str) -> Begun:
+    def _called(self, who: Principal, element: object, room: Room, *, dry_run: bool) -> tuple[Call, Task]:
         kind = wire.task_type(element)
         require_fitting(self._services.rates.of_key(who.key.id))
         members: Mapping[str, Any] = element  # type: ignore[assignment]  # `task_type` has looked
@@ -76,23 +83,25 @@ class Dispatcher:
             raise InvalidField(("dryRun",), f"{kind} cannot be tried without being done", rule="unsupported")
         if task.begins_upload:
             require_fitting(self._services.rates.of_uploads(who.key.id))
-        call = Call(who=who, task=members, task_type=kind, task_uuid=uuid, dry_run=dry_run)
+        return Call(who=who, task=members, task_type=kind, task_uuid=uuid, room=room, dry_run=dry_run), task
+
+    async def _begin(self, call: Call, task: Task, name: Named, *, request_id: str) -> Begun:
         if not task.follows:
             answer = await run_in_threadpool(task.handle, call)
             if isinstance(answer, Following):
-                msg = f"{kind} follows events without having said so"
+                msg = f"{call.task_type} follows events without having said so"
                 raise TypeError(msg)
             return Begun(told=_told(answer, name))
-        self._enter(who.account_id)
+        self._enter(call.who.account_id)
         try:
             answer = await run_in_threadpool(task.handle, call)
         except BaseException:
-            self.leave(who.account_id)
+            self.leave(call.who.account_id)
             raise
         if not isinstance(answer, Following):
-            self.leave(who.account_id)
+            self.leave(call.who.account_id)
             return Begun(told=_told(answer, name))
-        rest = Rest(self, self._services, who.account_id, answer, name, request_id)
+        rest = Rest(self, self._services, call, answer, name, request_id)
         return Begun(told=_told(answer.now, name), rest=rest)
 
     def _enter(self, account_id: AccountId) -> None:
@@ -114,14 +123,15 @@ class Rest:
         self,
         dispatcher: Dispatcher,
         services: Services,
-        account_id: AccountId,
+        call: Call,
         following: Following,
         name: Named,
         request_id: str,
     ) -> None:
         self._dispatcher = dispatcher
         self._streams = services.streams
-        self._account_id = account_id
+        self._account_id = call.who.account_id
+        self._room = call.room
         self._following = following
         self._name = name
         self._request_id = request_id
@@ -131,6 +141,7 @@ class Rest:
         """Wait no more. Idempotent."""
         if self._held:
             self._held = False
+            self._room.sent()
             self._dispatcher.leave(self._account_id)
 
     async def run(self, emit: Emit) -> bool:
@@ -172,6 +183,7 @@ class Rest:
                         continue
                     for told in await self._rendered(following, event):
                         await emit(told)
+                    self._room.sent()
                     number = event.number
                     if event.kind in following.finals:
                         return True

@@ -16,7 +16,7 @@ from penstock.dialects.runware import parameters
 from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import is_uuid
 from penstock.domain.catalog import FieldType
-from penstock.domain.errors import RunnerFailed
+from penstock.domain.errors import RateLimited, RunnerFailed
 from penstock.domain.idempotency import idempotent_request
 from penstock.domain.media_types import OCTET_STREAM
 from penstock.domain.runs import RunFault
@@ -44,6 +44,11 @@ _LARGEST_SEED = 2**63 - 1
 _FAULTS = {RunFault.SERVER: "internal_error", RunFault.UNAVAILABLE: "internal_error", RunFault.INPUT: "source_failed"}
 """What is told of a run that failed not by its model."""
 NO_PICTURE = Failure(code=RunnerFailed.code, message="the model made no picture that is still there")
+NO_ROOM = Failure(
+    code=RateLimited.code,
+    message="the picture is made, but too much stands in answers now; ask for it again in a while, with fewer others",
+)
+"""So that a picture which is there and paid for is not lost: `getResponse` has it, and so has the same task again."""
 _SEEDS = 2**53
 """Seeds that are chosen here stay whole numbers in JavaScript."""
 _LEAST_BASE64 = 64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 from fastapi import Request
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from penstock.dialects.base import Services
+    from penstock.dialects.runware.rooms import Room
     from penstock.services.accounts import Principal
 
 WINDOW_SECONDS = 120.0
 """How long a POST waits for tasks that go on (inferred)."""
 PATHS = ("/v1", "/v1/")
+_PIECE = 2**18
 
 
 def build(services: Services, base_url: str) -> ASGIApp:
@@ -84,15 +86,14 @@ class _Posts:
 
     async def answer(self, request: Request) -> Response:
         """Do every task of the array; each succeeds or fails for itself."""
-        async with AsyncExitStack() as until_begun:
-            begun = await self._begun(request, *await self._read(request, until_begun))
-        told = await self._collected(begun)
-        failed = [part for part in told if part.is_error]
-        # Partial success is 200; that where all failed it is the status of the first is the product's, too (inferred).
-        first = failed[0] if failed and len(failed) == len(told) else Told(text="")
-        return Response(
-            wire.envelope(told), status_code=first.status, media_type="application/json", headers=dict(first.headers)
-        )
+        with ExitStack() as until_sent:
+            async with AsyncExitStack() as until_begun:
+                who, elements = await self._read(request, until_begun)
+                room = self._dispatcher.rooms.open(who.account_id, until_closed=True)
+                until_sent.callback(room.close)
+                begun = await self._begun(request, who, elements, room)
+            told = await self._collected(begun)
+            return _Answer(told, until_sent.pop_all())
 
     async def _read(self, request: Request, until_begun: AsyncExitStack) -> tuple[Principal, list[object]]:
         """Who asks, and for what. A body above `MAX_BODY` is read for those alone who have a key.
@@ -122,7 +123,7 @@ class _Posts:
     async def _known(self, request: Request, secret: str | None) -> Principal:
         return await authenticated(self._services, secret, address_of(request.scope))
 
-    async def _begun(self, request: Request, who: Principal, elements: Sequence[object]) -> list[Begun]:
+    async def _begun(self, request: Request, who: Principal, elements: Sequence[object], room: Room) -> list[Begun]:
         """Do what can be done at once; what waits for the rest needs the body no more."""
         request.scope["state"]["principal"] = who
         tasks = [element for element in elements if not wire.is_of(element, wire.AUTHENTICATION)]
@@ -136,7 +137,7 @@ class _Posts:
                     begun.append(Begun(told=(wire.pong_out(task),)))
                 else:
                     identifier = request_id(request)
-                    begun.append(await self._dispatcher.begin(who, task, dry_run=dry_run, request_id=identifier))
+                    begun.append(await self._dispatcher.begin(who, task, room, dry_run=dry_run, request_id=identifier))
         except BaseException:
             _drop(begun)
             raise
@@ -162,6 +163,27 @@ class _Posts:
             await asyncio.gather(*rests, return_exceptions=True)
             _drop(begun)
         return [told for part in parts for told in part]
+
+
+class _Answer(Response):
+    """What tasks came to, sent in pieces: so that what it holds is given back when it is sent, and not before."""
+
+    def __init__(self, told: Sequence[Told], until_sent: ExitStack) -> None:
+        failed = [part for part in told if part.is_error]
+        # Partial success is 200; that where all failed it is the status of the first is the product's, too (inferred).
+        first = failed[0] if failed and len(failed) == len(told) else Told(text="")
+        super().__init__(
+            wire.envelope(told), status_code=first.status, media_type="application/json", headers=dict(first.headers)
+        )
+        self._until_sent = until_sent
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Each piece is waited for by the next one."""
+        with self._until_sent:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for start in range(0, len(self.body), _PIECE):
+                piece, more = self.body[start : start + _PIECE], start + _PIECE < len(self.body)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def _adding_to(part: list[Told]) -> Callable[[Told], Awaitable[None]]:

@@ -234,12 +234,17 @@ class Connection:
             await self._begin(who, element, self._session)
 
     async def _begin(self, who: Principal, element: object, session: Session) -> None:
-        begun = await self._sockets.dispatcher.begin(who, element, dry_run=self._dry_run, request_id=self._identifier)
-        after = asyncio.Event()
-        if begun.rest is not None:  # before anything is told, so that it goes on where the client is already gone
-            self._sessions.begin(session, self._go_on(begun.rest, session, after), begun.rest.drop)
-        for told in begun.told:
-            await self._tell(told)
+        dispatcher = self._sockets.dispatcher
+        room = dispatcher.rooms.open(who.account_id, until_closed=False)
+        try:
+            begun = await dispatcher.begin(who, element, room, dry_run=self._dry_run, request_id=self._identifier)
+            after = asyncio.Event()
+            if begun.rest is not None:  # before anything is told, so that it goes on where the client is already gone
+                self._sessions.begin(session, self._go_on(begun.rest, session, after), begun.rest.drop)
+            for told in begun.told:
+                await self._tell(told)
+        finally:
+            room.sent()
         after.set()
 
     async def _go_on(self, rest: Rest, session: Session, after: asyncio.Event) -> None:

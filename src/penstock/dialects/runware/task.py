@@ -25,6 +25,8 @@ pings too. Long work is a row that somebody else carries on; its events are foll
   a WebSocket every item is a frame of its own as it happens; over REST they are collected until the end or the server's
   window is over, and then `unfinished` is asked for what to add. `then` is followed when the subject has ended; its
   items of `now` are told at once.
+- Bytes of a file that are to stand in an item take their room first, `call.room.take(size)`; where there is none they
+  are not read, and that is told.
 
 A handler may be called again for the same task: clients that lost their connection send it again.
 """
@@ -36,6 +38,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.dialects.runware.rooms import Room
     from penstock.domain.accounts import Scope
     from penstock.domain.errors import PenstockError
     from penstock.domain.events import Event, EventKind
@@ -92,6 +95,7 @@ class Call:
     task: Mapping[str, Any]
     task_type: str
     task_uuid: str
+    room: Room
     dry_run: bool = False
 
     def allowed(self, scope: Scope) -> AccountId:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from penstock.dialects.runware import image_wire as wire
 from penstock.dialects.runware.media_wire import REFERENCES, media_url
+from penstock.dialects.runware.rooms import MOST_OF_ANSWER
 from penstock.dialects.runware.task import Following, Refusal, Task
 from penstock.dialects.runware.tasks.lookup import Lookup
 from penstock.domain.accounts import Scope
-from penstock.domain.errors import InvalidField, InvalidFields, PenstockError, ReferenceInvalid
+from penstock.domain.errors import InvalidField, InvalidFields, PenstockError, RateLimited, ReferenceInvalid
 from penstock.domain.events import RUN_FINALS
 from penstock.domain.ids import AssetId
 from penstock.domain.media_types import Kind
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 
     from penstock.dialects.base import Services
     from penstock.dialects.runware.image_wire import ImageTask
+    from penstock.dialects.runware.rooms import Room
     from penstock.dialects.runware.task import Answer, Call, Item
+    from penstock.domain.assets import Asset
     from penstock.domain.events import Event
     from penstock.domain.ids import AccountId
     from penstock.domain.runs import Run
 
 DIALECT = "runware"
-_MOST_INLINE = 64 * 2**20
-"""Bytes of all pictures of a task that stand inside one answer (P9)."""
 _INPUT = "input"
 
 
@@ -52,7 +53,7 @@ def image_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
             return [{}]
         following: Following | None = None
         for run in reversed(runs):
-            render = partial(_rendered, services, base_url, account_id, run)
+            render = partial(_rendered, services, base_url, run, call.room)
             following = Following(subject=run.id, finals=RUN_FINALS, render=render, then=following)
         return following or []
 
@@ -62,14 +63,14 @@ def image_tasks(services: Services, base_url: str) -> Mapping[str, Task]:
 def image_lookup(services: Services, base_url: str) -> Lookup:
     """Pictures that are asked about later; as long as the keys of repeated requests are remembered."""
 
-    def response(account_id: AccountId, task_uuid: str) -> Sequence[Item | Refusal] | None:
+    def response(account_id: AccountId, task_uuid: str, room: Room) -> Sequence[Item | Refusal] | None:
         runs = _runs_of(services, account_id, task_uuid)
         if not runs:
             return None
         told: list[Item | Refusal] = []
         for run in runs:
             if is_finished(run):
-                told += [_succeeded(part) for part in _ended(services, base_url, account_id, run)]
+                told += [_succeeded(part) for part in _ended(services, base_url, run, room)]
         if not all(is_finished(run) for run in runs):
             told.append({"status": "processing"})
         return told
@@ -111,32 +112,34 @@ def _runs_of(services: Services, account_id: AccountId, task_uuid: str) -> list[
     return [first, *(run for run in others if run is not None)]
 
 
-def _rendered(
-    services: Services, base_url: str, account_id: AccountId, run: Run, event: Event
-) -> Sequence[Item | Refusal]:
+def _rendered(services: Services, base_url: str, run: Run, room: Room, event: Event) -> Sequence[Item | Refusal]:
     if event.kind not in RUN_FINALS:
         return []
-    return _ended(services, base_url, account_id, services.runs.get(account_id, run.id))
+    return _ended(services, base_url, services.runs.get(run.account_id, run.id), room)
 
 
-def _ended(services: Services, base_url: str, account_id: AccountId, run: Run) -> Sequence[Item | Refusal]:
+def _ended(services: Services, base_url: str, run: Run, room: Room) -> Sequence[Item | Refusal]:
     if run.state is not RunState.SUCCEEDED:
         return [Refusal(error=wire.failure_of(run))]
-    made = services.assets.many(account_id, tuple(map(AssetId, output_assets(run.output))))
+    made = services.assets.many(run.account_id, tuple(map(AssetId, output_assets(run.output))))
     pictures = [asset for asset in made.values() if asset.kind is Kind.IMAGE]
     if not pictures:
         return [Refusal(error=wire.NO_PICTURE)]
     # A share for each picture of each run: a larger one is told by its URL, for it was made and is paid for (inferred).
-    most = _MOST_INLINE // (wire.number_of_results([run]) * len(pictures)) if wire.wants_bytes(run) else 0
-    return [
-        wire.image_item(
-            run,
-            asset,
-            url=media_url(asset.media_key, base_url=base_url),
-            data=services.contents.read(asset, most=most) if asset.size <= most else None,
-        )
-        for asset in pictures
-    ]
+    most = MOST_OF_ANSWER // (wire.number_of_results([run]) * len(pictures)) if wire.wants_bytes(run) else 0
+    return [_picture(services, base_url, run, asset, room if asset.size <= most else None) for asset in pictures]
+
+
+def _picture(services: Services, base_url: str, run: Run, asset: Asset, room: Room | None) -> Item | Refusal:
+    """One picture; with its bytes, if there is to be room for them."""
+    data: bytes | None = None
+    if room is not None:
+        try:
+            room.take(asset.size)
+        except RateLimited:
+            return Refusal(error=wire.NO_ROOM)
+        data = services.contents.read(asset, most=asset.size)
+    return wire.image_item(run, asset, url=media_url(asset.media_key, base_url=base_url), data=data)
 
 
 def _succeeded(part: Item | Refusal) -> Item | Refusal:

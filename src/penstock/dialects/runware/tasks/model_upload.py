@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from penstock.dialects.base import Services
     from penstock.dialects.runware.model_wire import UploadTask
+    from penstock.dialects.runware.rooms import Room
     from penstock.dialects.runware.task import Answer, Call, Item
     from penstock.domain.events import Event
     from penstock.domain.ids import AccountId
@@ -57,7 +58,7 @@ def upload_lookup(services: Services, _base_url: str) -> Lookup:
     def find(account_id: AccountId, task_uuid: str) -> ModelUpload | None:
         return services.model_uploads.by_ref(account_id, dialect=DIALECT, client_ref=task_uuid)
 
-    def response(account_id: AccountId, task_uuid: str) -> Sequence[Item | Refusal] | None:
+    def response(account_id: AccountId, task_uuid: str, _room: Room) -> Sequence[Item | Refusal] | None:
         upload = find(account_id, task_uuid)
         if upload is None:
             return None

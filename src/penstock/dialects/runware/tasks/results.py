@@ -60,7 +60,7 @@ def _found(lookups: Sequence[Lookup], call: Call) -> tuple[Lookup, Sequence[Item
         except ScopeMissing as error:
             refused = refused or error
             continue
-        response = lookup.response(account_id, call.task_uuid)
+        response = lookup.response(account_id, call.task_uuid, call.room)
         if response is not None:
             return lookup, response
     raise refused or ModelUploadNotFound(call.task_uuid)
