@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -78,14 +79,16 @@ from penstock.workflows.payload_removal import PayloadRemoval
 from penstock.workflows.places import Places
 from penstock.workflows.run import RunFlow, RunLimits
 from penstock.workflows.sweeps import all_sweeps, sweep_schedules
+from tests.support.prompt_server import PromptServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from starlette.types import Receive, Send
+    from starlette.types import ASGIApp, Receive, Send
     from starlette.types import Scope as ASGIScope
 
+    from penstock.dialects.base import Dialect
     from penstock.domain.runs import Run
     from penstock.ports.runners import JsonLike, RunContext, Runner
     from penstock.workflows.engine import Schedule
@@ -431,13 +434,11 @@ def _store(directory: Path, clock: StandingClock) -> Iterator[tuple[str, Callabl
 @contextmanager
 def _api(services: Services, url: str, listener: socket.socket) -> Iterator[Callable[[], None]]:
     """Every dialect under its mount, and what ends it. The listener takes connections before the server does."""
-    app = Mounts(
-        {dialect.mount: dialect.build(services, url + dialect.mount) for dialect in DIALECTS}, otherwise=_nothing
-    )
+    app = Mounts({dialect.mount: _built_when_asked(dialect, services, url) for dialect in DIALECTS}, otherwise=_nothing)
     config = uvicorn.Config(
         app, loop="asyncio", http=guarded_protocol(), ws=guarded_socket(), lifespan="off", log_config=None
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
 
     def end() -> None:
@@ -449,6 +450,16 @@ def _api(services: Services, url: str, listener: socket.socket) -> Iterator[Call
         yield end
     finally:
         end()
+
+
+def _built_when_asked(dialect: Dialect, services: Services, url: str) -> ASGIApp:
+    """A dialect's app. Most tests speak one dialect, and building all of them takes longer than the rest of a house."""
+    built = cache(lambda: dialect.build(services, url + dialect.mount))
+
+    async def app(scope: ASGIScope, receive: Receive, send: Send) -> None:
+        await built()(scope, receive, send)
+
+    return app
 
 
 async def _nothing(_scope: ASGIScope, _receive: Receive, send: Send) -> None:

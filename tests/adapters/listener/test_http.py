@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from penstock.adapters.listener import Bounds, guarded_protocol
+from tests.support.prompt_server import PromptServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def listening(bounds: Bounds | None = None) -> Iterator[tuple[Listener, tuple[st
         config = uvicorn.Config(
             app, loop="asyncio", http=guarded_protocol(bounds), ws="none", lifespan="off", log_config=None
         )
-        server = uvicorn.Server(config)
+        server = PromptServer(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         thread.start()
         try:
