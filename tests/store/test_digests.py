@@ -6,6 +6,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+from awscrt import checksums as aws
 
 from penstock.store.digests import Digests, HashThreads, as_base64, digest_of
 
@@ -43,6 +44,23 @@ def test_digests_are_those_of_the_whole_file_whatever_the_pieces(
         "md5": hashlib.md5(whole).digest(),  # noqa: S324 - S3's ETag
         "crc32": zlib.crc32(whole).to_bytes(4, "big"),
         "sha1": hashlib.sha1(whole).digest(),  # noqa: S324 - one of S3's checksums
+    }
+
+
+def test_quick_checksums_of_what_the_writer_holds_are_never_read_back(tmp_path: Path, threads: HashThreads) -> None:
+    pieces = [os.urandom(400_000) for _ in range(5)]
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)  # to which nothing is written
+    digests = Digests(["crc64nvme", "crc32c"], fd=fd, threads=threads)
+
+    for piece in pieces:
+        digests.update(piece)
+    found = digests.finish()
+    os.close(fd)
+
+    whole = b"".join(pieces)
+    assert found == {
+        "crc64nvme": aws.crc64nvme(whole).to_bytes(8, "big"),
+        "crc32c": aws.crc32c(whole).to_bytes(4, "big"),
     }
 
 

@@ -12,7 +12,7 @@ from penstock.store.fsck import Check, Kind, exclusive
 from penstock.store.layout import Layout, entry_name
 from tests.store.support import BUCKET, store_in_thread
 from tests.store.test_fsck import check, flip, truncate, within
-from tests.store.test_multipart_routes import create, upload_parts, uploaded
+from tests.store.test_multipart_routes import complete, create, put_under_its_checksum, upload_parts, uploaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,22 @@ def test_a_damaged_part_of_an_object_is_found_at_its_key(
     harm(part)
 
     assert check(directory) == [(kind, within(directory, Path(Layout(directory).entry(entry_name(BUCKET, "copy")))))]
+
+
+def test_a_flipped_bit_of_a_part_that_was_kept_under_its_checksum_alone_is_found(tmp_path: Path) -> None:
+    directory = tmp_path / "objects"
+    with store_in_thread(directory, limits=Limits(reserve_bytes=0, least_part_bytes=1)) as store:
+        upload = create(store, "model")
+        parts = [put_under_its_checksum(store, "model", upload, n, body) for n, body in BODIES.items()]
+        listed = [(number, part.headers["etag"]) for number, part in zip(BODIES, parts, strict=True)]
+        assert complete(store, "model", upload, *listed).status == 200
+    assert check(directory) == []
+
+    flip(parts_of(directory, "model") / "00001", 1_400_000)
+
+    assert check(directory) == [
+        (Kind.FLIPPED, within(directory, Path(Layout(directory).entry(entry_name(BUCKET, "model")))))
+    ]
 
 
 def test_a_directory_of_parts_that_is_missing_is_found_at_its_key(directory: Path) -> None:

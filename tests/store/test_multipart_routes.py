@@ -337,6 +337,56 @@ def test_presigned_parts_take_any_content_type_and_have_an_etag_that_is_no_md5(s
     assert small_parts.get("browser").body == b"1111122222"
 
 
+def put_under_its_checksum(store: Store, key: str, upload: str, number: int, body: bytes, **query: str) -> Response:
+    """A part that is to be kept under its CRC-64/NVME alone, of which it has a wrong one with `crc64nvme=…`."""
+    claim = {"x-amz-checksum-crc64nvme": encoded(aws.crc64nvme(body).to_bytes(8, "big"))}
+    if wrong := query.pop("crc64nvme", None):
+        claim = {"x-amz-checksum-crc64nvme": wrong}
+    asked = {"partNumber": str(number), "uploadId": upload, "x-penstock-only-checksum": "crc64nvme", **query}
+    target = store.presign("PUT", key, query=asked, headers=claim)
+    return store.exchange(store.plain_head("PUT", target, {**claim, "content-length": str(len(body))}) + body)
+
+
+def test_a_part_that_is_kept_under_its_checksum_alone_has_an_etag_of_its_own(small_parts: Store) -> None:
+    upload, body = create(small_parts, "quick"), os.urandom(1_500_000)
+
+    first, again, other = [put_under_its_checksum(small_parts, "quick", upload, n, body) for n in (1, 1, 2)]
+
+    etags = [response.headers["etag"] for response in (first, again, other)]
+    assert len(set(etags)) == 3
+    assert all(re.fullmatch(r'"part-[0-9a-f]{32}"', etag) for etag in etags)
+    assert complete(small_parts, "quick", upload, (1, first.headers["etag"]), (2, etags[2])).code == "InvalidPart"
+    assert complete(small_parts, "quick", upload, (1, etags[1]), (2, etags[2])).status == 200
+    got = small_parts.get("quick")
+    assert got.body == body * 2
+    assert re.fullmatch(r'"sha256-[0-9a-f]{64}-2"', got.headers["etag"])
+    assert "repr-digest" not in got.headers
+
+
+def test_a_part_is_not_kept_under_a_checksum_that_it_does_not_have(small_parts: Store) -> None:
+    upload, body = create(small_parts, "wrong"), os.urandom(600_000)
+
+    refused = put_under_its_checksum(small_parts, "wrong", upload, 1, body, crc64nvme=encoded(b"8 bytes!"))
+
+    assert refused.code == "BadDigest"
+    assert texts(small_parts.call("GET", "wrong", query={"uploadId": upload}), "PartNumber") == []
+
+
+def test_only_a_presigned_crc64_alone_spares_a_part_its_sha256(small_parts: Store) -> None:
+    upload, body = create(small_parts, "strict"), b"12345"
+    query = {"partNumber": "1", "uploadId": upload, "x-penstock-only-checksum": "crc64nvme"}
+    bare = small_parts.presign("PUT", "strict", query=query)
+    crc = {"x-amz-checksum-crc64nvme": encoded(aws.crc64nvme(body).to_bytes(8, "big"))}
+
+    refused = [
+        small_parts.exchange(small_parts.plain_head("PUT", bare, {"content-length": "5"}) + body),
+        small_parts.call("PUT", "strict", query=query, headers=crc, body=body),
+        put_under_its_checksum(small_parts, "strict", upload, 1, body, **{"x-penstock-only-checksum": "md5"}),
+    ]
+
+    assert [response.code for response in refused] == ["InvalidRequest"] * 3
+
+
 def test_presigned_parts_with_content_md5_have_the_etag_of_s3(small_parts: Store) -> None:
     upload = create(small_parts, "md5")
     digest = hashlib.md5(b"part", usedforsecurity=False).digest()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,3 +70,12 @@ def test_a_truncated_or_lengthened_file_is_damaged(tmp_path: Path) -> None:
     for changed in (content[1:], b"x" + content, content[:-1], content + b"\0"):
         with pytest.raises(DamagedError):
             read_back(tmp_path / "record", changed)
+
+
+def test_what_a_record_proves_its_data_by_is_the_strongest_that_it_has() -> None:
+    both = record(sha256="ab" * 32, checksums={"crc64nvme": "AAAAAAAAAAE="})
+
+    assert both.proof == ("sha256", b"\xab" * 32)
+    assert replace(both, sha256=None).proof == ("crc64nvme", (1).to_bytes(8, "big"))
+    with pytest.raises(DamagedError):
+        _ = replace(both, sha256=None, checksums={}).proof

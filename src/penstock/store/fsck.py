@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.store.digests import HashThreads
+from penstock.store.digests import HashThreads, new_digest
 from penstock.store.encryption import EncryptionError
 from penstock.store.index import KeyIndex
 from penstock.store.layout import SHARDS, Layout, entry_name, open_to_read, opened, part_name, part_place
@@ -289,7 +288,8 @@ class Check:
             return Kind.TRUNCATED, str(error)
 
     def _wrong_plaintext(self, record: Record, fd: int) -> tuple[Kind, str] | None:
-        digest, position, view = hashlib.sha256(), 0, memoryview(self._buffer)
+        name, expected = record.proof
+        digest, position, view = new_digest(name), 0, memoryview(self._buffer)
         read = self._reader(record, fd)
         while position < record.size:
             count = read(view[: record.size - position], position)
@@ -300,8 +300,8 @@ class Check:
             self.bytes += count
             if count == _STEP:
                 self._progress(self._share)
-        if digest.hexdigest() != record.sha256:
-            return Kind.FLIPPED, "the data does not have the SHA-256 of the record"
+        if digest.digest() != expected:
+            return Kind.FLIPPED, f"the data does not have the {name} of the record"
         return None
 
     def _reader(self, record: Record, fd: int) -> Callable[[memoryview, int], int]:

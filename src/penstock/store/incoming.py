@@ -11,6 +11,7 @@ from penstock.store.digests import INLINE_LIMIT, Digests, HashThreads
 from penstock.store.failpoints import failpoint
 from penstock.store.layout import entry_name, remove
 from penstock.store.record import DamagedError, Record, encode
+from penstock.store.splicing import WRITTEN_AT_ONCE
 from penstock.store.syncs import sync
 
 if TYPE_CHECKING:
@@ -49,16 +50,21 @@ class Incoming:
         """Whether the bytes must pass through `write`; those of other files may come into `fd` in any way."""
         return self._encryptor is not None
 
+    @property
+    def is_movable(self) -> bool:
+        """Whether bytes should come into `fd` unseen: not where a look at them costs less than reading them back."""
+        return not self.is_encrypted and not self.digests.are_quick
+
     def write(self, piece: bytes | memoryview) -> None:
         """Append bytes. Raises `OSError`."""
         self.size += len(piece)
         if self._encryptor is None:
-            write_all(self.fd, piece)
+            write_in_steps(self.fd, piece)
             self.digests.update(piece)
             self._write_back()
             return
         write_all(self.fd, self._encryptor.feed(piece))
-        if self.size <= INLINE_LIMIT:
+        if self.size <= INLINE_LIMIT or self.digests.are_quick:
             self.digests.update(piece)
         else:
             self.digests.advance_to(self._encryptor.readable)
@@ -157,6 +163,13 @@ class Incoming:
         os.close(self.fd)
         if kind is not None:
             remove(self.path)
+
+
+def write_in_steps(fd: int, data: bytes | memoryview) -> None:
+    """`write_all`, no more than 64 KiB at once: larger writes make larger folios, as in `splicing`."""
+    view = memoryview(data)
+    for begin in range(0, len(view), WRITTEN_AT_ONCE):
+        write_all(fd, view[begin : begin + WRITTEN_AT_ONCE])
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:

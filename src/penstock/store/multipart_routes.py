@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from penstock.store.digests import ALGORITHMS, COMBINABLE, COMPOSITE, FULL_OBJEC
 from penstock.store.faults import ENTITY_TOO_LARGE, INVALID_ARGUMENT, INVALID_REQUEST, MISSING_LENGTH, Refused
 from penstock.store.multipart_listing import list_parts, list_uploads
 from penstock.store.object_routes import content_type_of, copy_source, etag_of, stored_metadata
-from penstock.store.payload import checksum_headers, declared, read_document, store_body
+from penstock.store.payload import checksum_headers, declared, only_checksum, read_document, store_body
 from penstock.store.ranges import unsatisfiable
 from penstock.store.record import Record
 from penstock.store.uploads import Upload, new_id
@@ -83,8 +84,10 @@ class MultipartRoutes:
         if upload.algorithm is not None and named - {upload.algorithm}:
             raise Refused(INVALID_REQUEST, f"The upload was begun with another checksum algorithm: {upload.algorithm}.")
         kept = named | ({upload.algorithm} if upload.algorithm else set())
+        needed = kept | claim.algorithms
+        wanted = needed if only_checksum(request, claim) else _wanted(request, needed)
         self._health.require_space(claim.length or 0)
-        with self._objects.begin(_wanted(request, kept | claim.algorithms)) as incoming:
+        with self._objects.begin(wanted) as incoming:
             digests = await store_body(request, claim, incoming)
             record = self._keep(upload, number, incoming, digests, kept)
         return Answer(status=200, headers=(("ETag", f'"{record.etag}"'), *checksum_headers(record.checksums)))
@@ -171,8 +174,8 @@ class MultipartRoutes:
             bucket=upload.bucket,
             key=upload.key,
             size=incoming.size,
-            etag=etag_of(digests),
-            sha256=digests["sha256"].hex(),
+            etag=etag_of(digests) if "sha256" in digests else f"part-{secrets.token_hex(16)}",
+            sha256=digests["sha256"].hex() if "sha256" in digests else None,
             content_type=upload.content_type,
             modified_us=self._microseconds(),
             checksums={name: as_base64(digests[name]) for name in kept},

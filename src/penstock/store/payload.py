@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from penstock.store.request import S3Request
 
 MAX_LENGTH = "x-penstock-max-length"
+ONLY_CHECKSUM = "x-penstock-only-checksum"
 _CHECKSUM = "x-amz-checksum-"
 _SDK_CHECKSUM = "x-amz-sdk-checksum-algorithm"
 _MOVED_BYTES = 256 * 1024
 """What is smaller is hashed while it is in memory."""
 _DIGEST_SIZES = {"crc32": 4, "crc32c": 4, "crc64nvme": 8, "md5": 16, "sha1": 20, "sha256": 32}
+_ENOUGH = "crc64nvme"
 _NOT_VALUES = frozenset({"x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"})
 
 
@@ -56,7 +58,10 @@ class Declared:
         return frozenset(self.digests) | ({self.trailing} if self.trailing else set())
 
     def compare(self, digests: Mapping[str, bytes]) -> None:
-        """Raises `Refused` when a digest is not the declared one. `digests` must hold SHA-256 and `algorithms`."""
+        """Raises `Refused` when a digest is not the declared one.
+
+        `digests` must hold `algorithms`, and SHA-256 where a `payload_sha256` was declared.
+        """
         if self.payload_sha256 is not None and digests["sha256"].hex() != self.payload_sha256:
             raise Refused(XAMZ_CONTENT_SHA256_MISMATCH)
         if any(digests[name] != expected for name, expected in self.digests.items()):
@@ -95,6 +100,20 @@ def declared_digests(fields: Mapping[str, str], parameters: Mapping[str, str]) -
     return digests
 
 
+def only_checksum(request: S3Request, claim: Declared) -> bool:
+    """Whether a part is to be kept under the CRC-64/NVME that was declared of it, without a SHA-256 of it.
+
+    Whoever signed the URL decides: it is for senders that know the SHA-256 of the whole. Raises `Refused` where
+    nothing of the kind was declared, or something else has to be computed anyway.
+    """
+    text = request.query.get(ONLY_CHECKSUM)
+    if text is None:
+        return False
+    if not request.presigned or text != _ENOUGH or claim.algorithms != {_ENOUGH} or claim.payload_sha256 is not None:
+        raise Refused(INVALID_REQUEST, f"{ONLY_CHECKSUM} needs a presigned URL and an x-amz-checksum-{_ENOUGH} alone.")
+    return True
+
+
 def _without_placeholders(request: S3Request) -> dict[str, str]:
     """The parameters without checksums of nothing that an SDK signed into a URL, having no body yet.
 
@@ -115,7 +134,7 @@ def _is_of_nothing(name: str, value: str) -> bool:
 async def store_body(request: S3Request, claim: Declared, incoming: Incoming) -> dict[str, bytes]:
     """Move the body into the file. Returns its digests; raises `Refused` when a limit or a declaration is not kept."""
     payload = payload_of(request)
-    if isinstance(payload, Body) and not incoming.is_encrypted:
+    if isinstance(payload, Body) and incoming.is_movable:
         while payload.movable >= _MOVED_BYTES:  # of a declared length, which was compared with the limit before
             incoming.moved(await payload.move(incoming.fd))
     while piece := await payload.receive():

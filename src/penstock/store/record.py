@@ -12,6 +12,7 @@ In an encrypted store the JSON is sealed (`keyring`), which another magic number
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import struct
@@ -63,9 +64,9 @@ class Record:
     """One object. `etag` is without quotes, `sha256` in hex, `modified_us` microseconds since the epoch (UTC).
 
     `headers` are the stored response headers (`cache-control`, …), `user` the `x-amz-meta-…` values, `checksums` the
-    further checksums that the client asked for, by algorithm, in base64. `sha256` is None where
-    only that of each part is known. `upload` is the id of the upload that `segments` came from. `cipher` is the key of
-    encrypted data, in base64; `size` is that of the plaintext.
+    further checksums that the client asked for, by algorithm, in base64. `sha256` is None where only that of each part
+    is known, and of a part that is kept under its checksum alone (`payload.only_checksum`). `upload` is the id of the
+    upload that `segments` came from. `cipher` is the key of encrypted data, in base64; `size` is that of the plaintext.
     """
 
     bucket: str
@@ -87,6 +88,18 @@ class Record:
     def data_size(self) -> int:
         """Bytes that the data of one file take on the disk."""
         return encrypted_size(self.size) if self.cipher else self.size
+
+    @property
+    def proof(self) -> tuple[str, bytes]:
+        """By what the data can be told from other data: an algorithm and its digest (binary).
+
+        SHA-256, or the checksum that a part was sent with. Raises `DamagedError` where there is neither.
+        """
+        if self.sha256 is not None:
+            return "sha256", bytes.fromhex(self.sha256)
+        for name, value in self.checksums.items():
+            return name, base64.b64decode(value)
+        raise DamagedError("the record has no hash of its data")
 
     @property
     def modified(self) -> int:

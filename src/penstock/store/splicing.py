@@ -8,7 +8,7 @@ import os
 import threading
 
 PIPE_BYTES = 1024 * 1024
-_STEP = 64 * 1024
+WRITTEN_AT_ONCE = 64 * 1024
 """Larger writes make larger folios, which some virtual machines have to ask their host for: twice the CPU time."""
 
 
@@ -31,7 +31,7 @@ class Pipe:
         exit_, _ = self._open()
         try:
             while count:
-                count -= os.splice(exit_, fd, min(count, _STEP), flags=os.SPLICE_F_MOVE)
+                count -= os.splice(exit_, fd, min(count, WRITTEN_AT_ONCE), flags=os.SPLICE_F_MOVE)
         except BaseException:
             self._forget()
             raise

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from penstock.ports.objects import Multipart, ObjectInfo
 
 _PAGE = "1000"
+_COSTLY = 2**20
+"""Bytes of a part from which on our own store is to be spared a SHA-256 beside the CRC-64/NVME."""
 
 
 class S3Multiparts:
@@ -45,12 +47,14 @@ class S3Multiparts:
     def put_part(self, key: str, upload_id: str, number: int, data: bytes | memoryview) -> StoredPart:
         """Send one part, replacing an earlier one of its number. Raises `MultipartGoneError`."""
         headers: tuple[tuple[str, str], ...] = (("content-length", str(len(data))),)
+        query: tuple[tuple[str, str], ...] = (("partNumber", str(number)), ("uploadId", upload_id))
         if self._checks_crc64:
             # Neither a SHA-256 here nor an MD5 there: a cyclic checksum is enough between the two, and costs nothing.
             headers, digest = (*headers, ("x-amz-checksum-crc64nvme", _crc64(data))), None
+            if len(data) >= _COSTLY:
+                query += (("x-penstock-only-checksum", "crc64nvme"),)
         else:
             digest = hashlib.sha256(data).hexdigest()
-        query = (("partNumber", str(number)), ("uploadId", upload_id))
         request = self._calls.request("PUT", key, query=query, headers=headers)
         try:
             answered, _ = self._calls.ask(request, body=lambda: iter((data,)), payload_hash=digest)
