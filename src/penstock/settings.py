@@ -175,6 +175,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Uploads that an account may have open at a time, where it has no limit of its own; 0: any number.",
     )
+    quota_model_uploads: int = Field(
+        default=1000, ge=0, description="Model uploads of an account that may be on their way at a time; 0: any number."
+    )
     storage_price_usd: Decimal = Field(
         default=Decimal(0),
         ge=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from penstock.domain.errors import (
     ModelNotFound,
     ModelUploadConflict,
     ModelUploadNotFound,
+    QuotaExceeded,
     RateLimited,
     SourceNotOwned,
 )
@@ -114,6 +116,41 @@ def test_so_many_uploads_wait_for_one_air_and_those_that_go_on_are_found_still(
     assert begin(core, acme, air="acme:2@1").air == "acme:2@1"
     fail(core, first)
     assert begin(core, acme, ref="third").phase is Phase.VALIDATED
+
+
+def test_so_many_uploads_of_an_account_are_on_their_way_whoever_races_and_those_that_are_found_still(
+    core_on_each_database: Core,
+) -> None:
+    core = core_on_each_database
+    acme, rival = open_source(core), open_source(core, "rival")
+    uploads = ModelUploads(core.database, parse_rules(""), clock=core.clock, entropy=core.entropy, most_open=3)
+    numbers = count(1)
+
+    def bring(account_id: AccountId, source: str) -> ModelUpload:
+        name = f"{source}-{next(numbers)}"  # those of one source wait for each other anyway
+        with core.database.write() as tx:
+            tx.models.add_source(ModelSource(name=name, account_id=account_id, created_at=core.clock.now()))
+        air = f"{name}:1@1"
+        wanted = NewModelUpload(air=air, given=GIVEN, source_url=URL)
+        return uploads.begin(account_id, wanted, dialect="native", client_ref=air)
+
+    begun = at_once(8, lambda: bring(acme, "acme"))
+    there = [one for one in begun if not isinstance(one, Exception)]
+    refused = [one for one in begun if isinstance(one, Exception)]
+
+    assert len(there) == 3
+    assert {str(error) for error in refused} == {"this needs 1 more model uploads on their way; 3 of 3 are taken"}
+    assert all(isinstance(error, QuotaExceeded) for error in refused)
+    again = NewModelUpload(air=there[0].air, given=GIVEN, source_url=URL)
+    assert uploads.begin(acme, again, dialect="native", client_ref=there[0].air) == there[0]
+    with pytest.raises(QuotaExceeded):
+        uploads.check(acme, again, dialect="native")
+    assert bring(rival, "rival").phase is Phase.VALIDATED
+    fail(core, there[0])
+    uploads.check(acme, again, dialect="native")
+    assert bring(acme, "acme").phase is Phase.VALIDATED
+    with pytest.raises(QuotaExceeded):
+        bring(acme, "acme")
 
 
 def test_an_accepted_upload_is_validated_told_and_has_its_job(core: Core) -> None:

@@ -183,6 +183,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
             entropy=core.entropy,
             callbacks=callbacks,
             architectures=settings.extra_architecture_list,
+            most_open=settings.quota_model_uploads or None,
             check_credit=storage.require_storage_credit,
         ),
         large_bodies=LargeBodies(),

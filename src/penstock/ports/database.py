@@ -351,6 +351,13 @@ class QuotaRepository(Protocol):
         """Replace the account's own limits; None: the operator's default counts."""
         ...
 
+    def open_model_uploads(self, account_id: AccountId, *, most: int) -> int:
+        """How many have not ended, up to `most`. Others who ask for that account wait until this transaction ends.
+
+        To be asked last, so that no two transactions wait for each other; exact then, with what this one has added.
+        """
+        ...
+
     def recount(self, account_id: AccountId) -> tuple[Usage, Usage]:
         """Count the usage anew from what is there, and keep that; before and after. Raises `AccountNotFound`."""
         ...

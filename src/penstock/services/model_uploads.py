@@ -16,7 +16,14 @@ from penstock.domain import model_uploads as rules
 from penstock.domain.air import parse_air
 from penstock.domain.assets import is_readable
 from penstock.domain.egress import UrlRefusedError, parse_url, shown_url
-from penstock.domain.errors import AssetNotFound, InvalidField, ModelUploadConflict, RateLimited, SourceNotOwned
+from penstock.domain.errors import (
+    AssetNotFound,
+    InvalidField,
+    ModelUploadConflict,
+    QuotaExceeded,
+    RateLimited,
+    SourceNotOwned,
+)
 from penstock.domain.events import EventKind
 from penstock.domain.ids import JobId, ModelId, ModelUploadId, RunId
 from penstock.domain.model_cards import check_given, merged
@@ -75,7 +82,8 @@ def _anybody(tx: Transaction, account_id: AccountId, *, also_free: bool) -> None
 class ModelUploads:
     """Use cases on model uploads. `check_credit` raises `InsufficientCredits` for who may bring no new file now.
 
-    `architectures`: what the operator lets models be declared as beside what everybody knows.
+    `architectures`: what the operator lets models be declared as beside what everybody knows. `most_open`: how many
+    uploads of one account may be on their way (None: any number).
     """
 
     def __init__(  # noqa: PLR0913 - the parts it works with
@@ -88,6 +96,7 @@ class ModelUploads:
         callbacks: Callbacks = SILENT,
         check_credit: CreditCheck = _anybody,
         architectures: tuple[str, ...] = (),
+        most_open: int | None = None,
     ) -> None:
         self._database = database
         self._rules = rules
@@ -96,6 +105,7 @@ class ModelUploads:
         self._callbacks = callbacks
         self._check_credit = check_credit
         self._architectures = architectures
+        self._most_open = most_open
 
     def begin(
         self,
@@ -110,8 +120,8 @@ class ModelUploads:
 
         What goes on already under the same `client_ref`, and is the same, is returned as it stands; a failed one frees
         its name (RU-17, RU-18, RU-57). Raises `InvalidField`, `InvalidFields`, `SourceNotOwned` (whoever's it is, P11),
-        `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`, `RateLimited` where too many wait for one AIR.
-        Nothing is connected to here.
+        `AssetNotFound`, `ModelUploadConflict`, `InsufficientCredits`, `RateLimited` where too many wait for one AIR,
+        `QuotaExceeded` where too many of the account do. Nothing is connected to here.
         """
         upload = self._asked(account_id, wanted, dialect=dialect, client_ref=client_ref, callback=callback)
         with self._database.write() as tx:
@@ -127,6 +137,7 @@ class ModelUploads:
                     raise ModelUploadConflict(_CONFLICT)
                 return known
             self._start(tx, upload)
+            self._require_place(tx, account_id, begun=1)
         return upload
 
     def check(
@@ -136,6 +147,7 @@ class ModelUploads:
         upload = self._asked(account_id, wanted, dialect=dialect, client_ref=None, callback=callback)
         with self._database.write() as tx:  # a reader has no `own`
             self._require(tx, upload, self._live(tx, upload), needs_balance=wanted.needs_balance)
+            self._require_place(tx, account_id, begun=0)
 
     def get(self, account_id: AccountId, upload_id: ModelUploadId) -> ModelUpload:
         """Raises `ModelUploadNotFound`."""
@@ -308,6 +320,15 @@ class ModelUploads:
         if upload.source_url is None and upload.asset_id is None:
             raise _needs_file()
         self._check_credit(tx, upload.account_id, also_free=needs_balance)
+
+    def _require_place(self, tx: Transaction, account_id: AccountId, *, begun: int) -> None:
+        """That one more may be on its way; of those that are, the transaction has added `begun`. To be asked last."""
+        most = self._most_open
+        if most is None:
+            return
+        used = tx.quotas.open_model_uploads(account_id, most=most + 1) - begun
+        if used >= most:
+            raise QuotaExceeded(what="model uploads on their way", limit=most, used=used, needed=1)
 
     def _start(self, tx: Transaction, upload: ModelUpload) -> None:
         if upload.asset_id is not None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, bindparam, case, func, insert, select, true, update
+from sqlalchemy import BigInteger, Integer, bindparam, case, func, insert, select, true, update
 
-from penstock.adapters.db.tables import account_quotas, assets, model_files, uploads
+from penstock.adapters.db.tables import account_quotas, assets, model_files, model_uploads, uploads
 from penstock.domain.errors import AccountNotFound
 from penstock.domain.ids import AccountId
 from penstock.domain.models import stored_bytes
@@ -73,6 +73,13 @@ _COUNT_WEIGHTS = select(
         0,
     )
 ).where(model_files.c.account_id == bindparam("its_account"))
+_OPEN_MODEL_UPLOADS = select(func.count()).select_from(
+    select(true())
+    .select_from(model_uploads)
+    .where(model_uploads.c.account_id == bindparam("its_account"), model_uploads.c.finished_at.is_(None))
+    .limit(bindparam("most", type_=Integer))
+    .subquery()
+)
 
 
 class QuotaBook:
@@ -190,6 +197,12 @@ class SqlQuotas:
             _SET.values(max_bytes=own.bytes, max_files=own.files, max_open_uploads=own.open_uploads),
             {"its_account": account_id},
         )
+
+    def open_model_uploads(self, account_id: AccountId, *, most: int) -> int:
+        """Counted under the lock of the account's row, as the book is settled."""
+        self._connection.execute(_LOCK, {"its_account": account_id})
+        parameters = {"its_account": account_id, "most": most}
+        return int(self._connection.execute(_OPEN_MODEL_UPLOADS, parameters).scalar_one())
 
     def recount(self, account_id: AccountId) -> tuple[Usage, Usage]:
         """Nobody's change is lost: all of them wait for the account's row, which is locked before anything is read."""
