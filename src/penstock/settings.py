@@ -280,7 +280,8 @@ class Settings(BaseSettings):
         default=23,
         ge=1,
         le=23,
-        description="Longest that a model's file may take to come, in hours from the moment that it was asked for.",
+        description="Longest that a model's file may take to come, in hours from when it is first asked for; the time "
+        "in which it waits for its turn does not count.",
     )
     model_max_bytes: int = Field(
         default=128 * 2**30, ge=1, description="Largest file of a model, in bytes; the header tells before it comes."

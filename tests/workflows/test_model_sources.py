@@ -6,18 +6,20 @@ import hashlib
 import ipaddress
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from penstock.adapters.fetch import Pace
-from penstock.domain.errors import InvalidField
+from penstock.domain.errors import InvalidField, ObjectStoreUnavailable
 from penstock.domain.jobs import LEASE
 from penstock.domain.model_uploads import Phase
 from penstock.domain.weights import ModelCheck
 from penstock.ports.jobs import AttemptInterruptedError
-from tests.support.model_house import PART_BYTES, made_weights, open_model_house, seed_of
+from penstock.workflows.model_phases import ModelOptions
+from tests.support.model_house import PART_BYTES, Interrupting, made_weights, open_model_house, seed_of
 from tests.support.remote import Remote, Visit, redirecting, remote_server, serving
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.domain.egress import Address
     from penstock.domain.model_uploads import ModelUpload
+    from penstock.ports.objects import ObjectStore
     from tests.support.model_files import ModelFiles
     from tests.support.model_house import ModelHouse
 
@@ -342,11 +345,74 @@ def test_a_planned_stop_hands_the_job_back_and_the_next_start_goes_on(
 def test_what_is_out_of_time_before_it_is_asked_for_blames_nobody_s_server(
     lenient_house: ModelHouse, remote: Remote
 ) -> None:
-    """As after a day on which the store was away: nothing is connected to any more."""
+    """As after attempts that came to nothing: nothing is connected to any more."""
     remote.on("/late", serving(made_weights(1)))
     upload = lenient_house.begin(lenient_house.open_account(), remote.url("/late"))
-    lenient_house.clock.advance(timedelta(hours=24))
+    now = lenient_house.clock.now()
+    (job,) = lenient_house.queue.claim("test", kinds=["model_upload"], limit=1, lease=LEASE, now=now)
+    with lenient_house.database.write() as tx:
+        tx.fenced.checkpoint(job, job.step, {"spent": timedelta(hours=23).total_seconds()})
+    lenient_house.queue.release("test", now=now)
     lenient_house.work()
 
     assert_failed(lenient_house, upload, "source_failed", "did not come in time")
     assert [visit for visit in remote.visits if visit.target == "/late"] == []
+
+
+def test_neither_waiting_for_a_turn_nor_a_clock_that_jumps_takes_of_an_upload_s_time(
+    lenient_house: ModelHouse, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = lenient_house
+    monkeypatch.setattr("penstock.workflows.model_attempt._LOOK_SECONDS", 0.0)
+
+    def jumping(visit: Visit) -> None:
+        visit.head("200 OK", Content_Length=str(len(DATA)), ETag='"v1"')
+        visit.send(DATA[:PART_BYTES])
+        house.clock.advance(timedelta(days=2))
+        visit.send(DATA[PART_BYTES:])
+
+    remote.on("/file", jumping)
+    upload = house.begin(house.open_account(), remote.url())
+    house.clock.advance(timedelta(days=2))
+
+    house.work()
+
+    assert_whole(house, upload, DATA)
+
+
+def test_the_rests_that_a_server_wishes_for_count(lenient_house: ModelHouse, remote: Remote) -> None:
+    house = replace(lenient_house, tools=replace(lenient_house.tools, options=ModelOptions(within=timedelta(hours=2))))
+
+    def busy(visit: Visit) -> None:
+        visit.answer("503 Service Unavailable", b"", Retry_After="3000")
+
+    remote.on("/busy", *[busy] * 5)
+    before = len(remote.visits)
+    upload = house.begin(house.open_account(), remote.url("/busy"))
+
+    house.work()
+
+    assert_failed(house, upload, "source_failed", "503")
+    assert len(remote.visits) - before == 3  # two rests of 50 minutes, and no third
+
+
+def test_no_server_is_asked_while_the_store_is_away(lenient_house: ModelHouse, remote: Remote) -> None:
+    away = [True]
+
+    def step(call: str) -> None:
+        if away[0] and call.startswith("before"):
+            raise ObjectStoreUnavailable("away")
+
+    store = cast("ObjectStore", Interrupting(lenient_house.objects, step))
+    house = replace(lenient_house, tools=replace(lenient_house.tools, objects=store))
+    remote.on("/file", serving(DATA))
+    before = len(remote.visits)
+    upload = house.begin(house.open_account(), remote.url())
+
+    house.worker.drain(limit=1)
+    asked_while_away = len(remote.visits) - before
+    away[0] = False
+    house.work()
+
+    assert asked_while_away == 0
+    assert_whole(house, upload, DATA)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from penstock.domain.events import EventKind
+from penstock.domain.jobs import rested
 from penstock.domain.model_uploads import Phase, advanced
 from penstock.domain.weights import Category
 from penstock.ports.database import LeaseLostError
@@ -32,6 +34,7 @@ _LOOK_SECONDS = 1.0
 _PROGRESS_SECONDS = 2.0
 _LONGEST_SILENCE_SECONDS = 10.0
 _PROGRESS_SHARE = 100
+_SPENT = "spent"
 OUT_OF_TIME = "the model did not come in time"
 
 TOLD = {
@@ -55,13 +58,27 @@ class Attempt:
         self.upload = upload
         self._database = tools.database
         self._clock = tools.clock
-        self._deadline = upload.created_at + tools.options.within
+        self._within = tools.options.within
+        self._spent_before = spent_of(job)
         self._log = log
         self._interrupt = interrupt
         self._state = {**job.state}
-        self._looked_at = self._told_at = self._phase_began = time.monotonic()
+        self._began = self._looked_at = self._told_at = self._phase_began = time.monotonic()
         self._told = 0
         self._aim: tuple[Phase, int | None] = (Phase.DOWNLOADED, None)
+
+    @property
+    def spent(self) -> timedelta:
+        """How long the upload has been worked on: this attempt, and those before with the rests that they took.
+
+        Measured without the clock on the wall, which may jump; a wait for a worker is nobody's fault and no part of it.
+        """
+        return self._spent_before + timedelta(seconds=time.monotonic() - self._began)
+
+    @property
+    def left(self) -> timedelta:
+        """How long it may still take."""
+        return self._within - self.spent
 
     @property
     def original(self) -> Mapping[str, Any]:
@@ -122,7 +139,7 @@ class Attempt:
         self._looked_at = now
         if self._interrupt.is_set():
             raise AttemptInterruptedError
-        if self._clock.now() >= self._deadline:
+        if self.left <= timedelta(0):
             raise SourceRefusedError(OUT_OF_TIME, code="source_failed")
         if self._is_news(done, after=now - self._told_at):
             with self._database.write() as tx:
@@ -147,9 +164,20 @@ class Attempt:
 
     def _write(self, tx: Transaction, *, was: Phase | None = None) -> None:
         """Write job and upload, as long as both are this attempt's."""
-        self.job = tx.fenced.checkpoint(self.job, self.upload.phase.value, dict(self._state))
+        state = {**self._state, _SPENT: self.spent.total_seconds()}
+        self.job = tx.fenced.checkpoint(self.job, self.upload.phase.value, state)
         if not tx.model_uploads.replace(self.upload, was=was or self.upload.phase):
             raise LeaseLostError
+
+
+def resting(attempt: Attempt, rest: timedelta) -> JobData:
+    """The state of a job that is let rest for so long."""
+    return {**rested(attempt.job), _SPENT: (attempt.spent + rest).total_seconds()}
+
+
+def spent_of(job: Job) -> timedelta:
+    """How long its upload has been worked on."""
+    return timedelta(seconds=float(str(job.state.get(_SPENT, 0))))
 
 
 def standing_of(state: JobData) -> Standing:

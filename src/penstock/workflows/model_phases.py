@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -45,14 +46,13 @@ _SURVEY_TYPE = "application/json"
 class ModelOptions:
     """What an operator decides.
 
-    What to do about a file that is not what was declared; the most bytes of one; how long one may take to come, from
-    the moment that it was asked for; bytes of the parts that are sent to the store.
+    What to do about a file that is not what was declared; the most bytes of one; how long one may be worked on until it
+    has come, rests included (`Attempt.spent`); bytes of the parts that are sent to the store.
     """
 
     check: ModelCheck = ModelCheck.ENFORCE
     max_bytes: int = 128 * 2**30
     within: timedelta = timedelta(hours=23)
-    """Less than after which parts that nobody completes are swept (`services.orphans`)."""
     part_bytes: int = PART_BYTES
 
 
@@ -119,7 +119,13 @@ class Phases:
         elif upload.asset_id is not None:
             self._downloaded(self._brought_from(self._asset(upload)))
         else:
-            self._downloaded(self._original.bring(_UrlOrigin(tools, upload)))
+            self._require_store()
+            self._downloaded(self._original.bring(_UrlOrigin(tools, self._attempt)))
+
+    def _require_store(self) -> None:
+        """That the store answers: while it is away, nobody's server is asked for what could not be kept."""
+        with suppress(ObjectNotFoundError):
+            self._tools.objects.head(self._places.original)
 
     def _downloaded(self, brought: Brought) -> None:
         """End the phase; of bytes that the account has as a model's file already, that one is used."""
@@ -288,17 +294,17 @@ def own_file(upload: ModelUpload) -> ModelFileId:
 class _UrlOrigin:
     """`model_original.Origin` over the guarded fetcher."""
 
-    def __init__(self, tools: ModelTools, upload: ModelUpload) -> None:
+    def __init__(self, tools: ModelTools, attempt: Attempt) -> None:
         self._tools = tools
-        self._upload = upload
+        self._attempt = attempt
 
     def open(self, start: int, etag: str | None, *, watch: Callable[[], None]) -> Answer:
-        left = self._upload.created_at + self._tools.options.within - self._tools.clock.now()
-        if left <= timedelta(0):  # after a long rest of ours: its server is not to be blamed
+        left = self._attempt.left
+        if left <= timedelta(0):  # used up by attempts before: its server is not to be blamed
             raise SourceRefusedError(OUT_OF_TIME, code="source_failed")
         return self._tools.fetcher.get(
             Download(
-                url=self._upload.source_url or "",
+                url=self._attempt.upload.source_url or "",
                 max_bytes=self._tools.options.max_bytes,
                 within=left,
                 watch=watch,

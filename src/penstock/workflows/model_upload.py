@@ -26,7 +26,7 @@ from penstock.domain.ids import AccountId, ModelUploadId
 from penstock.domain.jobs import rested, retry_delay
 from penstock.domain.model_uploads import is_over
 from penstock.ports.fetch import SourceError, SourceFailedError
-from penstock.workflows.model_attempt import Attempt, standing_of
+from penstock.workflows.model_attempt import Attempt, resting, standing_of
 from penstock.workflows.model_phases import Phases, own_file
 from penstock.workflows.model_rewriting import places_of
 from penstock.workflows.part_stream import abort_all
@@ -123,15 +123,16 @@ class ModelUploadFlow:
         tools, upload = self._tools, attempt.upload
         backoff = retry_delay(tries, jitter=tools.entropy.random_bytes(1)[0] / 256)
         now = tools.clock.now()
-        retry_at = now + max(backoff, min(error.retry_after or timedelta(0), _LONGEST_WISH))
+        rest = max(backoff, min(error.retry_after or timedelta(0), _LONGEST_WISH))
+        retry_at = now + rest
         has_begun = standing_of(attempt.job.state).begun is not None
         most = _TRIES_TO_GO_ON if has_begun else _TRIES_TO_BEGIN
-        if tries >= most or retry_at >= upload.created_at + tools.options.within:
+        if tries >= most or rest >= attempt.left:
             self._end(attempt, _Why(error.code, error.reason, "source_url"))
             return False
         data = {"reason": error.reason, "code": error.code, "retry_at": retry_at.isoformat()}
         with tools.database.write() as tx:
-            job = tx.fenced.checkpoint(attempt.job, attempt.job.step, {**rested(attempt.job), "tries": tries})
+            job = tx.fenced.checkpoint(attempt.job, attempt.job.step, {**resting(attempt, rest), "tries": tries})
             tx.events.add(upload.account_id, upload.id, EventKind.MODEL_DELAYED, data, now=now)
             tx.fenced.postpone(job, run_at=retry_at, error=error.reason)
         self._log("job.retried", job_id=job.id, kind=job.kind, failures=tries, error=error.reason)
