@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
+from typing import TYPE_CHECKING
 
-from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.modelrunner import callbacks, routes
+from penstock.dialects.base import Capabilities, Dialect, Services
+from penstock.dialects.modelrunner import callbacks
 from penstock.dialects.modelrunner.wire.common import REQUEST_ID_HEADER, reference_parser
 from penstock.domain.foreign import ReferenceRules, UrlRules
 from penstock.domain.uploads import PartPolicy, SizePolicy, TypePolicy, UploadPolicy
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 _GIB = 2**30
 
@@ -29,13 +32,21 @@ POLICY = UploadPolicy(
 REFERENCES = ReferenceRules(urls=UrlRules(max_bytes=POLICY.max_bytes, https_only=False))
 # Cancelling is inferred: the product has the route and says that it does not cancel yet.
 CAPABILITIES = Capabilities(confirms=False, run_input_keeps_file=True)
+
+
+def _build(services: Services, base_url: str) -> ASGIApp:
+    from penstock.dialects.modelrunner import routes  # noqa: PLC0415 - heavy rooms are entered when they are needed
+
+    return routes.build(services, base_url, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES)
+
+
 DIALECT = Dialect(
     name="modelrunner",
     mount="/modelrunner",
     request_id_header=REQUEST_ID_HEADER,
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY, capabilities=CAPABILITIES, references=REFERENCES),
+    build=_build,
     reference_parser=reference_parser,
     callbacks=callbacks.policy,
 )

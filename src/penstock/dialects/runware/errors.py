@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fastapi.responses import Response
-
 from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
 from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import AUTHENTICATION, Named, envelope, told
@@ -14,6 +12,8 @@ from penstock.domain import errors as e
 from penstock.domain.errors import PenstockError
 
 if TYPE_CHECKING:
+    from fastapi.responses import Response
+
     from penstock.dialects.runware.task import Refusal
     from penstock.dialects.runware.wire import Told
     from penstock.domain.errors import InvalidField
@@ -152,6 +152,8 @@ def refused_key(error: PenstockError) -> Told:
 
 def render_error(error: PenstockError, request_id: str) -> Response:
     """An error of a whole REST request."""
+    from fastapi.responses import Response  # noqa: PLC0415 - callbacks tell errors too, in a process that serves no HTTP
+
     del request_id  # stands in the header alone
     said = refused_key(error) if isinstance(error, e.Unauthenticated) else error_out(error, Named())
     return Response(

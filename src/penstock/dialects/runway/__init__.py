@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
+from typing import TYPE_CHECKING
 
-from penstock.dialects.base import Capabilities, Dialect
-from penstock.dialects.runway import routes
+from penstock.dialects.base import Capabilities, Dialect, Services
 from penstock.dialects.runway.wire import reference_parser
 from penstock.domain.foreign import FetchManner, InlineRules, ReferenceRules, UrlRules
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadPolicy
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 # 512 bytes to 200 MB (RW-14); that an MB is 1024 · 1024 bytes (RW-15, RW-63) and the form's one hour are inferred.
 POLICY = UploadPolicy(
@@ -42,12 +44,20 @@ REFERENCES = ReferenceRules(
 CAPABILITIES = Capabilities(
     confirms=False, lasting_urls=False, upload_lifetimes=False, file_urls=False, declares_sizes=False
 )
+
+
+def _build(services: Services, base_url: str) -> ASGIApp:
+    from penstock.dialects.runway import routes  # noqa: PLC0415 - heavy rooms are entered when they are needed
+
+    return routes.build(services, base_url, policy=POLICY, references=REFERENCES)
+
+
 DIALECT = Dialect(
     name="runway",
     mount="/runway",
     request_id_header="x-request-id",
     upload_policy=POLICY,
     capabilities=CAPABILITIES,
-    build=partial(routes.build, policy=POLICY, references=REFERENCES),
+    build=_build,
     reference_parser=reference_parser,
 )

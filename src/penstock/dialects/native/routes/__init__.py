@@ -23,10 +23,9 @@ from penstock.dialects.native.routes.models import add_models
 from penstock.dialects.native.routes.runs import add_runs
 from penstock.dialects.native.routes.uploads import add_parts, add_uploads
 from penstock.dialects.native.routes.webhooks import add_webhooks
+from penstock.dialects.native.wire.common import REQUEST_ID_HEADER
 from penstock.domain.foreign import ReferenceRules
 from penstock.domain.uploads import UploadPolicy
-
-REQUEST_ID_HEADER = "X-Request-Id"
 
 
 def build(services: Services, base_url: str, *, policy: UploadPolicy, references: ReferenceRules) -> ASGIApp:

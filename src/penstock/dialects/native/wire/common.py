@@ -14,6 +14,7 @@ from penstock.domain.events import Event
 from penstock.domain.ids import AssetId, MediaKey, UploadId, format_prefixed, parse_media_key, parse_prefixed
 from penstock.domain.references import AssetReference, MediaReference, Reference, UploadReference
 
+REQUEST_ID_HEADER = "X-Request-Id"
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
