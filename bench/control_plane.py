@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.processes import cpu_seconds, rss_mb
+from bench.processes import cpu_seconds, family, pss_mb, rss_mb
 from bench.server import running
 from bench.wire import Wire
 
@@ -50,11 +50,17 @@ def main(arguments: list[str]) -> None:
         print(
             f"bare durable SQLite commits    {middle['commits']:8.0f} /s   its two commits at that rate: x{commits:.2f}"
         )
-        total = 0.0
-        for part, pid in server.parts.items():
-            total += rss_mb(pid)
-            print(f"RSS after the load, {part:<10} {rss_mb(pid):8.0f} MB")
-        print(f"RSS after the load, all        {total:8.0f} MB")
+        _print_memory(server)
+
+
+def _print_memory(server: Running) -> None:
+    parts = server.parts
+    for part, pid in parts.items():
+        print(f"RSS after the load, {part:<10} {rss_mb(pid):8.0f} MB")
+    print(f"RSS after the load, all        {sum(map(rss_mb, parts.values())):8.0f} MB")
+    everybody = family([parts["supervisor"]])
+    print(f"  with the worker's children   {sum(map(rss_mb, everybody)):8.0f} MB")
+    print(f"  what they share counted once {sum(map(pss_mb, everybody)):8.0f} MB (PSS)")
 
 
 def _round(server: Running) -> dict[str, float]:

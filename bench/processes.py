@@ -31,6 +31,11 @@ def peak_mb(pid: int) -> float:
     return _status_mb(pid, "VmHWM")
 
 
+def pss_mb(pid: int) -> float:
+    """Resident memory of a process in MB (10^6 bytes), where each page counts by how many processes share it."""
+    return _mb(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+
+
 def cpu_seconds(pid: int) -> float:
     """User and system CPU time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -116,6 +121,9 @@ def wait_until(succeeds: Callable[[], bool], what: str) -> None:
 
 
 def _status_mb(pid: int, name: str) -> float:
-    text = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(rf"{name}:\s+(\d+) kB", text)
+    return _mb(Path(f"/proc/{pid}/status"), name)
+
+
+def _mb(table: Path, name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB", table.read_text(encoding="ascii"), re.MULTILINE)
     return int(found.group(1)) * 1024 / 1e6 if found else 0.0

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import children
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -50,7 +48,7 @@ def running(*, environment: Mapping[str, str] | None = None) -> Iterator[Running
             cold_start = time.perf_counter() - begun
             _ask(*penstock, "accounts", "create", "bench", "--credits", "100", "--data", scratch)
             key = _ask(*penstock, "keys", "create", "--account", "bench", "--data", scratch)
-            yield Running(url=url, key=key, parts=_parts(server.pid), cold_start=cold_start, data=data)
+            yield Running(url=url, key=key, parts=_parts(server.pid, data), cold_start=cold_start, data=data)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=30)
@@ -75,10 +73,7 @@ def _wait_until_ready(server: subprocess.Popen[str]) -> str:
     raise RuntimeError("the server did not become ready")
 
 
-def _parts(supervisor: int) -> dict[str, int]:
-    parts = {"supervisor": supervisor}
-    for child in children(supervisor):
-        arguments = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        if b"--only" in arguments:
-            parts[arguments[arguments.index(b"--only") + 1].decode()] = child
-    return parts
+def _parts(supervisor: int, data: Path) -> dict[str, int]:
+    """Each holds a lock on the data directory, and its file begins with who does."""
+    parts = {name: int((data / f"{name}.lock").read_text().split()[0]) for name in ("store", "worker", "api")}
+    return {"supervisor": supervisor, **parts}

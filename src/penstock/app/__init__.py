@@ -5,7 +5,7 @@ Imports stand inside the functions: a store process must not pay for a database 
 
 from penstock.app.administration import Administration, Sweeping, administration, migrate, sweeping
 from penstock.app.api import serve_api
-from penstock.app.store import check_store, create_store_key, rotate_store_keys, serve_store
+from penstock.app.store import StorePlan, check_store, create_store_key, plan_store, rotate_store_keys, serve_store
 from penstock.app.worker import serve_worker
 from penstock.domain.errors import PenstockError
 from penstock.domain.quotas import NO_LIMIT, Limits, Quota, Usage
@@ -16,12 +16,14 @@ __all__ = [
     "Limits",
     "PenstockError",
     "Quota",
+    "StorePlan",
     "Sweeping",
     "Usage",
     "administration",
     "check_store",
     "create_store_key",
     "migrate",
+    "plan_store",
     "rotate_store_keys",
     "serve_api",
     "serve_store",

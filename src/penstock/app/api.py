@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from penstock.app.parts import (
@@ -42,6 +44,10 @@ _API_IDLE_SECONDS = 75
 _API_BACKLOG = 2048
 
 
+_M_ARENA_MAX = -8
+_ARENAS = 2
+
+
 _TLS_1_2_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """Those with forward secrecy; TLS 1.3 has ciphers of its own, and nothing older is spoken."""
 
@@ -56,6 +62,7 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
     from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.services.feed import Feed
 
+    _share_heaps()
     core = open_core(settings, Log("api"))
     feed = Feed(core.database, core.open_changes)
     examiner = ChildExaminer(core.log)
@@ -102,6 +109,12 @@ def serve_api(settings: Settings, *, ready: Callable[[], None], stop: threading.
         feed.close()
         examiner.close()
         core.close()
+
+
+def _share_heaps() -> None:
+    """Forty threads that allocate would fill a heap of glibc's each (7 MB together); with the GIL two do as well."""
+    with suppress(AttributeError):  # only glibc has many
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) -> ASGIApp:

@@ -67,8 +67,8 @@ class Child:
         self.life_line = self.report = -1
 
 
-def spawn(name: str, arguments: Sequence[str], *, report_option: str = "") -> Child:
-    """Start `penstock` with the arguments, and with the descriptor to report on as the value of `report_option`.
+def spawn(name: str, module: str, arguments: Sequence[str], *, reports: bool = False) -> Child:
+    """Start the module with the arguments and, if it reports, with the descriptor to report on as the last of them.
 
     What it prints goes to our standard error: our own standard output is for the readiness line.
     """
@@ -76,7 +76,7 @@ def spawn(name: str, arguments: Sequence[str], *, report_option: str = "") -> Ch
     report, child_report = os.pipe()
     try:
         process = subprocess.Popen(
-            [*PYTHON, "penstock", *arguments, *([report_option, str(child_report)] if report_option else [])],
+            [*PYTHON, module, *arguments, *([str(child_report)] if reports else [])],
             stdin=child_input,
             stdout=_STDERR,
             pass_fds=(child_report,),

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from penstock.cli.failures import fail
 
 if TYPE_CHECKING:
     from penstock.settings import Settings
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Data directory. [env: PENSTOCK_DATA] [default: penstock-data]"),
-]
 
 
 def load_settings(*, dev: bool = False, **flags: object) -> Settings:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.configuration import DataOption, load_settings
+from penstock.cli.configuration import load_settings
 from penstock.cli.failures import clear_failures
+from penstock.cli.options import DataOption
 
 
 def create_key(

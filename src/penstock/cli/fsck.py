@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from penstock.cli.configuration import DataOption, load_settings
+from penstock.cli.configuration import load_settings
 from penstock.cli.failures import clear_failures
+from penstock.cli.options import DataOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,46 +1,67 @@
-"""One part of the server in this process: its lock, its signals, and its life line to the supervisor."""
+"""The life of one part of the server: its lock, its signals, and its life line to the supervisor. Nothing heavy."""
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from penstock.cli.failures import clear_failures
 from penstock.cli.locks import InUseError, take_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from penstock.settings import Settings
+    from collections.abc import Callable, Mapping
 
 _DRAIN_SECONDS = 26.0
 """A part that has not drained by then ends anyway: the whole server promises 30 s."""
 
 
-def serve_part(name: str, settings: Settings, *, ready_fd: int | None) -> None:
-    """Serve the part until SIGTERM, SIGINT or, with `ready_fd`, the end of standard input.
+class Serve(Protocol):
+    """Serves until `stop` is set; calls `ready` when it does. Blocks."""
 
-    `ready_fd` means that a supervisor started us: it is told there when requests can be served, and its death closes
+    def __call__(self, *, ready: Callable[[], None], stop: threading.Event) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the server on the directory `data`; `addresses` is what it tells when it is ready.
+
+    `ready_fd` means that a supervisor started it: it is told there when requests can be served, and its death closes
     our standard input, so that no part outlives it.
     """
+
+    name: str
+    data: str
+    addresses: Mapping[str, str]
+    ready_fd: int | None
+
+
+def live(part: Part, serve: Serve) -> None:
+    """Serve the part until SIGTERM, SIGINT or, under a supervisor, the end of standard input."""
     from penstock import app
 
     stop = threading.Event()
-    serve: Callable[..., None] = {"api": app.serve_api, "store": app.serve_store, "worker": app.serve_worker}[name]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    if ready_fd is not None:
-        os.set_inheritable(ready_fd, False)
+    if part.ready_fd is not None:
+        os.set_inheritable(part.ready_fd, False)
         _stop_at_end_of(_take_over_stdin(), stop)
     _leave_in_time(stop)
 
+    def ready() -> None:
+        _give_memory_back()
+        _announce(part)
+
     with clear_failures(app.PenstockError, InUseError):
-        take_lock(settings.data, name, supervised=ready_fd is not None)
-        _serve_beside(lambda: serve(settings, ready=lambda: _announce(name, settings, ready_fd), stop=stop))
+        take_lock(Path(part.data), part.name, supervised=part.ready_fd is not None)
+        _serve_beside(lambda: serve(ready=ready, stop=stop))
 
 
 def _serve_beside(serve: Callable[[], None]) -> None:
@@ -60,14 +81,19 @@ def _serve_beside(serve: Callable[[], None]) -> None:
         raise failures[0]
 
 
-def _announce(name: str, settings: Settings, ready_fd: int | None) -> None:
-    addresses = {"api": settings.api_address, "objects": settings.store_public_address}
-    if ready_fd is None:
-        listening = addresses.get({"api": "api", "store": "objects"}.get(name, ""), "")
-        print(f"Penstock is ready ({name}){listening and ': '}{listening}", flush=True)
+def _give_memory_back() -> None:
+    """What the start alone needed, to the system: glibc would keep it (4 MB); others have no such function."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _announce(part: Part) -> None:
+    if part.ready_fd is None:
+        listening = part.addresses.get({"api": "api", "store": "objects"}.get(part.name, ""), "")
+        print(f"Penstock is ready ({part.name}){listening and ': '}{listening}", flush=True)
         return
-    os.write(ready_fd, json.dumps(addresses).encode() + b"\n")
-    os.close(ready_fd)
+    os.write(part.ready_fd, json.dumps(dict(part.addresses)).encode() + b"\n")
+    os.close(part.ready_fd)
 
 
 def _take_over_stdin() -> int:

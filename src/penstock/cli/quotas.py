@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from penstock.cli.administration import AccountName, open_administration, print_table
-from penstock.cli.configuration import DataOption
+from penstock.cli.options import DataOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.configuration import DataOption, load_settings
+from penstock.cli.configuration import load_settings
+from penstock.cli.options import DataOption
 
 
 class Part(StrEnum):
@@ -34,16 +35,15 @@ def serve(  # noqa: PLR0913, PLR0917 - one per option; typer calls it
     dev: Annotated[
         bool, typer.Option("--dev", help="Let callbacks and downloads reach this machine (loopback).")
     ] = False,
-    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Serve the API, the object store and the worker. Stops on SIGTERM or Ctrl-C."""
     settings = load_settings(
         data=data, host=host, port=port, store_port=store_port, store_metrics_port=metrics_port, dev=dev
     )
     if only is not None:
-        from penstock.cli.parts import serve_part
+        from penstock.cli.serving import serve_part
 
-        serve_part(only.value, settings, ready_fd=ready_fd)
+        serve_part(only.value, settings)
         return
 
     from penstock.cli.supervisor import Plan, become_supervisor

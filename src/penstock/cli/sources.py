@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli.administration import open_administration, print_table
-from penstock.cli.configuration import DataOption
+from penstock.cli.options import DataOption
 
 
 def create_source(

@@ -180,7 +180,7 @@ class Supervisor:
         began = time.monotonic()
         if self._plan.private_networks:
             print(f"penstock: callbacks and downloads may reach {self._plan.private_networks}", file=sys.stderr)
-        self._children[_MIGRATION] = spawn(_MIGRATION, ["migrate", "--data", self._plan.data])
+        self._children[_MIGRATION] = spawn(_MIGRATION, "penstock", ["migrate", "--data", self._plan.data])
         if self._plan.embedded_store:
             self._due["store"] = began
         status = 0
@@ -208,12 +208,15 @@ class Supervisor:
             self._start(name)
 
     def _start(self, name: str) -> None:
-        arguments = ["serve", "--only", name, "--data", self._plan.data, "--host", self._plan.host]
-        arguments += ["--port", str(self._ports.api), "--store-port", str(self._ports.store)]
-        if self._plan.metrics_port is not None:
-            arguments += ["--metrics-port", str(self._plan.metrics_port)]
-        arguments += ["--dev"] if self._plan.dev else []
-        child = spawn(name, arguments, report_option="--ready-fd")
+        flags = {
+            "data": self._plan.data,
+            "host": self._plan.host,
+            "port": self._ports.api,
+            "store_port": self._ports.store,
+            "store_metrics_port": self._plan.metrics_port,
+            "dev": self._plan.dev,
+        }
+        child = spawn(name, "penstock.cli.serving", [name, json.dumps(flags)], reports=True)
         self._children[name] = child
         self._selector.register(child.report, selectors.EVENT_READ, child)
         self._log("serve.part_started", name=name, pid=child.process.pid)
