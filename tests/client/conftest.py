@@ -30,7 +30,7 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Pensto
     with asyncio.Runner() as runner:
 
         def make(url: str, **options: Any) -> Penstock:  # noqa: ANN401 - whatever the constructor takes
-            options = {"api_key": "sk_test", "retries": 1, "timeout": 5.0, **options}
+            options = {"api_key": "sk_test", "retries": 1, "timeout": 30.0, **options}
             if request.param == "blocking":
                 opened.append(Penstock(url, **options))
             else:

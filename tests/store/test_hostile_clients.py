@@ -88,7 +88,7 @@ def test_a_head_that_drips_all_the_time_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_connections_without_a_request_are_closed_in_time_before_and_after_one(tmp_path: Path) -> None:
-    limits = Limits(reserve_bytes=0, idle_seconds=0.5, threads=2)
+    limits = Limits(reserve_bytes=0, idle_seconds=2.0, threads=2)
     with store_in_thread(tmp_path, limits=limits) as store, store.connect() as silent, store.connect() as done:
         done.send(HEALTH)
         assert done.read_response().status == 200
