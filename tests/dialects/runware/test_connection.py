@@ -10,10 +10,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from penstock.dialects.runware import sockets
 from tests.dialects.runware.client import PONG, task, uuid
 
 if TYPE_CHECKING:
     from tests.dialects.runware.client import Runware
+    from tests.dialects.runware.shelf import Shelf
     from tests.support.house import House
 
 PING = {"taskType": "ping", "ping": True}
@@ -196,6 +198,29 @@ def test_a_revoked_key_is_refused_on_a_connection_that_is_open(
 
     assert before["errors"][0]["code"] == "unsupportedTaskType"
     assert (after["errors"][0]["code"], after["errors"][0]["taskUUID"]) == ("invalidApiKey", asked["taskUUID"])
+
+
+def test_whoever_follows_a_task_by_a_key_that_is_revoked_is_told_and_hears_no_more(
+    acme: Runware, shelf: Shelf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from penstock.services import accounts  # noqa: PLC0415 - as above
+
+    monkeypatch.setattr(accounts, "_RECALL_SECONDS", 0.0)
+    monkeypatch.setattr(sockets, "_LOOK_SECONDS", 0.02)
+    asked = [shelf.task(acme), shelf.task(acme)]
+    with acme.socket() as wire:
+        begun = [wire.ask(one)["data"][0]["status"] for one in asked]
+        house.accounts.revoke_key(house.accounts.authenticate(acme.key).key.id)
+        told = [wire.hear()["errors"][0] for _ in range(3)]
+        house.work()
+        with pytest.raises(ConnectionClosed) as ended:
+            wire.hear()
+
+    assert begun == ["validated"] * 2
+    assert [error["code"] for error in told] == ["invalidApiKey"] * 3
+    assert [error.get("taskUUID") for error in told] == [*(one["taskUUID"] for one in asked), None]
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1000
 
 
 @pytest.mark.parametrize("path", ["/runware/v2", "/runware/v1/more", "/v1/runs", "/runway/v1/uploads"])

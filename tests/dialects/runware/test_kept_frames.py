@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock.dialects.runware import sessions
 from penstock.dialects.runware.sessions import Session, Sessions
+from penstock.dialects.runware.wire import Named
 from penstock.domain.ids import AccountId
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def test_so_many_sessions_of_an_account_wait_and_what_they_waited_for_ends_with_
     async def story() -> tuple[list[bool], bool]:
         everybody, ended = Sessions(), asyncio.Event()
         made = [everybody.find(ACME, None) for _ in range(3)]
-        everybody.begin(made[0], asyncio.sleep(3600), ended.set)
+        everybody.begin(made[0], asyncio.sleep(3600), Named(), ended.set)
         for session in made:
             listener = Listener()
             await everybody.attach(session, listener, "hello")

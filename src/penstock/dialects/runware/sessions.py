@@ -16,6 +16,7 @@ from penstock.domain.errors import RateLimited
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from penstock.dialects.runware.wire import Named
     from penstock.domain.ids import AccountId
 
 KEPT_SECONDS = 120.0
@@ -48,7 +49,7 @@ class Session:
         self.account_id = account_id
         self.outlet: Outlet | None = None
         self.undelivered: deque[str] = deque()
-        self.work: set[asyncio.Task[None]] = set()
+        self.work: dict[asyncio.Task[None], Named] = {}
         self.end: asyncio.TimerHandle | None = None
         self.sending = asyncio.Lock()
 
@@ -123,16 +124,23 @@ class Sessions:
                     return
             self._keep(session, frame)
 
-    def begin(self, session: Session, work: Coroutine[None, None, None], at_end: Callable[[], None]) -> None:
+    def begin(
+        self, session: Session, work: Coroutine[None, None, None], name: Named, at_end: Callable[[], None]
+    ) -> None:
         """Do something for a session that outlives its connection; `at_end` is called however it ends."""
         task = asyncio.create_task(work)
-        session.work.add(task)
+        session.work[task] = name
 
         def ended(task: asyncio.Task[None]) -> None:
-            session.work.discard(task)
+            del session.work[task]
             at_end()
 
         task.add_done_callback(ended)
+
+    def end(self, session: Session) -> None:
+        """Nobody is to hear of it any more."""
+        session.outlet = None
+        self._drop(session)
 
     def _keep(self, session: Session, frame: str) -> None:
         if session.id not in self._known:

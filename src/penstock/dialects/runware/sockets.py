@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 from uuid import uuid4  # noqa: TID251 - for request ids, which are no domain values
@@ -47,6 +47,8 @@ IDLE_SECONDS = 120.0
 """Without a frame from the client, and without a task that goes on, a connection is closed."""
 MOST_STRANGERS = 2000
 """Connections of this process that have not shown a key yet; of one address an eighth of it."""
+_LOOK_SECONDS = 1.5
+"""While a connection follows a task: between looks at its key, which may have been looked at 3 s before that (S20)."""
 _RETRY_SECONDS = 5.0
 _NORMAL = 1000
 _GONE = 1006
@@ -154,21 +156,47 @@ class Connection:
 
     async def _converse(self, *, opened: float) -> int:
         loop = asyncio.get_running_loop()
+        quiet_since = opened
         while True:
-            # A stranger's time counts from the beginning, whatever it says meanwhile.
-            patience = IDLE_SECONDS
-            left = opened + patience - loop.time() if self._session is None else patience
-            try:
-                async with asyncio.timeout(max(0.0, left)):
+            session, message = self._session, None
+            follows = session is not None and bool(session.work)
+            left = quiet_since + IDLE_SECONDS - loop.time()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, min(left, _LOOK_SECONDS) if follows else left)):
                     message = await self._receive()
-            except TimeoutError:
-                if self._session is not None and (self._session.work or self._line.receiving):
-                    continue
-                await self._send({"type": "websocket.close", "code": _NORMAL, "reason": "idle"})
-                return _NORMAL
-            if message["type"] == "websocket.disconnect":
+            if message is not None and message["type"] == "websocket.disconnect":
                 return int(message.get("code", _GONE))
-            await self._take(message)
+            if session is not None and follows and not await self._is_welcome():
+                return await self._expel(session)
+            if message is not None:
+                await self._take(message)
+            elif not follows and not (session is not None and self._line.receiving):
+                return await self._end("idle")
+            # A stranger's time counts from the beginning, whatever it says meanwhile.
+            quiet_since = opened if self._session is None else loop.time()
+
+    async def _is_welcome(self) -> bool:
+        """Whether the key is still good; where that cannot be told, it is."""
+        try:
+            await authenticated(self._services, self._secret, self._address)
+        except Unauthenticated:
+            return False
+        except PenstockError:
+            pass
+        return True
+
+    async def _expel(self, session: Session) -> int:
+        """The key was revoked: whoever waits for a task is told so, and hears of none any more (S20)."""
+        names = list(session.work.values())
+        self._sessions.end(session)
+        for name in names:
+            await self.send(wire.envelope([error_out(Unauthenticated(), name)]))
+        await self.send(wire.envelope([refused_key(Unauthenticated())]))
+        return await self._end("the key is no longer valid")
+
+    async def _end(self, reason: str) -> int:
+        await self._send({"type": "websocket.close", "code": _NORMAL, "reason": reason})
+        return _NORMAL
 
     def _leave(self) -> None:
         if self._session is None:
@@ -240,7 +268,8 @@ class Connection:
             begun = await dispatcher.begin(who, element, room, dry_run=self._dry_run, request_id=self._identifier)
             after = asyncio.Event()
             if begun.rest is not None:  # before anything is told, so that it goes on where the client is already gone
-                self._sessions.begin(session, self._go_on(begun.rest, session, after), begun.rest.drop)
+                going_on = self._go_on(begun.rest, session, after)
+                self._sessions.begin(session, going_on, wire.named(element), begun.rest.drop)
             for told in begun.told:
                 await self._tell(told)
         finally:
