@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from penstock.client import (
     UnexpectedAnswerError,
 )
 from tests.client.scripted_server import Answer, asset, problem, reply
+from tests.support.ports import held_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,12 +122,10 @@ def test_a_field_that_a_newer_server_adds_is_ignored(client: Penstock, server: S
 
 
 def test_a_server_that_is_not_there_is_named_without_the_path(make_client: Callable[..., Penstock]) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-
-    with pytest.raises(ConnectionFailedError, match=f"no answer from {url}: "):
-        make_client(url).account()
+    with held_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        with pytest.raises(ConnectionFailedError, match=f"no answer from {url}: "):
+            make_client(url).account()
 
 
 def test_an_id_cannot_lead_to_another_route(client: Penstock, server: ScriptedServer) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from penstock.client import Penstock
+from tests.support.ports import held_port
 from tests.support.server import (
     PENSTOCK,
     clean_environment,
@@ -182,11 +183,8 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
 
 
 def test_a_part_can_be_served_alone(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     log = tmp_path / "store.log"
-    with log.open("wb") as stream:
+    with held_port() as port, log.open("wb") as stream:
         process = subprocess.Popen(
             [*PENSTOCK, "serve", "--only", "store", "--data", str(tmp_path / "data"), "--store-port", str(port)],
             env=clean_environment(),
@@ -194,14 +192,14 @@ def test_a_part_can_be_served_alone(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=stream,
         )
-    with process:
-        assert process.stdout is not None
-        try:
-            line = read_ready_line(process.stdout, log)
-            with socket.create_connection(("127.0.0.1", port)):
-                pass
-        finally:
-            status = stop(process)
+        with process:
+            assert process.stdout is not None
+            try:
+                line = read_ready_line(process.stdout, log)
+                with socket.create_connection(("127.0.0.1", port)):
+                    pass
+            finally:
+                status = stop(process)
 
     assert line == f"Penstock is ready (store): http://127.0.0.1:{port}"
     assert status == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import textwrap
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.ports import held_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +65,11 @@ MODEL = textwrap.dedent("""
 def cog_server(folder: Path) -> Iterator[str]:
     """The address of a Cog server in a process of its own."""
     (folder / "predict.py").write_text(MODEL)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with held_port() as port:
+        yield from _serve(folder, port)
+
+
+def _serve(folder: Path, port: int) -> Iterator[str]:
     environment = {
         # Cog starts its worker with the `python` that it finds.
         "PATH": f"{os.path.dirname(sys.executable)}:/usr/bin:/bin",  # noqa: PTH120 - not resolved: the venv's own link

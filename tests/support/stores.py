@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,10 +18,11 @@ import pytest
 
 from penstock.adapters.objects.s3 import Bucket
 from penstock.sigv4 import Credentials, Request
+from tests.support.ports import held_port
 from tests.support.server import clean_environment, stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _START_SECONDS = 60.0
 _SWIFT_PARTS = ("account", "container", "object")
@@ -33,14 +33,6 @@ class WallClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -79,24 +71,28 @@ def swift(directory: Path, *, bucket: str = "penstock") -> Iterator[Bucket]:
     """A one-machine OpenStack Swift with its S3 API, and one bucket. Skips the test when Swift is not installed."""
     if _swift_program("swift-proxy-server") is None:
         pytest.skip("OpenStack Swift is not installed (./dev setup integration)")
-    ports = {part: free_port() for part in (*_SWIFT_PARTS, "proxy")}
+    with ExitStack() as stack:
+        ports = {part: stack.enter_context(held_port()) for part in (*_SWIFT_PARTS, "proxy")}
+        yield _started_swift(directory, bucket, ports, stack)
+
+
+def _started_swift(directory: Path, bucket: str, ports: Mapping[str, int], stack: ExitStack) -> Bucket:
     (directory / "disks" / "d1").mkdir(parents=True)
     (directory / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = test\n")
     for part in _SWIFT_PARTS:
         _make_ring(directory, part, port=ports[part])
         (directory / f"{part}.conf").write_text(_part_configuration(directory, part, port=ports[part]))
     (directory / "proxy.conf").write_text(_proxy_configuration(directory, port=ports["proxy"]))
-    with ExitStack() as stack:
-        for part in ports:
-            stack.callback(stop, _start_swift(directory, part))
-        place = Bucket(
-            endpoint=f"http://127.0.0.1:{ports['proxy']}",
-            name=bucket,
-            region="us-east-1",
-            credentials=Credentials("test:tester", "testing"),
-        )
-        _create_bucket(place)
-        yield place
+    for part in ports:
+        stack.callback(stop, _start_swift(directory, part))
+    place = Bucket(
+        endpoint=f"http://127.0.0.1:{ports['proxy']}",
+        name=bucket,
+        region="us-east-1",
+        credentials=Credentials("test:tester", "testing"),
+    )
+    _create_bucket(place)
+    return place
 
 
 def _create_bucket(place: Bucket) -> None:

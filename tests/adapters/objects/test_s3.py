@@ -17,6 +17,7 @@ from penstock.adapters.objects.s3 import Bucket, Capabilities, Patience, S3Objec
 from penstock.domain.errors import ObjectStoreUnavailable, StorageFull
 from penstock.ports.objects import ObjectChangedError, ObjectInfo, ObjectNotFoundError
 from penstock.sigv4 import Credentials, Verifier
+from tests.support.ports import held_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,10 +237,7 @@ def test_a_store_that_hangs_up_each_time_is_unavailable(
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 def test_a_store_that_is_not_there_is_unavailable(call: Callable[[S3ObjectStore], object]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-    with pytest.raises(ObjectStoreUnavailable):
+    with held_port() as port, pytest.raises(ObjectStoreUnavailable):
         call(store_at(f"http://127.0.0.1:{port}", pauses=()))
 
 
