@@ -286,6 +286,18 @@ class Settings(BaseSettings):
     model_max_bytes: int = Field(
         default=128 * 2**30, ge=1, description="Largest file of a model, in bytes; the header tells before it comes."
     )
+    model_download_connections: int = Field(
+        default=4,
+        ge=1,
+        le=16,
+        description="Most connections beside each other, and one in reserve, by which a model's file comes from a "
+        "server that gives each one little, where it is huge and the server allows it; 1: never more than one.",
+    )
+    model_parallel_bytes: int = Field(
+        default=2 * 2**30,
+        ge=1,
+        description="Smallest file of a model that may come by several connections, in bytes.",
+    )
     thumbnails: bool = Field(default=True, description="Whether pictures, films and sounds get a thumbnail.")
     media_processes: int = Field(
         default=2, ge=1, description="Decoder processes of one worker, each for one file at a time."

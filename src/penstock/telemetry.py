@@ -57,6 +57,8 @@ EVENTS: Mapping[str, str] = {
     "callback.abandoned": "a callback is not tried any more, for no attempt could help (delivery_id, dialect, error)",
     "callback.endpoint_off": "an endpoint was turned off: so many attempts in a row failed (endpoint_id, failures)",
     "model.phase": "a phase of a model upload ended (model_upload_id, phase); `seconds`: in this attempt",
+    "model.ranges": "ranges of a model's file came by several connections beside each other (model_upload_id, "
+    "connections, ranges)",
     "model.failed": "a model upload came to nothing (model_upload_id); `error` is the code of why",
     "job.retried": "a job failed and will be tried again (job_id, kind, failures, error)",
     "job.buried": "a job failed for good and waits for an operator (job_id, kind, error)",

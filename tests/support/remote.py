@@ -37,6 +37,8 @@ class Visit:
     line: socket.socket
     gone: threading.Event
     body: bytes = b""
+    stays: bool = False
+    """Whether the connection waits for the next request afterwards."""
 
     def send(self, data: bytes) -> None:
         """Some bytes, as they are."""
@@ -103,16 +105,17 @@ def serving(
     named = {"ETag": etag} if etag is not None else {}
 
     def handle(visit: Visit) -> None:
-        start = _range_start(visit, etag) if ranges else 0
-        part = data[start:]
-        if start:
-            span = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        start, end = _range(visit, etag, len(data)) if ranges else (0, len(data))
+        part = data[start:end]
+        if len(part) < len(data):
+            span = f"bytes {start}-{end - 1}/{len(data)}"
             visit.head("206 Partial Content", Content_Length=str(len(part)), Content_Range=span, **named, **more)
         else:
             visit.head("200 OK", Content_Length=str(len(part)), **named, **more)
         if visit.method != "HEAD":
             with suppress(OSError):
                 visit.send(part[:cut])
+                visit.stays = cut is None and "connection" not in visit.headers
 
     return handle
 
@@ -122,11 +125,12 @@ def redirecting(location: str, status: str = "302 Found") -> Callable[[Visit], N
     return lambda visit: visit.answer(status, Location=location)
 
 
-def _range_start(visit: Visit, etag: str | None) -> int:
+def _range(visit: Visit, etag: str | None, size: int) -> tuple[int, int]:
     asked = visit.headers.get("range", "")
     if not asked.startswith("bytes=") or visit.headers.get("if-range") != etag:
-        return 0
-    return int(asked.removeprefix("bytes=").removesuffix("-"))
+        return 0, size
+    first, last = asked.removeprefix("bytes=").split("-")
+    return int(first), int(last) + 1 if last else size
 
 
 @contextmanager
@@ -168,28 +172,35 @@ def _serve(remote: Remote, line: socket.socket, tls: ssl.SSLContext | None, gone
         line.settimeout(_PATIENCE_SECONDS)
         if tls is not None:
             line = stack.enter_context(tls.wrap_socket(line, server_side=True))
-        received = b""
-        while b"\r\n\r\n" not in received:
-            data = line.recv(65536)
-            if not data:
-                return
-            received += data
-        head, _, body = received.partition(b"\r\n\r\n")
-        request, *fields = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
-        method, target, _ = request.split(" ")
-        while len(body) < int(headers.get("content-length", "0")):
-            data = line.recv(65536)
-            if not data:
-                return
-            body += data
-        visit = Visit(target=target, headers=headers, line=line, gone=gone, method=method, body=body)
-        remote.visits.append(visit)
-        handler = remote.routes.get(target.partition("?")[0])
-        if handler is None:
-            visit.answer("404 Not Found")
-        else:
-            handler(visit)
+        while _answered(remote, line, gone):
+            pass
+
+
+def _answered(remote: Remote, line: socket.socket, gone: threading.Event) -> bool:
+    """Take one request and answer it; whether the connection waits for another."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        data = line.recv(65536)
+        if not data:
+            return False
+        received += data
+    head, _, body = received.partition(b"\r\n\r\n")
+    request, *fields = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in fields)}
+    method, target, _ = request.split(" ")
+    while len(body) < int(headers.get("content-length", "0")):
+        data = line.recv(65536)
+        if not data:
+            return False
+        body += data
+    visit = Visit(target=target, headers=headers, line=line, gone=gone, method=method, body=body)
+    remote.visits.append(visit)
+    handler = remote.routes.get(target.partition("?")[0])
+    if handler is None:
+        visit.answer("404 Not Found")
+    else:
+        handler(visit)
+    return visit.stays and not gone.is_set()
 
 
 def make_certificate(folder: Path, *, names: tuple[str, ...] = (), addresses: tuple[str, ...] = ()) -> Path:

@@ -155,6 +155,7 @@ def test_a_wrong_model_is_refused_by_its_header_and_its_body_never_comes(
     assert house.now(upload).error_code == "model_file_mismatch"
     assert "flux1d" in (house.now(upload).error or "")
     assert len(told) * 2**16 < 16 * 2**20  # what two sockets hold
+    assert [visit.target for visit in remote.visits].count("/huge") == 1
     assert_failed(house, upload, "model_file_mismatch", "")
 
 

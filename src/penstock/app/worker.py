@@ -282,6 +282,7 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
     from penstock.workflows.engine import Patience, Worker
     from penstock.workflows.model_phases import ModelOptions, ModelTools
     from penstock.workflows.model_upload import ModelUploadFlow
+    from penstock.workflows.range_lanes import Parallel
 
     interrupt, rules = threading.Event(), egress_rules(settings)
     tools = ModelTools(
@@ -297,6 +298,9 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
             check=ModelCheck(settings.model_check),
             max_bytes=settings.model_max_bytes,
             within=timedelta(hours=settings.model_upload_hours),
+            parallel=Parallel(
+                connections=settings.model_download_connections, least_bytes=settings.model_parallel_bytes
+            ),
         ),
         clock=core.clock,
         entropy=core.entropy,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from penstock.domain.foreign import FetchManner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
     from datetime import timedelta
 
 
@@ -107,6 +107,24 @@ class Answer(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
+class Ranges(Protocol):
+    """Ranges of one version of a file, one after another, over one connection that is kept as long as it serves.
+
+    Belongs to one thread. Leave it (`with`) to close the connection.
+    """
+
+    def blocks(self, start: int, end: int) -> Generator[bytes]:
+        """The bytes from `start` up to `end`, all of them. Raises as `Fetcher.get` and `Answer.blocks`.
+
+        An answer that is not exactly that range of that version is refused before any of its bytes is given.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
 class Fetcher(Protocol):
     """The one way out to places that users name. Usable from many threads."""
 
@@ -114,6 +132,13 @@ class Fetcher(Protocol):
         """Begin to get a file in the manner asked for. Raises `SourceRefusedError`, `SourceFailedError`.
 
         A name that leads to a forbidden address and one that leads nowhere raise the same (no inner name is confirmed).
+        """
+        ...
+
+    def ranges(self, download: Download, *, size: int) -> Ranges:
+        """Ranges of the version with the strong ETag `download.etag`, a file of `size` bytes.
+
+        Connects with the first one. `download.start` and `download.max_bytes` say nothing here.
         """
         ...
 

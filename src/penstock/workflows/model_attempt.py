@@ -131,6 +131,10 @@ class Attempt:
         """Whoever lost the job writes nothing more (F25). Raises `LeaseLostError`."""
         self._write(tx)
 
+    def note_ranges(self, connections: int, ranges: int) -> None:
+        """Tell whoever reads the log by how many connections the file came, and in how many ranges."""
+        self._log("model.ranges", model_upload_id=self.upload.id, connections=connections, ranges=ranges)
+
     def look(self, done: int) -> None:
         """Once a second: does the worker go on, is there time left? Tell how far it is, now and then."""
         now = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,14 @@ from penstock.domain.model_uploads import Phase, PhaseEvent, is_over
 from penstock.domain.models import ModelFile
 from penstock.domain.quotas import Change, require_room
 from penstock.domain.weights import ModelCheck, require_fit
-from penstock.ports.fetch import Download, SourceRefusedError
 from penstock.ports.objects import ObjectChangedError, ObjectNotFoundError
-from penstock.workflows.model_attempt import OUT_OF_TIME, standing_of
+from penstock.workflows.model_attempt import standing_of
 from penstock.workflows.model_original import Original, StoreOrigin, read_head
 from penstock.workflows.model_rewriting import Found, Rewriting, Rewritten, places_of
+from penstock.workflows.parallel_ranges import ParallelOrigin
 from penstock.workflows.part_stream import PART_BYTES
+from penstock.workflows.range_lanes import Parallel
+from penstock.workflows.url_origin import UrlOrigin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from penstock.domain.model_uploads import ModelUpload
     from penstock.ports.clock import Clock, Entropy
     from penstock.ports.database import Database
-    from penstock.ports.fetch import Answer, Fetcher
+    from penstock.ports.fetch import Fetcher
     from penstock.ports.objects import ObjectStore
     from penstock.ports.weights import Examiner, Rewriter, Survey
     from penstock.services.model_uploads import ModelUploads
@@ -47,13 +49,15 @@ class ModelOptions:
     """What an operator decides.
 
     What to do about a file that is not what was declared; the most bytes of one; how long one may be worked on until it
-    has come, rests included (`Attempt.spent`); bytes of the parts that are sent to the store.
+    has come, rests included (`Attempt.spent`); bytes of the parts that are sent to the store; by how many connections
+    one comes.
     """
 
     check: ModelCheck = ModelCheck.ENFORCE
     max_bytes: int = 128 * 2**30
     within: timedelta = timedelta(hours=23)
     part_bytes: int = PART_BYTES
+    parallel: Parallel = field(default_factory=Parallel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +124,12 @@ class Phases:
             self._downloaded(self._brought_from(self._asset(upload)))
         else:
             self._require_store()
-            self._downloaded(self._original.bring(_UrlOrigin(tools, self._attempt)))
+            self._downloaded(self._original.bring(self._origin(upload)))
+
+    def _origin(self, upload: ModelUpload) -> ParallelOrigin:
+        tools, options, attempt = self._tools, self._tools.options, self._attempt
+        url = UrlOrigin(upload.source_url or "", tools.fetcher, left=lambda: attempt.left, max_bytes=options.max_bytes)
+        return ParallelOrigin(url, options.parallel, told=attempt.note_ranges)
 
     def _require_store(self) -> None:
         """That the store answers: while it is away, nobody's server is asked for what could not be kept."""
@@ -289,26 +298,3 @@ class Phases:
 def own_file(upload: ModelUpload) -> ModelFileId:
     """The file that an upload makes, if it makes one. So what is left of one in the store can be known by its name."""
     return ModelFileId(upload.id)
-
-
-class _UrlOrigin:
-    """`model_original.Origin` over the guarded fetcher."""
-
-    def __init__(self, tools: ModelTools, attempt: Attempt) -> None:
-        self._tools = tools
-        self._attempt = attempt
-
-    def open(self, start: int, etag: str | None, *, watch: Callable[[], None]) -> Answer:
-        left = self._attempt.left
-        if left <= timedelta(0):  # used up by attempts before: its server is not to be blamed
-            raise SourceRefusedError(OUT_OF_TIME, code="source_failed")
-        return self._tools.fetcher.get(
-            Download(
-                url=self._attempt.upload.source_url or "",
-                max_bytes=self._tools.options.max_bytes,
-                within=left,
-                watch=watch,
-                start=start,
-                etag=etag,
-            )
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Self
 
 import httpcore2
 
-from penstock.adapters.fetch.lines import Guard, GuardedBackend, Pace, connect_to
+from penstock.adapters.fetch.exchanges import Connection, Message
+from penstock.adapters.fetch.lines import Guard, Pace, connect_to
+from penstock.adapters.fetch.ranges import CONTENT_RANGE, PARTIAL, HttpRanges, is_plain, strong
 from penstock.adapters.fetch.resolving import SystemResolver
 from penstock.domain.egress import UrlRefusedError, parse_url, redirected
 from penstock.domain.media_types import kind_of, says_nothing
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
 
+    from penstock.adapters.fetch.exchanges import Exchange
     from penstock.adapters.fetch.lines import Connect, Resolve
     from penstock.domain.egress import EgressRules, WebAddress
     from penstock.ports.clock import Clock
@@ -32,11 +35,9 @@ if TYPE_CHECKING:
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429})
 """Refusals that are meant for now, not for good (RFC 9110 §15.5.9, RFC 8470, RFC 6585)."""
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]{0,255}"')
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _PHRASES = {status.value: f" ({status.phrase})" for status in HTTPStatus}
-_OK, _PARTIAL, _NO_SUCH_RANGE, _SERVER_ERROR = 200, 206, 416, 500
+_OK, _NO_SUCH_RANGE, _SERVER_ERROR = 200, 416, 500
 
 
 class GuardedFetcher:
@@ -63,11 +64,11 @@ class GuardedFetcher:
         deadline = time.monotonic() + download.within.total_seconds()
         place = _place(download.url)
         if download.manner.asks_first:
-            exchange = self._follow(place, "HEAD", replace(download, start=0, etag=None), deadline=deadline)
+            exchange = self._follow(place, Message("HEAD", _usual_headers(download)), download, deadline=deadline)
             with exchange:
                 self._require_good(exchange, download, told=(_OK,))
             place = exchange.place
-        exchange = self._follow(place, "GET", download, deadline=deadline)
+        exchange = self._follow(place, Message("GET", _headers(download)), download, deadline=deadline)
         try:
             return self._answered(exchange, download)
         except BaseException:
@@ -77,15 +78,26 @@ class GuardedFetcher:
     def post(self, posting: Posting) -> Reply:
         """Tell once. Raises as the port says."""
         deadline = time.monotonic() + posting.within.total_seconds()
-        message = _Message("POST", _posted_headers(posting), posting.body)
+        message = Message("POST", _posted_headers(posting), posting.body)
         exchange = self._ask(_place(posting.url), message, deadline=deadline, watch=posting.watch)
         with exchange:
             return Reply(status=exchange.status, body=_beginning(exchange, posting.max_reply))
 
-    def _follow(self, place: WebAddress, method: str, download: Download, *, deadline: float) -> _Exchange:
+    def ranges(self, download: Download, *, size: int) -> HttpRanges:
+        """A connection for ranges of the version `download.etag`."""
+        deadline = time.monotonic() + download.within.total_seconds()
+        headers = {name: value for name, value in _usual_headers(download).items() if name != "Connection"}
+        return HttpRanges(
+            lambda message: self._follow(_place(download.url), message, download, deadline=deadline),
+            self._refusal,
+            headers,
+            etag=download.etag or "",
+            size=size,
+        )
+
+    def _follow(self, place: WebAddress, message: Message, download: Download, *, deadline: float) -> Exchange:
         """The first answer that is no redirect."""
         most = download.manner.most_redirects
-        message = _Message(method, _headers(download))
         for turn in range(most + 1):
             exchange = self._ask(place, message, deadline=deadline, watch=download.watch)
             location = exchange.headers.get("location")
@@ -97,53 +109,32 @@ class GuardedFetcher:
             place = _led(place, location)
         raise SourceRefusedError(f"{place.authority} redirects " + (f"more than {most} times" if most else "elsewhere"))
 
-    def _ask(self, place: WebAddress, message: _Message, *, deadline: float, watch: Callable[[], None]) -> _Exchange:
-        """One request on a connection of its own. The name in it, in SNI and in the certificate is the URL's."""
-        backend = GuardedBackend(self._guard, place, self._pace, deadline=deadline, watch=watch)
-        url = httpcore2.URL(
-            scheme=place.scheme.encode(), host=place.host.encode(), port=place.port, target=place.target.encode()
-        )
-        connection = httpcore2.HTTPConnection(url.origin, ssl_context=self._tls, network_backend=backend)
-        request = httpcore2.Request(
-            message.method,
-            url,
-            headers=[(name.encode(), value.encode("latin-1")) for name, value in message.headers.items()]
-            + [(b"Host", place.authority.encode())],
-            content=message.body,
-        )
-        try:
-            response = connection.handle_request(request)
-        except (httpcore2.ProtocolError, httpcore2.NetworkError) as error:
-            connection.close()
-            raise SourceFailedError(f"{place.authority} did not answer as HTTP servers do") from error
-        except BaseException:
-            connection.close()
-            raise
-        if backend.line is not None:
-            backend.line.head_is_read()
-        return _Exchange(place, connection, response)
+    def _ask(self, place: WebAddress, message: Message, *, deadline: float, watch: Callable[[], None]) -> Exchange:
+        """One request on a connection of its own."""
+        connection = Connection(self._guard, place, self._pace, tls=self._tls, deadline=deadline, watch=watch)
+        return connection.ask(message)
 
-    def _answered(self, exchange: _Exchange, download: Download) -> HttpAnswer:
+    def _answered(self, exchange: Exchange, download: Download) -> HttpAnswer:
         """What a final answer means. A range that cannot be used becomes the whole file."""
         status, headers = exchange.status, exchange.headers
         ranged = download.start > 0
-        if ranged and (status == _NO_SUCH_RANGE or (status == _PARTIAL and not _continues(headers, download))):
+        if ranged and (status == _NO_SUCH_RANGE or (status == PARTIAL and not _continues(headers, download))):
             exchange.close()
             return self.get(replace(download, start=0, etag=None))
-        self._require_good(exchange, download, told=(_OK, _PARTIAL) if ranged else (_OK,))
-        start = download.start if status == _PARTIAL else 0
+        self._require_good(exchange, download, told=(_OK, PARTIAL) if ranged else (_OK,))
+        start = download.start if status == PARTIAL else 0
         length = _length(headers)
         size = start + length if length is not None else None
         if size is not None and size > download.max_bytes:
             raise _too_large(exchange.place, download)
         return HttpAnswer(exchange, download, start=start, size=size)
 
-    def _require_good(self, exchange: _Exchange, download: Download, *, told: tuple[int, ...]) -> None:
+    def _require_good(self, exchange: Exchange, download: Download, *, told: tuple[int, ...]) -> None:
         """Raises `SourceRefusedError` or `SourceFailedError` for an answer that is not the file that is wanted."""
         headers, manner, place = exchange.headers, download.manner, exchange.place
         if exchange.status not in told:
             raise self._refusal(exchange)
-        if headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+        if not is_plain(headers):
             raise SourceRefusedError(f"{place.authority} sends the file compressed, which was not asked for")
         told_type = headers.get("content-type", "")
         if manner.told_kinds and (says_nothing(told_type) or kind_of(told_type).value not in manner.told_kinds):
@@ -155,7 +146,7 @@ class GuardedFetcher:
         if length is not None and length > download.max_bytes:
             raise _too_large(place, download)
 
-    def _refusal(self, exchange: _Exchange) -> SourceRefusedError | SourceFailedError:
+    def _refusal(self, exchange: Exchange) -> SourceRefusedError | SourceFailedError:
         status = exchange.status
         message = f"{exchange.place.authority} answered {status}{_PHRASES.get(status, '')}"
         if status in _PASSING or status >= _SERVER_ERROR:
@@ -172,35 +163,24 @@ class GuardedFetcher:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
-    method: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
-
-
 class HttpAnswer:
     """`ports.fetch.Answer`."""
 
-    def __init__(self, exchange: _Exchange, download: Download, *, start: int, size: int | None) -> None:
+    def __init__(self, exchange: Exchange, download: Download, *, start: int, size: int | None) -> None:
         self._exchange = exchange
         self._download = download
         self.start = start
         self.size = size
-        self.etag = _strong(exchange.headers.get("etag"))
+        self.etag = strong(exchange.headers.get("etag"))
 
     def blocks(self) -> Iterator[bytes]:
         """The body, counted."""
-        place = self._exchange.place
         left = self._download.max_bytes - self.start
-        try:
-            for block in self._exchange.response.iter_stream():
-                left -= len(block)
-                if left < 0:
-                    raise _too_large(place, self._download)
-                yield block
-        except (httpcore2.ProtocolError, httpcore2.NetworkError) as error:
-            raise SourceFailedError(f"{place.authority} broke off before the end of the file") from error
+        for block in self._exchange.blocks():
+            left -= len(block)
+            if left < 0:
+                raise _too_large(self._exchange.place, self._download)
+            yield block
 
     def __enter__(self) -> Self:
         return self
@@ -209,35 +189,15 @@ class HttpAnswer:
         self._exchange.close()
 
 
-class _Exchange:
-    """A place, the connection to it, and its answer with header names in lower case. Leave it (`with`) to close it."""
-
-    def __init__(self, place: WebAddress, connection: httpcore2.HTTPConnection, response: httpcore2.Response) -> None:
-        self.place = place
-        self.response = response
-        self.status = response.status
-        self.headers: Mapping[str, str] = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-        }
-        self._connection = connection
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+def _usual_headers(download: Download) -> dict[str, str]:
+    """Nothing that says who the user is: whatever a redirect leads to gets the same."""
+    agent = download.manner.user_agent
+    return {"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
 
 
 def _headers(download: Download) -> dict[str, str]:
-    """Nothing that says who the user is: whatever a redirect leads to gets the same."""
-    agent = download.manner.user_agent
-    headers = {"User-Agent": agent, "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-    if download.start and download.etag:
-        headers |= {"Range": f"bytes={download.start}-", "If-Range": download.etag}
-    return headers
+    span = {"Range": f"bytes={download.start}-", "If-Range": download.etag} if download.etag else {}
+    return _usual_headers(download) | (span if download.start else {})
 
 
 def _length(headers: Mapping[str, str]) -> int | None:
@@ -259,11 +219,11 @@ def _posted_headers(posting: Posting) -> dict[str, str]:
     }
 
 
-def _beginning(exchange: _Exchange, limit: int) -> bytes:
+def _beginning(exchange: Exchange, limit: int) -> bytes:
     """As much of an answer's body as comes in time: its status counts, however the body ends."""
     body = bytearray()
-    with suppress(httpcore2.ProtocolError, httpcore2.NetworkError, SourceError):
-        for block in exchange.response.iter_stream():
+    with suppress(SourceError):
+        for block in exchange.blocks():
             body += block
             if len(body) >= limit:
                 break
@@ -286,16 +246,12 @@ def _led(place: WebAddress, location: str) -> WebAddress:
 
 def _continues(headers: Mapping[str, str], download: Download) -> bool:
     """Whether a 206 is of the version that was begun, and exactly what is missing of it (RFC 9110 §15.3.7)."""
-    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-    if found is None or _strong(headers.get("etag")) != download.etag:
+    found = CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    if found is None or strong(headers.get("etag")) != download.etag:
         return False
     first, last, total = map(int, found.groups())
     length = headers.get("content-length")
     return first == download.start and last == total - 1 and length in {None, str(total - first)}
-
-
-def _strong(etag: str | None) -> str | None:
-    return etag if etag is not None and _STRONG_ETAG.fullmatch(etag) else None
 
 
 def _too_large(place: WebAddress, download: Download) -> SourceRefusedError:

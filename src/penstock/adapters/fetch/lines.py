@@ -171,7 +171,8 @@ class Line(NetworkStream):
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - the pace says how long
-        """Send the request; the time for the answer's head begins."""
+        """Send the request; the time and the bound for the answer's head begin."""
+        self._received = 0
         self._head_deadline = time.monotonic() + self._pace.head
         try:
             self._line.settimeout(self._patience())
