@@ -204,6 +204,11 @@ def overdue_message(run: Run) -> str:
     return f"the run did not end within {seconds:.0f} s"
 
 
+def progress_of(run: Run) -> float | None:
+    """How far it is, as people are told: all of it where it succeeded, whatever its last attempt said before."""
+    return 1.0 if run.state is RunState.SUCCEEDED else run.progress
+
+
 def is_finished(run: Run) -> bool:
     """Whether the run has ended, in whatever way."""
     return run.state in FINISHED

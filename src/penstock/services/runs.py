@@ -152,11 +152,9 @@ class Runs:
 
     def submit_several(self, account_id: AccountId, asked: NewRun, variants: Sequence[Variant]) -> Sequence[Run]:
         """Queue runs that differ in plain inputs alone, in the order of `variants`: all or none. Raises as `submit`."""
-        if all(variant.idempotency is not None for variant in variants):
-            with self._database.read() as tx:
-                known = [self._known(tx, account_id, variant.idempotency) for variant in variants]
-            if None not in known:
-                return [run for run in known if run is not None]
+        repeated = self.repeated(account_id, [variant.idempotency for variant in variants])
+        if repeated is not None:
+            return repeated
         asked = replace(asked, inputs={**asked.inputs, **variants[0].inputs})
         runnable = self._runnables.find(account_id, asked.model)
         model = runnable.model
@@ -210,6 +208,17 @@ class Runs:
             inline = [asset for name, asset in files.assets.items() if is_data_uri(checked.files[name][1])]
             self._references.forget(account_id, [asset for asset in inline if asset.id not in used])
         return queued
+
+    def repeated(self, account_id: AccountId, requests: Sequence[IdempotentRequest | None]) -> Sequence[Run] | None:
+        """The runs of the same requests as before, whatever became of their models since; None: not all are there.
+
+        Raises `IdempotencyMismatch`.
+        """
+        if None in requests:
+            return None
+        with self._database.read() as tx:
+            known = [self._known(tx, account_id, request) for request in requests]
+        return None if None in known else [run for run in known if run is not None]
 
     def _varied(self, run: Run, files: _Files, model: Model, asked: NewRun, variant: Variant) -> tuple[Run, _Files]:
         """Another run of the same files and models; what is fetched is fetched for each."""

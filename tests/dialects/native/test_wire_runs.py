@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -29,6 +31,14 @@ def test_a_run_tells_how_far_it_is_what_it_waits_for_and_when_it_must_have_ended
     assert said["deadline_at"] == "2026-11-21T18:00:00.123Z"
     assert said["error"] is None
     assert shown(make_run(1, AccountId("acme")))["deadline_at"] is None
+
+
+def test_a_run_that_succeeded_is_at_its_end_whatever_it_said_last_and_one_that_failed_is_not() -> None:
+    for told in (None, 0.5):
+        running = replace(rules.started(make_run(1, AccountId("acme")), now=NOON), progress=told)
+
+        assert shown(rules.succeeded(running, output={}, cost=Decimal(0), now=NOON))["progress"] == 1.0
+        assert shown(rules.failed(running, error="no luck", now=NOON))["progress"] == told
 
 
 @pytest.mark.parametrize("fault", list(RunFault))

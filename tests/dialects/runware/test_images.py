@@ -319,6 +319,23 @@ def test_one_uuid_stands_for_one_task_and_is_its_sender_s_alone(
     assert asked_by_rival["errors"][0]["code"] == "taskNotFound"
 
 
+def test_a_task_that_comes_again_is_answered_though_its_model_is_not_there_any_more(
+    acme: Runware, rival: Runware, shelf: Shelf, house: House
+) -> None:
+    air = ready(rival, house, shelf, private=False)
+    asked = task("imageInference", model=air, deliveryMethod="async", numberResults=2, **SMALL)
+    first = acme.post(asked).must(200)
+    exchange("DELETE", f"{house.url}/v1/models/{air}", headers={"Authorization": f"Bearer {rival.key}"}).must(204)
+
+    again, other = acme.post(asked).must(200), acme.post({**asked, "taskUUID": uuid()})
+    conflict = acme.post({**asked, "width": 128})
+    house.work()
+
+    assert again == first
+    assert [answer.json()["errors"][0]["code"] for answer in (other, conflict)] == ["modelNotFound", "conflictTaskUUID"]
+    assert len(ask(acme, asked)["data"]) == 2
+
+
 def test_an_account_that_cannot_pay_for_all_pictures_gets_none(acme: Runware, shelf: Shelf, house: House) -> None:
     air = ready(acme, house, shelf, private=False)
     poor = Runware(base=acme.base, key=house.create_key(f"poor-{uuid()}", credits_usd="0.0025"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.assets import Asset
     from penstock.domain.catalog import Model
+    from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.runs import Run
 
 TASK = "imageInference"
@@ -109,7 +110,12 @@ def model_inputs(task: ImageTask, model: Model) -> dict[str, object]:
     return inputs
 
 
-def variants(task: ImageTask, model: Model, task_uuid: str, sent: Mapping[str, Any]) -> list[Variant]:
+def requests(task: ImageTask, task_uuid: str, sent: Mapping[str, Any]) -> list[IdempotentRequest | None]:
+    """One for each picture: the same task sent again is the same requests."""
+    return [idempotent_request(key_of(task_uuid, place), sent) for place in range(task.results)]
+
+
+def variants(task: ImageTask, model: Model, task_uuid: str, asked: Sequence[IdempotentRequest | None]) -> list[Variant]:
     """One for each picture: seeds follow one another, where the model takes one or one was given.
 
     Without a seed the first follows from the task's UUID, so that the same task sent again asks for the same.
@@ -118,11 +124,8 @@ def variants(task: ImageTask, model: Model, task_uuid: str, sent: Mapping[str, A
     first = chosen if task.seed is None else min(task.seed, _LARGEST_SEED - task.results)
     seeded = task.seed is not None or takes(model, "seed")
     return [
-        Variant(
-            inputs={"seed": first + place} if seeded else {},
-            idempotency=idempotent_request(key_of(task_uuid, place), sent),
-        )
-        for place in range(task.results)
+        Variant(inputs={"seed": first + place} if seeded else {}, idempotency=request)
+        for place, request in enumerate(asked)
     ]
 
 

@@ -13,7 +13,7 @@ from penstock.domain.assets import Asset
 from penstock.domain.catalog import Model
 from penstock.domain.egress import MAX_URL
 from penstock.domain.ids import AssetId, format_prefixed
-from penstock.domain.runs import Run, RunFault, flat_metadata, with_assets
+from penstock.domain.runs import Run, RunFault, flat_metadata, progress_of, with_assets
 
 
 class CreateRun(Request):
@@ -62,7 +62,9 @@ class RunOut(BaseModel):
     throttled: bool = Field(
         description="Queued, and as many runs as its model or its account may have are going on; it begins by itself."
     )
-    progress: float | None = Field(description="How far its attempt is, 0 to 1; null until its model says so.")
+    progress: float | None = Field(
+        description="How far its attempt is, 0 to 1; null until its model says so, 1 when it has succeeded."
+    )
     input: dict[str, Any] = Field(description="As given; a data URI is cut short.")
     output: Any = Field(description="The model's output; a file is an object with `asset_id` and `url`.")
     error: RunErrorOut | None
@@ -115,7 +117,7 @@ def run_out(run: Run, *, assets: Mapping[AssetId, Asset], base_url: str, throttl
         input=dict(run.inputs),
         output=with_assets(run.output, lambda asset_id: _file(asset_id, assets.get(asset_id), base_url)),
         throttled=throttled,
-        progress=run.progress,
+        progress=progress_of(run),
         error=RunErrorOut(code=fault, message=run.error) if run.error is not None else None,
         metadata=flat_metadata(run),
         held_usd=money(run.held),

@@ -83,8 +83,11 @@ def image_lookup(services: Services, base_url: str) -> Lookup:
 
 
 def _submitted(services: Services, account_id: AccountId, task: ImageTask, call: Call) -> Sequence[Run]:
-    model = services.runs.model(account_id, task.model)
-    variants = wire.variants(task, model, call.task_uuid, call.task)
+    requests = wire.requests(task, call.task_uuid, call.task)
+    repeated = services.runs.repeated(account_id, requests)
+    if repeated is not None:  # also where its model is not there any more
+        return repeated
+    variants = wire.variants(task, services.runs.model(account_id, task.model), call.task_uuid, requests)
     return services.runs.submit_several(account_id, _asked(services, account_id, task, call), variants)
 
 
