@@ -16,7 +16,7 @@ import pytest
 
 from penstock.adapters.db.database import SqlDatabase
 from penstock.adapters.db.queue import SqlJobQueue
-from penstock.adapters.fetch import GuardedFetcher, Pace
+from penstock.adapters.fetch import GuardedFetcher
 from penstock.adapters.objects.s3 import Capabilities, S3ObjectStore
 from penstock.adapters.weights.examiner import ChildExaminer, ExaminerOptions
 from penstock.adapters.weights.optimizer import Optimizer
@@ -35,7 +35,7 @@ from tests.support.stores import WallClock, embedded_store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from penstock.adapters.fetch.lines import Resolve
+    from penstock.adapters.fetch.lines import Pace, Resolve
     from penstock.domain.ids import AccountId, AssetId
     from penstock.domain.model_uploads import ModelUpload
     from penstock.domain.models import ModelFile, RegisteredModel
@@ -53,7 +53,6 @@ CHECKPOINT: Mapping[str, object] = {
     "version_label": "1.0",
     "unique_identifier": "one",
 }
-HASTY = Pace(connect=5, head=5, stall=1, window=1, least_rate=1000)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,7 +218,7 @@ def open_model_house(
     egress: str = "127.0.0.0/8",
     resolve: Resolve | None = None,
     rewriter: Rewriter | None = None,
-    pace: Pace = HASTY,
+    pace: Pace | None = None,
 ) -> Iterator[ModelHouse]:
     """A house on that (migrated) database."""
     clock, entropy, log = SteppedClock(), SeededEntropy(seed), Log("test", None)

@@ -173,7 +173,7 @@ def test_a_drip_without_end_is_left_alone(
                         return
 
     remote.on("/drip", drip)
-    hasty = Pace(connect=5, head=5, stall=0.3, window=0.3, least_rate=1000)
+    hasty = Pace(window=0.3, least_rate=1000)
     with open_model_house(
         sqlite_url, own_store, examiner, check=ModelCheck.OFF, seed=seed_of(request), pace=hasty
     ) as house:
