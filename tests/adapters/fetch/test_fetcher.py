@@ -40,6 +40,13 @@ def remote() -> Iterator[Remote]:
         yield running
 
 
+@pytest.fixture
+def own_remote() -> Iterator[Remote]:
+    """For whoever leaves before the answer: the server may notice the visit when another test has begun."""
+    with remote_server() as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_certificate(tmp_path_factory.mktemp("tls"), names=("files.test",))
@@ -490,11 +497,11 @@ def drip_head(visit: Visit) -> None:
     ],
 )
 def test_a_server_that_takes_for_ever_is_given_up(
-    remote: Remote, handler: Callable[[Visit], None], pace: Pace, within: timedelta
+    own_remote: Remote, handler: Callable[[Visit], None], pace: Pace, within: timedelta
 ) -> None:
-    remote.on("/file", handler)
+    own_remote.on("/file", handler)
 
-    assert isinstance(failure(fetcher(pace=pace), download(remote.url(), within=within)), SourceFailedError)
+    assert isinstance(failure(fetcher(pace=pace), download(own_remote.url(), within=within)), SourceFailedError)
 
 
 def test_a_slow_reader_is_not_taken_for_a_slow_server(remote: Remote) -> None:
@@ -509,11 +516,11 @@ def test_a_slow_reader_is_not_taken_for_a_slow_server(remote: Remote) -> None:
         assert len(b"".join(blocks)) > 0
 
 
-def test_whoever_waits_is_asked_whether_to_go_on(remote: Remote) -> None:
+def test_whoever_waits_is_asked_whether_to_go_on(own_remote: Remote) -> None:
     class GivenUpError(Exception):
         pass
 
-    remote.on("/file", silent_body)
+    own_remote.on("/file", silent_body)
     looks = 0
 
     def watch() -> None:
@@ -523,7 +530,7 @@ def test_whoever_waits_is_asked_whether_to_go_on(remote: Remote) -> None:
             raise GivenUpError
 
     with pytest.raises(GivenUpError):
-        body(fetcher(), download(remote.url(), watch=watch))
+        body(fetcher(), download(own_remote.url(), watch=watch))
 
 
 def test_leaving_an_answer_closes_the_connection(remote: Remote) -> None:
