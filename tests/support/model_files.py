@@ -6,6 +6,7 @@ A test asks for the fixture `model_files`; its manifest says what each file is.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -69,3 +70,32 @@ def model_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelFiles
 def make_model_files(root: Path, *options: str) -> None:
     """Run the generator with its options, in a process of its own: it leaves files open to be collected."""
     subprocess.run([sys.executable, str(MAKER), str(root), *options], check=True, capture_output=True, timeout=150)
+
+
+def write_wide_lora(path: Path, like: Path, *, rank: int, mark: int = 1) -> Path:
+    """A LoRA with the tensors of another, of a rank that makes it as large as a test needs (0.58 MB each for SDXL).
+
+    Its numbers are zeros but for a `mark` in every 64 KiB, so that no two pieces of it are the same.
+    """
+    raw = like.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header: dict[str, Any] = json.loads(raw[8:start])
+    end = 0
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            continue
+        width, numbers = tensor["shape"], tensor["data_offsets"][1] - tensor["data_offsets"][0]
+        size = numbers // max(1, math.prod(width))
+        for axis, side in enumerate(("lora_down", "lora_up")):
+            if side in name:
+                width[axis] = rank
+        tensor["data_offsets"] = [end, end + size * math.prod(width)]
+        end = tensor["data_offsets"][1]
+    text = json.dumps(header).encode()
+    with path.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        stream.truncate(stream.tell() + end)
+        for number, place in enumerate(range(stream.tell(), stream.tell() + end - 4, 2**16)):
+            stream.seek(place)
+            stream.write(bytes([number % 251, 0, mark, 0]))
+    return path

@@ -125,6 +125,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
     from penstock.dialects.base.rates import X_RATE_LIMIT
     from penstock.dialects.base.streams import Streams
     from penstock.dialects.registry import DIALECTS
+    from penstock.domain.weights import ModelCheck
     from penstock.services.contents import Contents
     from penstock.services.examinations import Examinations
     from penstock.services.folders import Folders
@@ -188,7 +189,7 @@ def _root_app(settings: Settings, core: Core, feed: Feed, examiner: Examiner) ->
         webhooks=Webhooks(core.database, callbacks, clock=core.clock, entropy=core.entropy),
         models=core.models,
         model_sources=ModelSources(core.database, clock=core.clock),
-        examinations=Examinations(examiner),
+        examinations=Examinations(examiner, check=ModelCheck(settings.model_check)),
         model_uploads=ModelUploads(
             core.database,
             egress_rules(settings),

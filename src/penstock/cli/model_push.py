@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from penstock.cli.failures import fail
+from penstock.cli.model_telling import Telling, told_what_stands
+from penstock.cli.model_words import DECLARED, agreed, at_terminal, completed, present, said_of, taken
 from penstock.cli.models import AsJson
-from penstock.cli.sessions import KeyOption, UrlOption, progress_bar, session
+from penstock.cli.progress import display
+from penstock.cli.sessions import KeyOption, UrlOption, session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock.client import Examination, ModelUpload, Penstock
+    from penstock.client import Examination, Penstock, RegisteredModel
 
 _LENGTH_BYTES = 8
 _MOST_HEADER = 16 * 2**20
 """Bytes of a header that the server examines before the file is sent."""
 _NAMING_BYTES = 2**16
 """Of a file that does not begin like a safetensors file: enough for the server to tell what it is."""
-_PIECE = 2**20
 _AIR = re.compile(r"([^:@]+):[0-9]+@[0-9]+")
-_LONG_TEXT = 60
-_ASSET_SECONDS = 24 * 3600
-"""The file as it was sent goes by itself; the model has bytes of its own."""
-_TYPES = {"checkpoint": ("base", "inpainting", "refiner"), "embeddings": ("positive", "negative")}
-_CATEGORIES = ("checkpoint", "lora", "lycoris", "controlnet", "vae", "embeddings")
-_DECLARED = ("category", "architecture", "type", "conditioning")
-_NEEDED = ("category", "type", "architecture", "name", "version_label")
-_KEPT = (*_DECLARED, "name", "version_label")
-"""What a model that is there already keeps, unless the command says otherwise."""
-_FLAGS = {"version_label": "--version"}
+_ASSET = re.compile(r"asset_[0-9a-fA-F-]+")
 _WRONG = frozenset({"mismatch", "incomplete", "unsupported", "unknown"})
-_WORDS = {
-    "validated": "accepted",
-    "downloaded": "all bytes are here, and they are what was said",
-    "optimized": "laid out for loading",
-    "stored": "at rest",
-    "ready": "it can be used",
-}
-"""The phases in their order."""
+_NO_MODEL = "not_safetensors"
+_PATIENCE = 12
+"""Repetitions of a request once the server has answered: about a minute, in which it may come back."""
 
 
 def push(  # noqa: PLR0913, PLR0917 - a command's options
     what: Annotated[
-        str, typer.Argument(metavar="FILE|URL", help="A safetensors file, or where the server fetches it.")
+        str,
+        typer.Argument(
+            metavar="FILE|URL|ASSET", help="A safetensors file, where the server fetches one, or an asset's id."
+        ),
     ],
     air: Annotated[str, typer.Option(metavar="AIR", help="`source:number@version`, a source of your account.")],
     category: Annotated[
@@ -78,143 +68,210 @@ def push(  # noqa: PLR0913, PLR0917 - a command's options
     trigger: Annotated[
         list[str] | None, typer.Option(metavar="WORDS", help="What a prompt has to say. Repeatable.")
     ] = None,
-    weight: Annotated[float | None, typer.Option(metavar="NUMBER", help="Of a LoRA: its default weight.")] = None,
+    negative_trigger: Annotated[
+        list[str] | None, typer.Option(metavar="WORDS", help="What a negative prompt has to say. Repeatable.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="Of a checkpoint: its default steps. [default: 20]")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a checkpoint: its default scheduler. [default: its own]")
+    ] = None,
+    cfg: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Of a checkpoint: its default CFG scale. [default: 7]")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Of a checkpoint: its default strength. [default: 0.8]")
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Of a LoRA: its default weight. [default: 1]")
+    ] = None,
+    hero_image: Annotated[
+        str | None, typer.Option(metavar="URL", help="A picture that stands for it; shown, never fetched.")
+    ] = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="A short description.")] = None,
+    comment: Annotated[str | None, typer.Option(metavar="TEXT", help="For your account alone.")] = None,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Who sees it. [default: private]")] = None,
+    despite_mismatch: Annotated[
+        bool,
+        typer.Option(
+            "--despite-mismatch",
+            help="Register a file that is not what is declared, where the server takes such files; without it you are "
+            "asked at a terminal.",
+        ),
+    ] = False,
     as_json: AsJson = False,
     url: UrlOption = None,
     api_key: KeyOption = None,
 ) -> None:
-    """Register a model: its header is looked at first, then the file is sent, checked and made ready."""
-    given: dict[str, Any] = {
-        "category": category,
-        "type": kind,
-        "architecture": architecture,
-        "conditioning": conditioning,
-        "name": name,
-        "version_label": version,
-        "unique_identifier": identifier,
-        "tags": tag,
-        "positive_trigger_words": trigger,
-        "default_weight": weight,
-        "short_description": description,
-        "private": None if public is None else not public,
-    }
-    said = {field: value for field, value in given.items() if value is not None}
+    """Register a model: its header is looked at first, then the file is sent, checked and made ready.
+
+    A push that was interrupted goes on when it is given again, within a day. Options that are left out are what the
+    model says already, or what the file's header says. An empty text takes back what need not be said.
+    """
+    said = said_of(
+        {
+            "category": category,
+            "type": kind,
+            "architecture": architecture,
+            "conditioning": conditioning,
+            "name": name,
+            "version_label": version,
+            "unique_identifier": identifier,
+            "tags": tag,
+            "positive_trigger_words": trigger,
+            "negative_trigger_words": negative_trigger,
+            "default_steps": steps,
+            "default_scheduler": scheduler,
+            "default_cfg": cfg,
+            "default_strength": strength,
+            "default_weight": weight,
+            "hero_image_url": hero_image,
+            "short_description": description,
+            "comment": comment,
+            "private": None if public is None else not public,
+        }
+    )
     with session(url, api_key) as client:
-        register = _register_url if what.startswith(("http://", "https://")) else _register_file
-        told = _Told(air, as_json=as_json)
-        begun = register(client, what, air, said, told)
-        client.wait_model_upload(begun.id, on_change=told)
-        model = client.registered_model(air)
-        print(json.dumps(model.as_json(), indent=2) if as_json else f"{model.air}  {model.urn}")
+        _check_air(client, air)
+        if what.startswith(("http://", "https://")):
+            plan = _plan_from_url(client, what, air, said)
+        elif _ASSET.fullmatch(what) and not Path(what).exists():
+            plan = _plan_from_asset(client, what, air, said)
+        else:
+            plan = _plan_from_file(client, Path(what), air, said, despite_mismatch=despite_mismatch)
+    begun: list[Telling] = []
+    with told_what_stands(begun), session(url, api_key, retries=_PATIENCE) as client, display(silent=as_json) as shown:
+        begun.append(Telling(air, plan.name, shown, quiet=as_json))
+        model = plan.carry_out(client, begun[0])
+    print(json.dumps(model.as_json(), indent=2) if as_json else f"{model.air}  {model.urn}")
 
 
-def _register_file(client: Penstock, source: str, air: str, said: Mapping[str, Any], told: _Told) -> ModelUpload:
-    """Look at the header, complete what is said, hash and send the file, register it."""
-    file = Path(source)
-    _check_air(client, air)
-    head, size = _header(file), file.stat().st_size
-    found = client.examine_model(head, size_bytes=size)
-    present = _present(client, air)
-    known = present or found.proposal
-    judged = _judged(client, file, head, size, {**known, **said})
-    complete = _complete(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is to be registered, with nothing left to ask: a file here, or `place`, a URL or an asset's id."""
+
+    air: str
+    name: str
+    said: Mapping[str, Any]
+    file: Path | None = None
+    place: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def carry_out(self, client: Penstock, telling: Telling) -> RegisteredModel:
+        """The model when it is ready."""
+        for words in self.notes:
+            telling.note(words)
+        if self.file is not None:
+            return client.push_model(self.file, self.air, on_step=telling.step, on_change=telling, **self.said)
+        begun = client.register_model(self.air, **self.place, **self.said)
+        client.wait_model_upload(begun.id, on_change=telling)
+        return client.registered_model(self.air)
+
+
+def _plan_from_file(
+    client: Penstock, file: Path, air: str, said: Mapping[str, Any], *, despite_mismatch: bool
+) -> _Plan:
+    """Look at the header, and complete what is said."""
+    judge = _Judge(client, file, despite=despite_mismatch)
+    found = judge.look({})
+    there = present(client, air)
+    known = there or found.proposal
+    if there:
+        judge.hint = (
+            f" {air} is registered as {_kind(there)}, which stands for what was left out; a file of another kind needs "
+            "another AIR."
+        )
+    judged = judge({**known, **said})
+    complete = completed(
         said, known, air=air, name=file.stem, architectures=judged.architectures or found.architectures
     )
-    if any(complete.get(field) != {**known, **said}.get(field) for field in _DECLARED):
-        judged = _judged(client, file, head, size, complete)
-    if not present:
-        told.note(_taken({field: value for field, value in found.proposal.items() if field not in said}))
-    for warning in judged.warnings:
-        told.note(warning)
-    complete.setdefault("unique_identifier", _sha256(file))
-    with progress_bar(file.name) as advance:
-        asset = client.upload_file(
-            file, content_type="application/octet-stream", expires_in=_ASSET_SECONDS, on_progress=advance
-        )
-    return client.register_model(air, asset_id=asset.id, **complete)
+    if any(complete.get(word) != {**known, **said}.get(word) for word in DECLARED):
+        judged = judge(complete)
+    words = "" if there else taken({word: value for word, value in found.proposal.items() if word not in said})
+    return _Plan(air=air, name=file.name, said=complete, file=file, notes=(words, *judge.doubts, *judged.warnings))
 
 
-def _register_url(client: Penstock, source: str, air: str, said: Mapping[str, Any], told: _Told) -> ModelUpload:
+def _plan_from_url(client: Penstock, url: str, air: str, said: Mapping[str, Any]) -> _Plan:
     """The server looks at the header before it fetches the rest, and warns at the end."""
-    del told
-    address = source.partition("?")[0]
+    address = url.partition("?")[0]
     name = address.rstrip("/").rpartition("/")[2].removesuffix(".safetensors")
-    complete = _complete(said, _present(client, air), air=air, name=name)
+    complete = completed(said, present(client, air), air=air, name=name)
     complete.setdefault("unique_identifier", address)
-    return client.register_model(air, url=source, **complete)
+    return _Plan(air=air, name=name, said=complete, place={"url": url})
+
+
+def _plan_from_asset(client: Penstock, asset_id: str, air: str, said: Mapping[str, Any]) -> _Plan:
+    """As with a URL; what stands for its content is the server's to say."""
+    name = client.asset(asset_id).filename.removesuffix(".safetensors")
+    complete = completed(said, present(client, air), air=air, name=name)
+    return _Plan(air=air, name=name, said=complete, place={"asset_id": asset_id})
 
 
 def _check_air(client: Penstock, air: str) -> None:
     """Whether the account could register under it: said now, not after a long file was sent."""
     found = _AIR.fullmatch(air)
     if found is None:
-        fail(f"{air}: must be `source:number@version`")
+        fail(f"{air}: must be `source:number@version`, such as labs:100@1")
     own = [source.name for source in client.model_sources()]
     if found[1].lower() not in own:
-        fail(f"the account has no AIR source {found[1]}; its sources: {', '.join(own) or 'none'} (source_not_owned)")
+        make = (
+            f"POST /v1/model-sources with this key, or `penstock sources create --account … {found[1]}` on the server"
+        )
+        fail(
+            f"the account has no AIR source {found[1]}; its sources: {', '.join(own) or 'none'} (source_not_owned). "
+            f"If nobody has it, {make}, makes it the account's."
+        )
 
 
-def _taken(proposal: Mapping[str, Any]) -> str:
-    """In one line, what the header says for options that were left out; long values not to their end."""
-    texts = {field: ", ".join(value) if isinstance(value, list) else str(value) for field, value in proposal.items()}
-    words = ", ".join(
-        f"{field} {text if len(text) <= _LONG_TEXT else text[:_LONG_TEXT] + '…'}" for field, text in texts.items()
-    )
-    return f"the file says {words}" if words else ""
+class _Judge:
+    """Asks the server whether a file is what is declared, before it is sent. Who goes on in spite of it says so.
+
+    `hint` is what a refusal says beside its reason; `doubts` are those in spite of which it goes on.
+    """
+
+    def __init__(self, client: Penstock, file: Path, *, despite: bool) -> None:
+        self._client = client
+        self._file = file
+        self._head, self._size = _header(file), file.stat().st_size
+        self._despite = despite
+        self.hint = ""
+        self.doubts: list[str] = []
+
+    def look(self, declared: Mapping[str, Any]) -> Examination:
+        """What the file is. Ends the program where it is none that could be a model."""
+        from penstock.client import InvalidRequestError
+
+        try:
+            return self._client.examine_model(self._head, size_bytes=self._size, **declared)
+        except InvalidRequestError as error:
+            if error.code != _NO_MODEL:
+                raise
+            fail(f"{self._file}: {error.detail} ({error.code})")
+
+    def __call__(self, words: Mapping[str, Any]) -> Examination:
+        """Ends the program where the server would refuse the file, or nobody wants to go on."""
+        found = self.look({word: words.get(word) for word in DECLARED})
+        if found.verdict in _WRONG or (found.verdict is None and found.message):
+            self._go_on_in_spite_of(found)
+        return found
+
+    def _go_on_in_spite_of(self, found: Examination) -> None:
+        message = f"{self._file.name}: {found.message}{self.hint}"
+        if found.check == "enforce":
+            fail(f"{message} Nothing was sent: this server refuses such files.")
+        self.doubts.append(found.message)
+        if self._despite or found.verdict is None:
+            return  # without a verdict it is not declared yet
+        if not at_terminal():
+            fail(f"{message} Nothing was sent. This server takes such files: --despite-mismatch goes on.")
+        if not agreed(f"{message}\nThis server takes such files. Register it all the same?"):
+            fail("nothing was sent")
+        self._despite = True
 
 
-def _present(client: Penstock, air: str) -> Mapping[str, Any]:
-    """What is said already of the account's own model under that AIR; nothing where there is none."""
-    from penstock.client import NotFoundError
-
-    try:
-        model = client.registered_model(air)
-    except NotFoundError:
-        return {}
-    return {field: getattr(model, field) for field in _KEPT} if model.owned else {}
-
-
-def _judged(client: Penstock, file: Path, head: bytes, size: int, words: Mapping[str, Any]) -> Examination:
-    """Ends the program where the file is not what is declared, or nothing that could be."""
-    declared = {field: words.get(field) for field in _DECLARED}
-    found = client.examine_model(head, size_bytes=size, **declared)
-    if found.verdict in _WRONG or (found.verdict is None and found.message):
-        fail(f"{file.name}: {found.message}")
-    return found
-
-
-def _complete(
-    said: Mapping[str, Any], known: Mapping[str, Any], *, air: str, name: str, architectures: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """What is said, what the model or the file's header says, and what somebody at a terminal says to the rest."""
-    complete = {field: value for field, value in {**known, **said}.items() if value is not None}
-    complete.setdefault("name", name or air)
-    complete.setdefault("version_label", air.rpartition("@")[2])
-    for field in _NEEDED:
-        if field not in complete and (field != "type" or complete.get("category") in _TYPES):
-            choices = {"category": _CATEGORIES, "type": _TYPES.get(complete.get("category", ""), ())}
-            complete[field] = _asked(field, choices.get(field, architectures), read=bool(architectures))
-    if complete["category"] not in _TYPES:
-        complete.pop("type", None)
-    return complete
-
-
-def _asked(field: str, choices: tuple[str, ...], *, read: bool) -> str:
-    """Ask at a terminal; elsewhere say which option is missing. `read`: the file's header was looked at."""
-    flag = _FLAGS.get(field, f"--{field.replace('_', '-')}")
-    likely = f" ({', '.join(choices)})" if choices else ""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        missing = f"the file does not tell its {field}" if read else f"the model's {field} is needed"
-        fail(f"{missing}; say it with {flag}{likely}")
-    # On standard error, for standard output is what the command prints; click's own prompt writes to both.
-    usual = f" [{choices[0]}]" if choices else ""
-    print(f"{field}{likely}{usual}: ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip() or next(iter(choices), "")
-    if not answer:
-        fail(f"{field} is needed; say it with {flag}")
-    return answer
+def _kind(words: Mapping[str, Any]) -> str:
+    return " ".join(str(words[word]) for word in ("architecture", "type", "category") if words.get(word))
 
 
 def _header(file: Path) -> bytes:
@@ -226,37 +283,3 @@ def _header(file: Path) -> bytes:
             return head + stream.read(max(end - len(head), 0)) if end <= _MOST_HEADER else head
     except OSError as error:
         fail(f"{file}: {error.strerror or error}")
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-class _Told:
-    """Tells on standard error, once: notes, and each phase, also those that passed between two looks."""
-
-    def __init__(self, air: str, *, as_json: bool) -> None:
-        self._air = air
-        self._silent = as_json
-        self._coming = list(_WORDS)
-        self._noted = {""}
-
-    def note(self, words: str) -> None:
-        """Something about the model that is not a phase."""
-        if words not in self._noted:
-            print(f"penstock: {self._air}: {words}", file=sys.stderr)
-        self._noted.add(words)
-
-    def __call__(self, upload: ModelUpload) -> None:
-        """A new look at the upload."""
-        while upload.phase in self._coming:
-            phase = self._coming.pop(0)
-            if not self._silent:
-                print(f"{self._air}: {phase}: {_WORDS[phase]}", file=sys.stderr)
-            if phase == "ready":
-                for warning in upload.warnings:
-                    self.note(warning)

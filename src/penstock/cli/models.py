@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.cli.progress import display
 from penstock.cli.sessions import KeyOption, UrlOption, session
 
 if TYPE_CHECKING:
@@ -75,9 +76,12 @@ def show(
 
 
 def verify(air: Air, url: UrlOption = None, api_key: KeyOption = None) -> None:
-    """Read a model's weights back, all of them, and compare their hashes with what was registered."""
-    with session(url, api_key) as client:
-        client.verify_model(air)
+    """Read a model's weights back, as they came and as they are served, and compare them with what was registered.
+
+    Nothing is kept. Whoever may read a model may verify it. The exit status is 1 where a file is not what it was.
+    """
+    with session(url, api_key) as client, display() as shown:
+        client.verify_model(air, on_step=lambda part, done, total: shown.step(f"{air}: {part}: read", done, total))
     print(f"{air}: all bytes are as they were registered")
 
 

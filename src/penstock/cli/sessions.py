@@ -26,11 +26,11 @@ KeyOption = Annotated[
 
 
 @contextmanager
-def session(url: str | None, api_key: str | None) -> Iterator[Penstock]:
-    """A client for the server; its errors end the command in one line."""
+def session(url: str | None, api_key: str | None, *, retries: int = 4) -> Iterator[Penstock]:
+    """A client for the server; its errors end the command in one line. `retries` of each request, at most."""
     from penstock.client import Penstock, PenstockClientError
 
-    with clear_failures(PenstockClientError), Penstock(url=url, api_key=api_key) as client:
+    with clear_failures(PenstockClientError), Penstock(url=url, api_key=api_key, retries=retries) as client:
         yield client
 
 

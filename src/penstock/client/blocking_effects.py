@@ -63,7 +63,7 @@ class Effects:
                 return self._put(effect, stop)
             case steps.Digest():
                 with effect.source.open(effect.offset) as stream:
-                    return Reply(body=digest_of(Pieces(stream, effect.size, None), effect.algorithm))
+                    return Reply(body=digest_of(Pieces(stream, effect.size, effect.on_progress), effect.algorithm))
             case steps.Fetch():
                 return self._fetch(effect)
             case steps.Together():

@@ -210,6 +210,11 @@ class Calls:
         request = self._request("GET", _path("model-uploads", upload_id) + query, wait=wait)
         return Call(request=request, read=_reader(ModelUpload))
 
+    def list_model_uploads(self, *, cursor: str | None, limit: int) -> Call[Page[ModelUpload]]:
+        """`GET /model-uploads`, newest first."""
+        query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+        return self._get(f"model-uploads?{urlencode(query)}", Page[ModelUpload])
+
     def list_registered(
         self, *, cursor: str | None, limit: int, filters: Mapping[str, object]
     ) -> Call[Page[RegisteredModel]]:

@@ -66,7 +66,7 @@ class Source:
     """Bytes to upload. `open` gives them from an offset on, as often as needed, also at once in several threads.
 
     `size` is how many there were at first. `close` ends what the source itself has opened; a file of the caller's
-    stays open.
+    stays open. `stamp` is another one after somebody has written to the file, as far as that can be told.
     """
 
     filename: str
@@ -74,6 +74,7 @@ class Source:
     size: int
     open: Opener
     close: Callable[[], None]
+    stamp: Callable[[], object] = lambda: None
 
 
 def open_source(file: File, *, filename: str | None = None, content_type: str | None = None) -> Source:
@@ -127,7 +128,12 @@ def _source(
 
 def _from_path(path: Path) -> Source:
     with path.open("rb") as stream:
-        return _source(path.name, os.fstat(stream.fileno()).st_size, _from_offset(lambda: path.open("rb")))
+        source = _source(path.name, os.fstat(stream.fileno()).st_size, _from_offset(lambda: path.open("rb")))
+    return replace(source, stamp=lambda: _stamp(path.stat()))
+
+
+def _stamp(found: os.stat_result) -> object:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _from_offset(open_anew: Callable[[], IO[bytes]]) -> Opener:
@@ -186,7 +192,7 @@ class _View:
 
 
 class Pieces:
-    """A source being sent: `read` the next piece, `sent` it. Raises `UploadError` when the file ends too soon."""
+    """A source being sent: `read` the next piece, `sent` (or hashed) it. Raises `UploadError` when it ends too soon."""
 
     def __init__(self, stream: Readable, size: int, on_progress: Progress | None) -> None:
         self._stream = stream
@@ -223,6 +229,7 @@ def digest_of(pieces: Pieces, algorithm: str) -> bytes:
     digest = hashlib.new(algorithm, usedforsecurity=False)
     while piece := pieces.read():
         digest.update(piece)
+        pieces.sent()
     return digest.hexdigest().encode()
 
 
@@ -256,7 +263,7 @@ class Sink:
         if self._expected_size is not None and self._size != self._expected_size:
             raise DownloadError(f"{self._size} bytes arrived instead of {self._expected_size}")
         if self._expected_sha256 is not None and self._hash.hexdigest() != self._expected_sha256:
-            raise DownloadError("the bytes that arrived have another SHA-256 than the asset")
+            raise DownloadError("the bytes that arrived have another SHA-256 than they should")
         if self._part is None or self._path is None:
             return self._stream.getvalue() if isinstance(self._stream, io.BytesIO) else b""
         self._stream.close()
@@ -278,10 +285,15 @@ class Sink:
 class Listener(Sink):
     """Takes bytes only to check them: nothing is kept."""
 
-    def __init__(self, *, size: int | None = None, sha256: str | None = None) -> None:
+    def __init__(
+        self, *, size: int | None = None, sha256: str | None = None, on_progress: Progress | None = None
+    ) -> None:
         super().__init__(None, size=size, sha256=sha256)
+        self._on_progress = on_progress
 
     def write(self, piece: bytes) -> None:
         """Take a piece."""
         self._size += len(piece)
         self._hash.update(piece)
+        if self._on_progress is not None:
+            self._on_progress(self._size, self._expected_size or self._size)

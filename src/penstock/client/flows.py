@@ -14,9 +14,11 @@ from penstock.client.errors import (
     DownloadError,
     ModelUploadFailedError,
     ModelUploadTimeoutError,
+    NotFoundError,
     RunFailedError,
     RunTimeoutError,
 )
+from penstock.client.files import Listener
 from penstock.client.inputs import close_all, with_ids
 from penstock.client.results import Asset, Event, OutputFile, Run, read_json
 from penstock.client.sending import Sending, upload
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from penstock.client.calls import Calls, Reply, Request
     from penstock.client.errors import PenstockApiError
     from penstock.client.files import Sink, Source
-    from penstock.client.results import ModelUpload
+    from penstock.client.pushing import OnStep
+    from penstock.client.results import ModelUpload, StoredWeights
     from penstock.client.retries import Retries
 
 NO_MORE_EVENTS = 204
@@ -161,6 +164,32 @@ def download_model(
             size, sha256 = stored.size_bytes, stored.sha256
     url = yield from perform(calls.model_file(air, part), retries)
     return (yield from download(retries, url, sink_of(size, sha256)))
+
+
+def verify_model(calls: Calls, retries: Retries, air: str, on_step: OnStep | None) -> Flow[None]:
+    """Read a model's files and keep nothing. Raises `DownloadError`, which names each that is not as registered."""
+    file = (yield from perform(calls.get_registered(air), retries)).file
+    wrong: list[str] = []
+    if file is None:
+        raise DownloadError(f"{air} has no file")
+    for part, stored in (("original", file.original), ("optimized", file.optimized)):
+        if part == "optimized" and stored == file.original:
+            break  # one object under two names
+        url = yield from perform(calls.model_file(air, part), retries)
+        try:
+            yield from download(retries, url, _listener(part, stored, on_step))
+        except (DownloadError, NotFoundError) as error:
+            wrong.append(f"the {part} file: {error}")
+    if wrong:
+        now = yield from perform(calls.get_registered(air), retries)
+        if now.file is None or (now.file.original, now.file.optimized) != (file.original, file.optimized):
+            raise DownloadError(f"{air} was given another file while it was read; verify it again")
+        raise DownloadError(f"{air} is not what was registered. {'; '.join(wrong)}")
+
+
+def _listener(part: str, stored: StoredWeights, on_step: OnStep | None) -> Listener:
+    told = None if on_step is None else lambda done, total: on_step(part, done, total)
+    return Listener(size=stored.size_bytes, sha256=stored.sha256, on_progress=told)
 
 
 class EventStream:

@@ -60,7 +60,9 @@ class AsyncEffects:
             case steps.Digest():
                 with effect.source.open(effect.offset) as stream:
                     return Reply(
-                        body=await asyncio.to_thread(digest_of, Pieces(stream, effect.size, None), effect.algorithm)
+                        body=await asyncio.to_thread(
+                            digest_of, Pieces(stream, effect.size, effect.on_progress), effect.algorithm
+                        )
                     )
             case steps.Fetch():
                 return await self._fetch(effect)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.client import flows, steps
-from penstock.client.files import Listener, Sink
+from penstock.client.files import Sink, open_source
+from penstock.client.pushing import Push, Pushing
+from penstock.client.sending import IN_PARTS, InParts
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from penstock.client.calls import Calls
+    from penstock.client.files import File
     from penstock.client.nonblocking_effects import AsyncEffects
+    from penstock.client.pushing import OnChange, OnStep
     from penstock.client.results import Examination, ModelReuse, ModelSource, ModelUpload, RegisteredModel
     from penstock.client.retries import Retries
 
@@ -83,6 +88,44 @@ class AsyncModelVerbs:
             flows.finish_model_upload(self._calls, self._retries, upload_id, deadline, on_change)
         )
 
+    async def push_model(
+        self,
+        file: File,
+        air: str,
+        *,
+        parts: InParts = IN_PARTS,
+        on_step: OnStep | None = None,
+        on_change: OnChange | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - as for `run`
+        **said: object,
+    ) -> RegisteredModel:
+        """Register a file here under an AIR, and wait until the model can be used; `said` as for `register_model`.
+
+        The file is hashed first. What has arrived of it before is not sent again, whoever sent it from whatever
+        machine, and a registration of it that is going on is followed: so what was interrupted goes on when it is
+        called again, within a day. `on_step(step, done, total)` tells how far it is, in bytes: `hash`, `follow`,
+        `kept` (the model has this file), `compare`, `send`; `on_change` as for `wait_model_upload`, which says what is
+        raised; and `UploadError` when the file is written to meanwhile. `timeout` is for the server's work.
+        """
+        source = await asyncio.to_thread(open_source, file)
+        how = Pushing(on_step=on_step, on_change=on_change, parts=parts)
+        push = Push(
+            calls=self._calls, retries=self._retries, source=source, air=air, said=said, how=how, timeout=timeout
+        )
+        return await self._effects.do(push.go())
+
+    async def model_uploads(self, *, page_size: int = 100) -> AsyncIterator[ModelUpload]:
+        """What became of registrations, newest first; fetched page by page."""
+        cursor: str | None = None
+        while True:
+            call = self._calls.list_model_uploads(cursor=cursor, limit=page_size)
+            page = await self._effects.do(steps.perform(call, self._retries))
+            for upload in page.data:
+                yield upload
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     async def registered_models(  # noqa: PLR0913 - what can be asked for
         self,
         *,
@@ -149,18 +192,10 @@ class AsyncModelVerbs:
         """How many tensors of a model stand in another, too, under whatever name."""
         return await self._effects.do(steps.perform(self._calls.compare_models(air, other), self._retries))
 
-    async def verify_model(self, air: str) -> None:
+    async def verify_model(self, air: str, *, on_step: OnStep | None = None) -> None:
         """Read a model's weights back, all of them, and check their sizes and hashes; nothing is kept.
 
-        Raises `DownloadError` when they are not what was registered.
+        `on_step(part, done, total)` tells how far it is, in bytes, with the `original` and, where it is another file,
+        with the `optimized`. Raises `DownloadError`, which names each that is not what was registered.
         """
-        for part in ("original", "optimized"):
-            await self._effects.do(
-                flows.download_model(
-                    self._calls,
-                    self._retries,
-                    air,
-                    part,
-                    lambda size, sha256: Listener(size=size, sha256=sha256),
-                )
-            )
+        await self._effects.do(flows.verify_model(self._calls, self._retries, air, on_step))

@@ -316,11 +316,15 @@ class ModelUploadError(_Json):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelUpload(_Json):
-    """What becomes of a registration. `phase`: validated, downloaded, optimized, stored, ready; or failed."""
+    """What becomes of a registration. `phase`: validated, downloaded, optimized, stored, ready; or failed.
+
+    `unique_identifier` is what stands for the content of the file that it brings.
+    """
 
     id: str
     air: str
     phase: str
+    unique_identifier: str | None = None
     received_bytes: int = 0
     size_bytes: int | None = None
     warnings: tuple[str, ...] = ()
@@ -348,10 +352,12 @@ class ModelReuse(_Json):
 class Examination(_Json):
     """What the header of a model file says. `verdict` is None where nothing was declared.
 
+    `check` is what the server does with a file that is not what is declared: enforce, warn or off.
     `architectures`: what it may be declared as, likeliest first; `proposal`: fields of a registration that follow.
     """
 
     verdict: str | None = None
+    check: str = "enforce"
     message: str = ""
     warnings: tuple[str, ...] = ()
     category: str | None = None

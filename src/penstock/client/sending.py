@@ -48,12 +48,16 @@ IN_PARTS = InParts()
 class Sending:
     """How to send one file. `resume` is the id of an upload in parts to go on with; `on_begin` hears of the upload.
 
-    `instant` hashes the file first: bytes that the account holds are not sent, all others are held to that hash.
+    `instant` hashes the file first: bytes that the account holds are not sent, all others are held to that hash. What a
+    resumption compares is told to `on_compare`, if there is one, and only then what is sent to `on_progress`. `check`
+    is called now and then, at the end too, and ends it by what it raises.
     """
 
     expires_in: int | None = None
     on_progress: Progress | None = None
+    on_compare: Progress | None = None
     on_begin: OnBegin | None = None
+    check: Callable[[], None] = lambda: None
     parts: InParts = IN_PARTS
     resume: str | None = None
     instant: bool = False
@@ -64,7 +68,7 @@ def upload(calls: Calls, retries: Retries, source: Source, sending: Sending) -> 
     try:
         if sending.resume is not None:
             return (yield from _resume(calls, retries, source, sending, sending.resume))
-        sha256 = (yield from _sha256(source)) if sending.instant else None
+        sha256 = (yield from sha256_of(source)) if sending.instant else None
         if source.size and source.size >= sending.parts.at_least:
             part_size = sending.parts.part_size or 0
             call = calls.upload_of(source, expires_in=sending.expires_in, parts=part_size, sha256=sha256)
@@ -78,8 +82,9 @@ def upload(calls: Calls, retries: Retries, source: Source, sending: Sending) -> 
         source.close()
 
 
-def _sha256(source: Source) -> Flow[str]:
-    reply = yield Digest(algorithm="sha256", source=source, offset=0, size=source.size)
+def sha256_of(source: Source, on_progress: Progress | None = None) -> Flow[str]:
+    """Read it all. Its SHA-256 in hexadecimal."""
+    reply = yield Digest(algorithm="sha256", source=source, offset=0, size=source.size, on_progress=on_progress)
     return reply.body.decode()
 
 
@@ -106,6 +111,7 @@ def _one_attempt(calls: Calls, retries: Retries, source: Source, sending: Sendin
         on_progress=sending.on_progress,
     )
     yield from _send(put, retries)
+    sending.check()
     return (yield from perform(calls.complete_upload(begun.id), retries))
 
 
@@ -147,13 +153,15 @@ class _Parts:
         self._sending = sending
         self._id = begun.id
         self._part_size = begun.part_size
-        self._tally = _Tally(source.size, sending.on_progress)
+        self._compares = sending.resume is not None and sending.on_compare is not None
+        self._tally = _Tally(source.size, sending.on_compare if self._compares else sending.on_progress)
         self._etags: dict[int, str] = {}
 
     def send(self, there: Mapping[int, ReceivedPart]) -> Flow[Asset]:
         """Send every part but those that are there, then complete."""
         try:
             yield from self._send_all(there)
+            self._sending.check()
             parts = [Part(part_number=number, etag=etag) for number, etag in sorted(self._etags.items())]
             return (yield from perform(self._calls.complete_upload(self._id, parts), self._retries))
         except PenstockClientError:
@@ -166,6 +174,8 @@ class _Parts:
         numbers = range(1, -(-self._source.size // self._part_size) + 1)
         found = [number for number in numbers if number in there and there[number].size_bytes == self._size(number)]
         yield self._together(self._compare(number, there[number].etag) for number in found)
+        if self._compares:
+            self._tally.tells(self._sending.on_progress)
         missing = [number for number in numbers if number not in self._etags]
         for batch in _batches(missing, _SIGNED_AT_ONCE):
             signed = yield from perform(self._calls.sign_parts(self._id, batch), self._retries)
@@ -187,6 +197,7 @@ class _Parts:
         self._tally.note(number, size)
 
     def _send_part(self, number: int, url: str) -> Flow[None]:
+        self._sending.check()
         size = self._size(number)
         put = Put(
             url=url,
@@ -218,12 +229,16 @@ class _Tally:
 
     def __init__(self, total: int, on_progress: Progress | None) -> None:
         self._total = total
-        self._on_progress = on_progress
         self._lock = threading.Lock()
         self._sent: dict[int, int] = {}
         self._sum = 0
+        self.tells(on_progress)
+
+    def tells(self, on_progress: Progress | None) -> None:
+        """From now on to that one, beginning with how far it is."""
+        self._on_progress = on_progress
         if on_progress is not None:
-            on_progress(0, total)
+            on_progress(self._sum, self._total)
 
     def note(self, number: int, sent: int) -> None:
         """So many bytes of a part have been sent."""

@@ -44,6 +44,7 @@ class Digest:
     source: Source
     offset: int
     size: int
+    on_progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from penstock.domain.errors import InvalidField
 from penstock.domain.model_cards import check_given
+from penstock.domain.weights import ModelCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,17 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What was found, and what it says for the fields of a card; what it cannot say is left out."""
+    """What was found, and what it says for the fields of a card; what it cannot say is left out.
+
+    `check` is how a registration would look at it.
+    """
 
     found: Examination
+    check: ModelCheck
     proposal: Mapping[str, object]
 
 
 class Examinations:
     """Looks at headers. Nothing is kept."""
 
-    def __init__(self, examiner: Examiner) -> None:
+    def __init__(self, examiner: Examiner, *, check: ModelCheck = ModelCheck.ENFORCE) -> None:
         self._examiner = examiner
+        self._check = check
 
     def look(self, head: bytes, *, size: int | None, declared: Declaration | None) -> Examined:
         """Judge a file by its first bytes, which must hold its header; `size` is that of the whole file.
@@ -37,7 +43,7 @@ class Examinations:
         """
         end = self._examiner.header_end(head, size=size)
         found = self._examiner.examine(head[:end], size=size, declared=declared)
-        return Examined(found=found, proposal=proposal_of(found))
+        return Examined(found=found, check=self._check, proposal=proposal_of(found))
 
 
 def proposal_of(found: Examination) -> Mapping[str, object]:

@@ -49,6 +49,7 @@ def registered(account: Native, lora: bytes, air: str, **more: object) -> dict[s
     asset = account.upload(lora, "rivers.safetensors", "application/octet-stream")
     upload = register(account, air, asset_id=asset["id"], **{**LORA, **more})
     assert (upload["phase"], upload["error"]) == ("ready", None)
+    assert upload["unique_identifier"] == hashlib.sha256(lora).hexdigest()
     account.delete(f"/assets/{asset['id']}").must(204)
     model: dict[str, Any] = account.get(f"/models/{air}").must(200)
     return model
@@ -214,7 +215,7 @@ def test_a_header_alone_tells_what_a_file_is(bob: Native, lora: bytes) -> None:
     assert (found["category"], found["verdict"], found["size_bytes"]) == ("lora", None, len(lora))
     assert found["proposal"]["category"] == "lora"
     assert "sdxl" in found["architectures"]
-    assert declared["verdict"] == "mismatch"
+    assert (declared["verdict"], declared["check"]) == ("mismatch", "enforce")
     problem(examine(bob, b"PK\x03\x04" + bytes(100)), 422, "not_safetensors")
     problem(examine(bob, header[:-1]), 422, "not_safetensors")
     problem(examine(bob, header, "category=vae&architecture=nonsense"), 422, "invalid_field")

@@ -183,6 +183,9 @@ class ModelUploadOut(BaseModel):
     phase: str = Field(
         description="The last that has ended: validated, downloaded, optimized, stored or ready; or failed."
     )
+    unique_identifier: str | None = Field(
+        description="What was said to stand for its file's content; null where it brings none."
+    )
     received_bytes: int
     size_bytes: int | None = Field(description="null while it is not known.")
     warnings: list[str] = Field(description="What is doubtful about the file, though it was taken.")
@@ -205,6 +208,10 @@ class ExaminationOut(BaseModel):
     verdict: str | None = Field(
         description="How it fits what was declared: match, match_unverified, mismatch, incomplete, unsupported or "
         "unknown; null where nothing was."
+    )
+    check: str = Field(
+        description="What becomes of a file that is not what is declared (mismatch, incomplete, unsupported or "
+        "unknown): `enforce` refuses it, `warn` takes it with a warning, `off` does not compare."
     )
     message: str
     warnings: list[str]
@@ -248,6 +255,7 @@ def upload_out(upload: ModelUpload) -> ModelUploadOut:
         id=format_prefixed("modelupload", upload.id),
         air=upload.air,
         phase=upload.phase.value,
+        unique_identifier=_text(upload.given.get("unique_identifier")),
         received_bytes=upload.received,
         size_bytes=upload.size,
         warnings=list(upload.warnings),
@@ -272,6 +280,7 @@ def examination_out(examined: Examined) -> ExaminationOut:
     found = examined.found
     return ExaminationOut(
         verdict=found.verdict.value if found.verdict is not None else None,
+        check=examined.check.value,
         message=found.message,
         warnings=list(found.warnings),
         category=found.category.value if found.category is not None else None,
@@ -295,6 +304,10 @@ FIELDS = {"source_url": "url", "search": "q"}
 
 def _field(name: str | None) -> str | None:
     return FIELDS.get(name, name) if name is not None else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _model(model: RegisteredModel, viewer: AccountId) -> dict[str, Any]:
