@@ -33,7 +33,8 @@ from penstock.domain.ids import AccountId, AssetId, JobId, KeyId, MediaKey, RunI
 from penstock.domain.ledger import Spent
 from penstock.domain.runs import RunFault, RunFilter, RunState
 from penstock.domain.uploads import UploadState
-from penstock.ports.database import IdempotencyRaceError, LedgerConflictError
+from penstock.ports.accounts import LedgerConflictError
+from penstock.ports.events import IdempotencyRaceError
 from tests.support.records import HOUR, NOW, make_asset, make_key, make_run, make_upload, open_account, uuid_text
 
 if TYPE_CHECKING:

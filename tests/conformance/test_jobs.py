@@ -17,7 +17,7 @@ from penstock.adapters.db.queue import SqlJobQueue
 from penstock.domain.events import EventKind
 from penstock.domain.ids import AccountId, JobId
 from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from tests.conformance.job_worker import KIND, POINTS, STEPS, work
 from tests.support.records import HOUR, NOW, uuid_text
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from penstock.adapters.db.database import SqlDatabase
     from penstock.domain.jobs import Job
-    from penstock.ports.database import FencedJob
+    from penstock.ports.jobs import FencedJob
 
 ROOT = Path(__file__).parents[2]
 ACME = AccountId("acme")

@@ -22,7 +22,7 @@ from penstock.domain.ids import format_prefixed
 from penstock.domain.jobs import LEASE
 from penstock.domain.quotas import Limits
 from penstock.domain.uploads import TypePolicy, UploadMethod, UploadPolicy, UploadState
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from penstock.services.imports import NewImport
 from tests.support.core import HOUR, PART_BYTES, PNG
 from tests.support.remote import Remote, Visit, remote_server, serving

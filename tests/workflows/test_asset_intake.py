@@ -15,7 +15,7 @@ from penstock.domain.ids import AssetId, UploadId
 from penstock.domain.jobs import LEASE
 from penstock.domain.media_facts import MediaFacts
 from penstock.domain.uploads import UploadState
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from penstock.ports.media import Inspection
 from penstock.services.intake import INTAKE_JOB
 from tests.support.core import HOUR, PNG, at_once

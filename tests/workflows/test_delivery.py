@@ -16,8 +16,7 @@ from penstock.domain.ids import ModelUploadId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.model_uploads import ModelUpload, Phase
 from penstock.domain.webhooks import Callback, DeliveryFilter, DeliveryState, Moment
-from penstock.ports.database import LeaseLostError
-from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.jobs import AttemptInterruptedError, LeaseLostError
 from penstock.services.callbacks import DELIVERY_JOB, Callbacks
 from penstock.services.runs import NewRun
 from penstock.services.webhooks import EndpointChange, NewEndpoint

@@ -11,8 +11,7 @@ import pytest
 from penstock.domain.errors import DatabaseUnavailable, ObjectStoreUnavailable
 from penstock.domain.ids import JobId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
-from penstock.ports.database import LeaseLostError
-from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.jobs import AttemptInterruptedError, LeaseLostError
 from penstock.telemetry import Log
 from penstock.workflows import engine
 from penstock.workflows.engine import Patience, Schedule, Worker

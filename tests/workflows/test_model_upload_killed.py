@@ -19,7 +19,7 @@ from penstock.domain.errors import ObjectStoreUnavailable, StorageFull
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.model_uploads import Phase
 from penstock.domain.weights import ModelCheck
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from tests.support.model_house import Interrupting, made_weights, open_model_house, seed_of
 from tests.support.remote import Remote, remote_server, serving
 from tests.support.stores import WallClock, embedded_store

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from penstock.services.runs import PAYLOAD_JOB, NewRun
 from penstock.workflows.payload_removal import PayloadRemoval
 

@@ -15,7 +15,7 @@ from penstock.domain.errors import AssetNotFound, ObjectStoreUnavailable, Runner
 from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.jobs import LEASE, MAX_ATTEMPTS
 from penstock.domain.runs import RunFault, RunState, output_assets
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 from penstock.ports.runners import FileInput, OutputFile, RunCancelledError
 from penstock.services.run_ends import RUN_JOB
 from penstock.services.runs import NewRun

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime, timedelta
 
-    from penstock.domain.ids import AccountId
-    from penstock.domain.jobs import Job
+    from penstock.domain.ids import AccountId, JobId
+    from penstock.domain.jobs import Job, JobData
 
 
 class AttemptInterruptedError(Exception):
@@ -58,3 +58,53 @@ class JobQueue(Protocol):
     def redrive(self, job_id: str, *, now: datetime) -> bool:
         """Make a buried job ready again, from its last checkpoint; False when it is not buried."""
         ...
+
+
+class JobRepository(Protocol):
+    """Putting jobs in; they start only when this transaction has committed."""
+
+    def enqueue(  # noqa: PLR0913 - the columns of a job
+        self,
+        kind: str,
+        payload: JobData,
+        *,
+        job_id: JobId,
+        now: datetime,
+        run_at: datetime | None = None,
+        dedupe_key: str | None = None,
+        account_id: AccountId | None = None,
+    ) -> None:
+        """Add a job, unless an unfinished one of this kind has the same `dedupe_key`."""
+        ...
+
+    def wake(self, kind: str, dedupe_keys: Iterable[str], *, now: datetime) -> None:
+        """Let those of these jobs that rest come due at once; one that somebody is changing just now is left alone."""
+        ...
+
+
+class FencedJob(Protocol):
+    """A worker's own writes about its job, inside the transaction of their effect. All raise `LeaseLostError`."""
+
+    def checkpoint(self, job: Job, step: str, state: JobData) -> Job:
+        """Record that a step is done and what it found; returns the job as it now stands."""
+        ...
+
+    def finish(self, job: Job) -> None:
+        """The job is done."""
+        ...
+
+    def retry(self, job: Job, *, run_at: datetime, error: str) -> None:
+        """Failed; try again later from the last checkpoint."""
+        ...
+
+    def postpone(self, job: Job, *, run_at: datetime, error: str) -> None:
+        """Something behind the job does not answer: like `retry`, but no failure of the job's own."""
+        ...
+
+    def bury(self, job: Job, *, error: str) -> None:
+        """Failed for good; parked for an operator."""
+        ...
+
+
+class LeaseLostError(Exception):
+    """Another worker has taken the job over: whatever this one was about to write must not happen (fencing)."""

@@ -18,7 +18,7 @@ from penstock.domain.folders import (
 )
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import FolderId, JobId
-from penstock.ports.database import IdempotencyRaceError
+from penstock.ports.events import IdempotencyRaceError
 from penstock.services.identity import new_id
 from penstock.services.paging import (
     Page,

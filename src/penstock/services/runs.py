@@ -22,7 +22,7 @@ from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.library import NUL
 from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
 from penstock.domain.runs import Run, RunState
-from penstock.ports.database import IdempotencyRaceError
+from penstock.ports.events import IdempotencyRaceError
 from penstock.services.callbacks import SILENT
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of

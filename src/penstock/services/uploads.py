@@ -24,7 +24,7 @@ from penstock.domain.parts import part_size_for
 from penstock.domain.sharing import share
 from penstock.domain.tags import clean_tags
 from penstock.domain.uploads import PartPolicy, Upload, UploadMethod, UploadState
-from penstock.ports.database import IdempotencyRaceError
+from penstock.ports.events import IdempotencyRaceError
 from penstock.services.admission import Admissions
 from penstock.services.identity import new_final_key, new_id, new_media_key
 from penstock.services.intake import begin_intake

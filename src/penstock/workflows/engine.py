@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from penstock.domain.errors import PenstockError, Unavailable
 from penstock.domain.jobs import HEARTBEAT, LEASE, MAX_ATTEMPTS, outages, retry_delay
-from penstock.ports.database import LeaseLostError
-from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.jobs import AttemptInterruptedError, LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -11,9 +11,8 @@ from penstock.domain.events import EventKind
 from penstock.domain.jobs import rested
 from penstock.domain.model_uploads import Phase, advanced
 from penstock.domain.weights import Category
-from penstock.ports.database import LeaseLostError
 from penstock.ports.fetch import SourceRefusedError
-from penstock.ports.jobs import AttemptInterruptedError
+from penstock.ports.jobs import AttemptInterruptedError, LeaseLostError
 from penstock.workflows.model_original import Begun, Standing
 from penstock.workflows.model_rewriting import Found, Rewritten
 from penstock.workflows.transfer import Source

@@ -9,7 +9,7 @@ from sqlalchemy import Integer, bindparam, delete, select, tuple_
 from penstock.adapters.db.columns import Instant
 from penstock.adapters.db.rows import insert_missing
 from penstock.adapters.db.tables import idempotency_keys
-from penstock.ports.database import IdempotencyRaceError
+from penstock.ports.events import IdempotencyRaceError
 
 if TYPE_CHECKING:
     from datetime import datetime

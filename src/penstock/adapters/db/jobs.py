@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, delete, func, null, select, text, update
 from penstock.adapters.db.rows import Rows, insert_missing
 from penstock.adapters.db.tables import jobs
 from penstock.domain.jobs import Job, JobState
-from penstock.ports.database import LeaseLostError
+from penstock.ports.jobs import LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

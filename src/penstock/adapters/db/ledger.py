@@ -11,7 +11,7 @@ from penstock.adapters.db.columns import EPOCH, LARGEST_INTEGER, Usd
 from penstock.adapters.db.rows import Rows, insert_missing
 from penstock.adapters.db.tables import accounts, ledger_entries, runs
 from penstock.domain.ledger import EntryKind, LedgerEntry, Spent
-from penstock.ports.database import LedgerConflictError
+from penstock.ports.accounts import LedgerConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
