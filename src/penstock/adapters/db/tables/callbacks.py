@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, PrimaryKeyConstraint, Table, text
 
 from penstock.adapters.db.columns import Choice, Instant, Json, Tags, Word
-from penstock.adapters.db.tables.schema import metadata
+from penstock.adapters.db.tables.schema import metadata, partial_index
 from penstock.domain.webhooks import DeliveryState, Moment
 
 deliveries = Table(
@@ -75,12 +75,11 @@ webhook_secrets = Table(
     Column("retires_at", Instant),
     Index(None, "account_id", "dialect", "endpoint_id", "created_at"),
 )
-Index(
+partial_index(
     "uq_webhook_secrets_current",
     webhook_secrets.c.account_id,
     webhook_secrets.c.dialect,
     webhook_secrets.c.endpoint_id,
     unique=True,
-    sqlite_where=text("retires_at IS NULL"),
-    postgresql_where=text("retires_at IS NULL"),
+    where=text("retires_at IS NULL"),
 )

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from penstock.adapters.db.columns import Choice, Facts, Instant, Span, Tags, Word
-from penstock.adapters.db.tables.schema import metadata
+from penstock.adapters.db.tables.schema import metadata, partial_index
 from penstock.domain.assets import IntakeState
 from penstock.domain.media_types import Kind
 from penstock.domain.uploads import SizePolicy, TypePolicy, UploadMethod, UploadState
@@ -57,7 +57,7 @@ uploads = Table(
     Index(None, "account_id", "created_at", "id"),
 )
 # What sweeping still has to look at; both its questions (overdue, unswept) are ranges of this one index.
-Index("ix_uploads_unswept", uploads.c.expires_at, sqlite_where=~uploads.c.swept, postgresql_where=~uploads.c.swept)
+partial_index("ix_uploads_unswept", uploads.c.expires_at, where=~uploads.c.swept)
 
 assets = Table(
     "assets",
@@ -96,45 +96,15 @@ assets = Table(
     UniqueConstraint("media_key"),
 )
 LISTED = and_(assets.c.deleted_at.is_(None), assets.c.purged_at.is_(None))
-Index(
-    "ix_assets_listed",
-    assets.c.account_id,
-    assets.c.created_at,
-    assets.c.id,
-    sqlite_where=LISTED,
-    postgresql_where=LISTED,
-)
+partial_index("ix_assets_listed", assets.c.account_id, assets.c.created_at, assets.c.id, where=LISTED)
 IN_TRASH = and_(assets.c.deleted_at.is_not(None), assets.c.purged_at.is_(None))
-Index(
-    "ix_assets_trash",
-    assets.c.account_id,
-    assets.c.deleted_at,
-    assets.c.id,
-    sqlite_where=IN_TRASH,
-    postgresql_where=IN_TRASH,
-)
-Index(
-    "ix_assets_over_at",
-    assets.c.over_at,
-    sqlite_where=assets.c.over_at.is_not(None),
-    postgresql_where=assets.c.over_at.is_not(None),
-)
+partial_index("ix_assets_trash", assets.c.account_id, assets.c.deleted_at, assets.c.id, where=IN_TRASH)
+partial_index("ix_assets_over_at", assets.c.over_at, where=assets.c.over_at.is_not(None))
 
 # Who shares an object or a thumbnail, and which bytes an account has already.
 Index("ix_assets_object_key", assets.c.object_key)
-Index(
-    "ix_assets_thumbnail_key",
-    assets.c.thumbnail_key,
-    sqlite_where=assets.c.thumbnail_key.is_not(None),
-    postgresql_where=assets.c.thumbnail_key.is_not(None),
-)
-Index(
-    "ix_assets_sha256",
-    assets.c.account_id,
-    assets.c.sha256,
-    sqlite_where=assets.c.sha256.is_not(None),
-    postgresql_where=assets.c.sha256.is_not(None),
-)
+partial_index("ix_assets_thumbnail_key", assets.c.thumbnail_key, where=assets.c.thumbnail_key.is_not(None))
+partial_index("ix_assets_sha256", assets.c.account_id, assets.c.sha256, where=assets.c.sha256.is_not(None))
 
 # The parent of a folder at the top is the empty text, so that names are unique there too.
 folders = Table(

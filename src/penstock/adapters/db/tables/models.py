@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from penstock.adapters.db.columns import Choice, Day, Instant, Json, Tags, Usd, Word
-from penstock.adapters.db.tables.schema import metadata
+from penstock.adapters.db.tables.schema import metadata, partial_index
 from penstock.domain.model_uploads import Phase
 from penstock.domain.weights import Category
 
@@ -49,12 +49,7 @@ model_files = Table(
     Column("loose_at", Instant),
     Index(None, "account_id", "sha256"),
 )
-Index(
-    "ix_model_files_loose_at",
-    model_files.c.loose_at,
-    sqlite_where=model_files.c.loose_at.is_not(None),
-    postgresql_where=model_files.c.loose_at.is_not(None),
-)
+partial_index("ix_model_files_loose_at", model_files.c.loose_at, where=model_files.c.loose_at.is_not(None))
 
 models = Table(
     "models",
@@ -95,13 +90,7 @@ models = Table(
     Index(None, "account_id", "created_at", "id"),
     Index(None, "file_id"),
 )
-Index(
-    "ix_models_public",
-    models.c.created_at,
-    models.c.id,
-    sqlite_where=~models.c.private,
-    postgresql_where=~models.c.private,
-)
+partial_index("ix_models_public", models.c.created_at, models.c.id, where=~models.c.private)
 
 # What models can be found by (`domain.model_search`). Whoever searches looks at two audiences: their own account, and
 # the empty text, which is everybody. A public model stands in both.
@@ -141,33 +130,23 @@ model_uploads = Table(
     Index(None, "account_id", "created_at", "id"),
     Index(None, "account_id", "dialect", "client_ref", "created_at"),
 )
-Index(
+partial_index(
     "uq_model_uploads_client_ref",
     model_uploads.c.account_id,
     model_uploads.c.dialect,
     model_uploads.c.client_ref,
     unique=True,
-    sqlite_where=text("phase <> 'failed'"),
-    postgresql_where=text("phase <> 'failed'"),
+    where=text("phase <> 'failed'"),
 )
-Index(
+partial_index(
     "ix_model_uploads_going_on",
     model_uploads.c.account_id,
     model_uploads.c.air,
-    sqlite_where=model_uploads.c.finished_at.is_(None),
-    postgresql_where=model_uploads.c.finished_at.is_(None),
+    where=model_uploads.c.finished_at.is_(None),
 )
-Index(
-    "ix_model_uploads_file_id",
-    model_uploads.c.file_id,
-    sqlite_where=model_uploads.c.finished_at.is_(None),
-    postgresql_where=model_uploads.c.finished_at.is_(None),
-)
-Index(
-    "ix_model_uploads_finished_at",
-    model_uploads.c.finished_at,
-    sqlite_where=model_uploads.c.finished_at.is_not(None),
-    postgresql_where=model_uploads.c.finished_at.is_not(None),
+partial_index("ix_model_uploads_file_id", model_uploads.c.file_id, where=model_uploads.c.finished_at.is_(None))
+partial_index(
+    "ix_model_uploads_finished_at", model_uploads.c.finished_at, where=model_uploads.c.finished_at.is_not(None)
 )
 
 # What an account paid for keeping models on a UTC day: at most once, ever.

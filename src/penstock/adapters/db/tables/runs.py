@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Table, text
 
 from penstock.adapters.db.columns import Choice, Instant, Json, Tags, Usd, Word
-from penstock.adapters.db.tables.schema import metadata
+from penstock.adapters.db.tables.schema import metadata, partial_index
 from penstock.domain.runs import RunFault, RunState
 
 runs = Table(
@@ -40,19 +40,6 @@ runs = Table(
     Column("client_ref", Word),
     Index(None, "account_id", "created_at", "id"),
 )
-Index(
-    "ix_runs_queued",
-    runs.c.created_at,
-    runs.c.id,
-    sqlite_where=text("state = 'queued'"),
-    postgresql_where=text("state = 'queued'"),
-)
+partial_index("ix_runs_queued", runs.c.created_at, runs.c.id, where=text("state = 'queued'"))
 # Few at any time, however many have ended: how many go on is counted whenever one begins, where there is a limit.
-Index(
-    "ix_runs_running",
-    runs.c.account_id,
-    runs.c.runner,
-    runs.c.runner_model,
-    sqlite_where=text("state = 'running'"),
-    postgresql_where=text("state = 'running'"),
-)
+partial_index("ix_runs_running", runs.c.account_id, runs.c.runner, runs.c.runner_model, where=text("state = 'running'"))

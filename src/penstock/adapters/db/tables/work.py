@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, PrimaryKeyConstraint, Table, text
 
 from penstock.adapters.db.columns import Choice, Instant, Json, Word
-from penstock.adapters.db.tables.schema import metadata
+from penstock.adapters.db.tables.schema import metadata, partial_index
 from penstock.domain.events import ASSET_FINALS, MODEL_FINALS, RUN_FINALS, UPLOAD_FINALS, EventKind
 from penstock.domain.jobs import JobState
 
@@ -24,7 +24,7 @@ events = Table(
 _FINALS = sorted(repr(kind.value) for kind in RUN_FINALS | UPLOAD_FINALS | ASSET_FINALS | MODEL_FINALS)
 FINAL = text(f"kind IN ({', '.join(_FINALS)})")
 """In these words also in queries: a partial index serves those alone whose condition it recognises."""
-Index("ix_events_final", events.c.created_at, sqlite_where=FINAL, postgresql_where=FINAL)
+partial_index("ix_events_final", events.c.created_at, where=FINAL)
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -64,19 +64,13 @@ jobs = Table(
     Column("created_at", Instant, nullable=False),
     Column("error", Word),
 )
-Index(
-    "ix_jobs_due_at",
-    jobs.c.due_at,
-    sqlite_where=jobs.c.due_at.is_not(None),
-    postgresql_where=jobs.c.due_at.is_not(None),
-)
-Index(
+partial_index("ix_jobs_due_at", jobs.c.due_at, where=jobs.c.due_at.is_not(None))
+partial_index(
     "uq_jobs_unfinished",
     jobs.c.kind,
     jobs.c.dedupe_key,
     unique=True,
-    sqlite_where=text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
-    postgresql_where=text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
+    where=text("state IN ('ready', 'leased') AND dedupe_key IS NOT NULL"),
 )
 
 schedules = Table(
