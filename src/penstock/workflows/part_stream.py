@@ -6,6 +6,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from penstock.workflows.buffers import Buffers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
@@ -82,17 +84,17 @@ class PartStream:
         self._number = len(there) + 1
         self._passing = passing
         self._lane = Lane("send", threads=senders, ahead=senders)
-        self._part = bytearray()
+        self._buffers = Buffers(part_size)
+        self._part: memoryview | None = None
         self._filled = self._shown = 0
 
     def write(self, block: bytes | memoryview) -> None:
         """Take the next bytes. Raises what sending earlier ones raised."""
         view = memoryview(block).cast("B")
         while view:
-            if not self._part:
-                self._part = bytearray(self._part_size)
+            part = self._part = self._part or self._buffers.take()
             count = min(len(view), self._part_size - self._filled)
-            self._part[self._filled : self._filled + count] = view[:count]
+            part[self._filled : self._filled + count] = view[:count]
             self._filled += count
             view = view[count:]
             if self._filled - self._shown >= _SHOWN_BYTES:
@@ -102,8 +104,7 @@ class PartStream:
 
     def settle(self) -> None:
         """Send what is left, as the last part, and wait until all parts are there."""
-        if self._filled:
-            self._send()
+        self._send()
         self._lane.settle()
 
     def complete(self) -> ObjectInfo:
@@ -122,15 +123,17 @@ class PartStream:
         self._lane.close()
 
     def _send(self) -> None:
+        if self._part is None:
+            return
         self._show()
-        data, number = memoryview(self._part)[: self._filled], self._number
-        self._part, self._filled, self._shown = bytearray(), 0, 0
+        data, number = self._part[: self._filled], self._number
+        self._part, self._filled, self._shown = None, 0, 0
         self._number += 1
         self._lane.put(lambda: self._put(number, data))
 
     def _show(self) -> None:
-        if self._passing is not None and self._filled > self._shown:
-            self._passing(memoryview(self._part)[self._shown : self._filled])
+        if self._passing is not None and self._part is not None and self._filled > self._shown:
+            self._passing(self._part[self._shown : self._filled])
         self._shown = self._filled
 
     def _put(self, number: int, data: memoryview) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator, Mapping
 
-    from penstock.adapters.fetch.lines import Guard, Pace
+    from penstock.adapters.fetch.lines import Guard, Line, Pace
     from penstock.domain.egress import WebAddress
 
 
@@ -69,9 +69,10 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        if self._backend.line is not None:
-            self._backend.line.head_is_read()
-        return Exchange(self, response)
+        line = self._backend.line
+        if line is not None:
+            line.head_is_read()
+        return Exchange(self, response, line)
 
     def close(self) -> None:
         """Close it; may be repeated."""
@@ -81,7 +82,7 @@ class Connection:
 class Exchange:
     """An answer on its connection, with header names in lower case. Leave it (`with`) to close the connection."""
 
-    def __init__(self, connection: Connection, response: httpcore2.Response) -> None:
+    def __init__(self, connection: Connection, response: httpcore2.Response, line: Line | None) -> None:
         self.place = connection.place
         self.connection = connection
         self.status = response.status
@@ -89,6 +90,7 @@ class Exchange:
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
         }
         self._response = response
+        self._line = line
 
     def blocks(self) -> Iterator[bytes]:
         """The body. Raises `SourceFailedError` when it breaks off."""
@@ -96,6 +98,14 @@ class Exchange:
             yield from self._response.iter_stream()
         except (httpcore2.ProtocolError, httpcore2.NetworkError) as error:
             raise SourceFailedError(f"{self.place.authority} broke off before the end of the file") from error
+
+    def last_blocks(self) -> Iterator[bytes]:
+        """The body, past HTTP's parser where its size is known: nothing can be asked on this connection any more.
+
+        Raises as `blocks`.
+        """
+        length = length_of(self.headers)
+        return self.blocks() if self._line is None or length is None else self._line.body(length)
 
     def is_read(self) -> None:
         """The body was read to its end: the connection may be asked again, if the server agrees."""
@@ -110,3 +120,9 @@ class Exchange:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def length_of(headers: Mapping[str, str]) -> int | None:
+    """The announced length of a body in bytes."""
+    length = None if "transfer-encoding" in headers else headers.get("content-length")
+    return int(length) if length is not None else None

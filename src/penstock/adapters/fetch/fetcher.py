@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import httpcore2
 
-from penstock.adapters.fetch.exchanges import Connection, Message
+from penstock.adapters.fetch.exchanges import Connection, Message, length_of
 from penstock.adapters.fetch.lines import Guard, Pace, connect_to
 from penstock.adapters.fetch.ranges import CONTENT_RANGE, PARTIAL, HttpRanges, is_plain, strong
 from penstock.adapters.fetch.resolving import SystemResolver
@@ -123,7 +123,7 @@ class GuardedFetcher:
             return self.get(replace(download, start=0, etag=None))
         self._require_good(exchange, download, told=(_OK, PARTIAL) if ranged else (_OK,))
         start = download.start if status == PARTIAL else 0
-        length = _length(headers)
+        length = length_of(headers)
         size = start + length if length is not None else None
         if size is not None and size > download.max_bytes:
             raise _too_large(exchange.place, download)
@@ -140,7 +140,7 @@ class GuardedFetcher:
         if manner.told_kinds and (says_nothing(told_type) or kind_of(told_type).value not in manner.told_kinds):
             kinds = " or ".join(manner.told_kinds)
             raise SourceRefusedError(f"{place.authority} does not say that it is {kinds}", code="file_type_refused")
-        length = _length(headers)
+        length = length_of(headers)
         if manner.needs_size and length is None:
             raise SourceRefusedError(f"{place.authority} does not say how large the file is")
         if length is not None and length > download.max_bytes:
@@ -176,7 +176,7 @@ class HttpAnswer:
     def blocks(self) -> Iterator[bytes]:
         """The body, counted."""
         left = self._download.max_bytes - self.start
-        for block in self._exchange.blocks():
+        for block in self._exchange.last_blocks():
             left -= len(block)
             if left < 0:
                 raise _too_large(self._exchange.place, self._download)
@@ -198,12 +198,6 @@ def _usual_headers(download: Download) -> dict[str, str]:
 def _headers(download: Download) -> dict[str, str]:
     span = {"Range": f"bytes={download.start}-", "If-Range": download.etag} if download.etag else {}
     return _usual_headers(download) | (span if download.start else {})
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    """The announced length of the body."""
-    length = None if "transfer-encoding" in headers else headers.get("content-length")
-    return int(length) if length is not None else None
 
 
 def _posted_headers(posting: Posting) -> dict[str, str]:
