@@ -62,6 +62,21 @@ def test_a_download_that_breaks_is_begun_again(client: Penstock, server: Scripte
     assert (tmp_path / "out.png").read_bytes() == BYTES
 
 
+def test_a_model_that_breaks_on_its_way_is_asked_for_anew_for_its_url_does_not_last(
+    client: Penstock, server: ScriptedServer, tmp_path: Path
+) -> None:
+    first, second = (
+        Answer(status=307, headers={"Location": f"{server.url}/bucket/{name}"}) for name in ("first", "second")
+    )
+    server.answer("GET", "/v1/models/acme%3A1%401/files/manifest", first, second)
+    server.answer("GET", "/bucket/first", CUT)
+    server.answer("GET", "/bucket/second", WHOLE)
+
+    client.download_model("acme:1@1", tmp_path / "manifest.json", part="manifest")
+
+    assert (tmp_path / "manifest.json").read_bytes() == BYTES
+
+
 def test_a_download_that_always_breaks_leaves_the_older_file(
     client: Penstock, server: ScriptedServer, tmp_path: Path
 ) -> None:

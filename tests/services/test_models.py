@@ -131,6 +131,7 @@ def test_each_part_of_a_model_has_an_address(core: Core) -> None:
     ):
         assert f"/{key}?" in addresses[part]
         assert "attachment" in addresses[part]
+        assert "X-Amz-Expires=300&" in addresses[part]  # whoever may not see the model any more has little left of it
 
 
 def test_a_file_goes_with_the_last_that_needs_it(core: Core) -> None:

@@ -44,10 +44,21 @@ _STREAM_SILENCE = 5.0  # with a deadline, a silent event stream is left after so
 
 def download(retries: Retries, url: str, sink: Sink) -> Flow[bytes]:
     """The bytes behind a public URL, whole and checked; nothing is left behind otherwise."""
+    return (yield from _download(retries, lambda: _known(url), sink))
+
+
+def _known(url: str) -> Flow[str]:
+    yield from ()
+    return url
+
+
+def _download(retries: Retries, locate: Callable[[], Flow[str]], sink: Sink) -> Flow[bytes]:
+    """The same, with a URL for each attempt: a signed one does not last."""
     attempt = 0
     try:
         while True:
             attempt += 1
+            url = yield from locate()
             failure: PenstockApiError | ConnectionFailedError
             try:
                 reply = yield Fetch(url=url, sink=sink)
@@ -162,8 +173,7 @@ def download_model(
         if model.file is not None:
             stored = model.file.original if part == "original" else model.file.optimized
             size, sha256 = stored.size_bytes, stored.sha256
-    url = yield from perform(calls.model_file(air, part), retries)
-    return (yield from download(retries, url, sink_of(size, sha256)))
+    return (yield from _download(retries, lambda: perform(calls.model_file(air, part), retries), sink_of(size, sha256)))
 
 
 def verify_model(calls: Calls, retries: Retries, air: str, on_step: OnStep | None) -> Flow[None]:

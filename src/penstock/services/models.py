@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from penstock.ports.database import Database, Transaction
     from penstock.ports.objects import ObjectStore, Presigner
 
-_URL_TTL = timedelta(hours=1)
+_URL_TTL = timedelta(minutes=5)
+"""Enough for a redirect that is followed at once, and a GET that has begun goes on. So long may somebody still begin one
+who may not see the model any more."""
 _JSON = "application/json"
 _MAX_MANIFEST = 64 * 2**20
 """Bytes; one with 100,000 tensors is smaller."""
@@ -120,7 +122,7 @@ class Models:
             tx.models.remove(replace(model, updated_at=self._clock.now()))
 
     def location(self, viewer: AccountId, air: str, part: Part, *, method: str = "GET") -> str:
-        """A presigned URL for reading a model's bytes, good for an hour; ranges work. `method` is GET or HEAD.
+        """A presigned URL for reading a model's bytes, to be followed at once; ranges work. `method` is GET or HEAD.
 
         Raises `ModelNotFound`.
         """
