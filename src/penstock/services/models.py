@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from penstock.ports.objects import ObjectStore, Presigner
 
 _URL_TTL = timedelta(minutes=5)
-"""Enough for a redirect that is followed at once, and a GET that has begun goes on. So long may somebody still begin one
-who may not see the model any more."""
+"""Enough for a redirect that is followed at once; a GET that has begun goes on. So long can somebody begin one who may
+not see the model any more."""
 _JSON = "application/json"
 _MAX_MANIFEST = 64 * 2**20
 """Bytes; one with 100,000 tensors is smaller."""
