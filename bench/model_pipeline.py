@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cache
 from itertools import pairwise
@@ -68,10 +68,10 @@ def main(arguments: list[str]) -> None:
     wanted = set(options.only)
     files = {"huge": _huge()} if "refusal" in wanted else {}
     if "large" in wanted:
-        files |= {"f32": _made("F32", options.mb), "bf16": _made("BF16", options.mb)}
+        files |= {"f32": made_file("F32", options.mb), "bf16": made_file("BF16", options.mb)}
     if "many" in wanted:
-        files["many"] = _made("F32", options.many_mb)
-    with _source(files) as source:
+        files["many"] = made_file("F32", options.many_mb)
+    with open_source(files) as source:
         if "refusal" in wanted:
             _refusal(source)
         if "large" in wanted:
@@ -83,14 +83,18 @@ def main(arguments: list[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class File:
+    """What the source serves; `rate` in bytes per second and `delay` in seconds are those of each answer."""
+
     head: bytes
     size: int
     hole: bool = False
+    rate: int = 0
+    delay: float = 0.0
 
 
 @dataclass(slots=True)
-class _Source:
+class Source:
     port: int
     answers: list[dict[str, float]] = field(default_factory=list)
 
@@ -108,7 +112,7 @@ def _beginning(profile: str) -> bytes:
         return path.read_bytes()
 
 
-def _made(dtype: str, megabytes: int) -> _File:
+def made_file(dtype: str, megabytes: int) -> File:
     """The header of a checkpoint of that many MB, most of them in the matrices of its blocks."""
     whole = _beginning("tiny")
     header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])
@@ -127,28 +131,29 @@ def _made(dtype: str, megabytes: int) -> _File:
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     head = len(text).to_bytes(8, "little") + text
-    return _File(head=head, size=len(head) + begin)
+    return File(head=head, size=len(head) + begin)
 
 
-def _huge() -> _File:
+def _huge() -> File:
     """The header of a whole checkpoint of 24 GB, with nothing behind it."""
     whole = _beginning("head")
     length = 8 + int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8:length])
     last = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    return _File(head=whole[:length], size=length + last, hole=True)
+    return File(head=whole[:length], size=length + last, hole=True)
 
 
 @contextmanager
-def _source(files: dict[str, _File]) -> Iterator[_Source]:
-    told = {name: {"head": file.head.hex(), "size": file.size, "hole": file.hole} for name, file in files.items()}
+def open_source(files: dict[str, File]) -> Iterator[Source]:
+    """The source, in a process of its own."""
+    told = {name: {**asdict(file), "head": file.head.hex()} for name, file in files.items()}
     command = [sys.executable, "-m", "bench.model_server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps(told) + "\n")
         process.stdin.flush()
-        source = _Source(int(process.stdout.readline()))
+        source = Source(int(process.stdout.readline()))
         lines = process.stdout
         reader = threading.Thread(target=lambda: source.answers.extend(json.loads(line) for line in lines), daemon=True)
         reader.start()
@@ -160,7 +165,7 @@ def _source(files: dict[str, _File]) -> Iterator[_Source]:
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
     """A running server, and its database, into which uploads are put as its API does."""
 
     server: Running
@@ -207,17 +212,18 @@ class _Place:
 
 
 @contextmanager
-def _place() -> Iterator[_Place]:
-    with running(environment={"PENSTOCK_ALLOW_PRIVATE_NETWORKS": "127.0.0.0/8"}) as server:
+def open_place(**settings: str) -> Iterator[Place]:
+    """A server with these settings, by their names in the environment."""
+    with running(environment={"PENSTOCK_ALLOW_PRIVATE_NETWORKS": "127.0.0.0/8", **settings}) as server:
         database = SqlDatabase(f"sqlite:///{server.data / 'penstock.db'}")
         try:
-            yield _Place(server, database)
+            yield Place(server, database)
         finally:
             database.close()
 
 
-def _refusal(source: _Source) -> None:
-    with _place() as place:
+def _refusal(source: Source) -> None:
+    with open_place() as place:
         account_id = place.open_account("acme")
         took = []
         for number in range(5):
@@ -232,8 +238,8 @@ def _refusal(source: _Source) -> None:
     print(f"at most {most / 1e6:.2f} MB had left their server", flush=True)
 
 
-def _large(source: _Source, name: str, file: _File) -> None:
-    with _place() as place:
+def _large(source: Source, name: str, file: File) -> None:
+    with open_place() as place:
         account_id = place.open_account("acme")
         network, hashing = _network(source, name, file.size), _hashing()
         before = {part: place.cpu(part) for part in ("worker", "store")}
@@ -257,7 +263,7 @@ def _large(source: _Source, name: str, file: _File) -> None:
         print(f" ({written / file.size:.1f} × the input)", flush=True)
 
 
-def _network(source: _Source, name: str, size: int) -> float:
+def _network(source: Source, name: str, size: int) -> float:
     """GB/s of the source to somebody who does nothing with it."""
     buffer, left, began = bytearray(2**20), size, time.perf_counter()
     with socket.create_connection(("127.0.0.1", source.port)) as line:
@@ -288,8 +294,8 @@ def _disk(folder: Path, size: int) -> float:
     return size / seconds / 1e9
 
 
-def _many(source: _Source, count: int, file: _File) -> None:
-    with _place() as place:
+def _many(source: Source, count: int, file: File) -> None:
+    with open_place() as place:
         accounts = [(name, place.open_account(name)) for name in ("first", "second")]
         uploads = []
         began = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from bench import headers, model_pipeline, weights
+from bench import headers, model_pipeline, model_ranges, weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 PARTS: dict[str, Callable[[list[str]], None]] = {
     "headers": headers.main,
     "pipeline": model_pipeline.main,
+    "ranges": model_ranges.main,
     "rewriting": weights.main,
 }
 

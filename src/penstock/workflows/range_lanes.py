@@ -44,10 +44,10 @@ class Parallel:
 
     connections: int = 4
     least_bytes: int = 2 * 2**30
-    alone_bytes: int = 64 * 2**20
+    alone_bytes: int = 32 * 2**20
     waiting_share: float = 0.5
-    longest_range: int = 8 * 2**20
-    held_bytes: int = 32 * 2**20
+    longest_range: int = 6 * 2**20
+    held_bytes: int = 24 * 2**20
 
     @property
     def range_bytes(self) -> int:
