@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.support.model_files import ModelFiles
     from tests.support.model_house import ModelHouse
 
+LORA: dict[str, Any] = {"category": "lora", "type": None}
 PHASES = ["model.validated", "model.downloaded", "model.optimized", "model.stored", "model.ready"]
 
 
@@ -44,6 +45,14 @@ def remote() -> Iterator[Remote]:
 @pytest.fixture
 def acme(model_house: ModelHouse) -> AccountId:
     return model_house.open_account()
+
+
+@pytest.fixture
+def lora(remote: Remote, model_files: ModelFiles) -> bytes:
+    """One that the other server offers."""
+    data = model_files.path("lora/sdxl_kohya").read_bytes()
+    remote.on("/file", serving(data))
+    return data
 
 
 def assert_ready(house: ModelHouse, upload: ModelUpload, data: bytes) -> None:
@@ -141,57 +150,46 @@ def test_an_update_that_fails_leaves_the_old_model_and_nothing_else(
 
 @pytest.mark.statement("RU-32")
 def test_versions_live_side_by_side_and_share_a_file_that_is_the_same(
-    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+    model_house: ModelHouse, acme: AccountId, remote: Remote, lora: bytes
 ) -> None:
     house = model_house
-    data = model_files.path("lora/sdxl_kohya").read_bytes()
-    remote.on("/file", serving(data))
-    lora: dict[str, Any] = {"category": "lora", "type": None}
 
-    first = house.begin(acme, remote.url(), air="acme:1@1", **lora)
-    second = house.begin(acme, remote.url(), air="acme:1@2", **lora)
+    first = house.begin(acme, remote.url(), air="acme:1@1", **LORA)
+    second = house.begin(acme, remote.url(), air="acme:1@2", **LORA)
     house.work()
 
-    assert_ready(house, first, data)
-    assert_ready(house, second, data)
+    assert_ready(house, first, lora)
+    assert_ready(house, second, lora)
     assert house.file(second).id == house.file(first).id
     with house.database.read() as tx:
         assert tx.model_files.users(house.file(first).id) == ["acme:1@1", "acme:1@2"]
 
 
 def test_bytes_that_the_store_has_lost_are_kept_anew_when_they_come_again(
-    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+    model_house: ModelHouse, acme: AccountId, remote: Remote, lora: bytes
 ) -> None:
     house = model_house
-    data = model_files.path("lora/sdxl_kohya").read_bytes()
-    remote.on("/file", serving(data))
-    lora: dict[str, Any] = {"category": "lora", "type": None}
-    first = house.begin(acme, remote.url(), air="acme:1@1", **lora)
+    first = house.begin(acme, remote.url(), air="acme:1@1", **LORA)
     house.work()
     house.objects.delete([house.file(first).optimized_key])
 
-    second = house.begin(acme, remote.url(), air="acme:1@2", **lora)
+    second = house.begin(acme, remote.url(), air="acme:1@2", **LORA)
     house.work()
 
-    assert_ready(house, second, data)
+    assert_ready(house, second, lora)
     assert house.file(second).id != house.file(first).id
 
 
-def test_another_account_shares_nothing(
-    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
-) -> None:
+def test_another_account_shares_nothing(model_house: ModelHouse, acme: AccountId, remote: Remote, lora: bytes) -> None:
     house = model_house
-    data = model_files.path("lora/sdxl_kohya").read_bytes()
-    remote.on("/file", serving(data))
-    lora: dict[str, Any] = {"category": "lora", "type": None}
-    mine = house.begin(acme, remote.url(), **lora)
+    mine = house.begin(acme, remote.url(), **LORA)
     house.work()
     before = len(remote.visits)
 
-    theirs = house.begin(house.open_account("other"), remote.url(), air="other:1@1", **lora)
+    theirs = house.begin(house.open_account("other"), remote.url(), air="other:1@1", **LORA)
     house.work()
 
-    assert_ready(house, theirs, data)
+    assert_ready(house, theirs, lora)
     assert len(remote.visits) == before + 1
     assert house.file(theirs).id != house.file(mine).id
 
