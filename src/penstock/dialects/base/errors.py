@@ -6,10 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from penstock.domain.errors import InternalError, InvalidField, InvalidFields, PenstockError, ReferenceInvalid
+from penstock.domain.errors import (
+    InternalError,
+    InvalidField,
+    InvalidFields,
+    MethodRefused,
+    PenstockError,
+    RateLimited,
+    ReferenceInvalid,
+    Unauthenticated,
+    Unavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+_RETRY_AFTER_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +34,16 @@ class WireError:
 
 
 ErrorTable = Mapping[type[PenstockError], WireError]
+
+
+def documented(code: str, status: int) -> WireError:
+    """A row that the product's documents have."""
+    return WireError(code=code, status=status)
+
+
+def inferred(code: str, status: int) -> WireError:
+    """A row that they leave open."""
+    return WireError(code=code, status=status, inferred=True)
 
 
 def leaf_errors() -> Iterator[type[PenstockError]]:
@@ -65,3 +87,18 @@ def field_errors(error: PenstockError) -> tuple[InvalidField, ...]:
             return (InvalidField(error.path, error.reason, rule="reference"),)
         case _:
             return ()
+
+
+def error_headers(error: PenstockError, *, scheme: str = "Bearer") -> dict[str, str]:
+    """What HTTP says of an error itself (RFC 9110); `scheme` is what a product calls the way its keys are sent."""
+    match error:
+        case Unauthenticated():
+            return {"WWW-Authenticate": scheme}
+        case MethodRefused(allowed=allowed):
+            return {"Allow": ", ".join(allowed)}
+        case RateLimited(retry_after=seconds):
+            return {"Retry-After": str(max(1, round(seconds)))}
+        case Unavailable():
+            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
+        case _:
+            return {}

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING
 
 from fastapi.responses import Response
 
-from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.base.errors import ErrorTable, documented, error_headers, field_errors, inferred, look_up
 from penstock.domain import errors as e
 
 if TYPE_CHECKING:
     from penstock.domain.errors import PenstockError
-
-
-def _documented(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status)
-
-
-def _inferred(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status, inferred=True)
-
 
 _VALIDATION = "INPUT_VALIDATION_ERROR"
 _MISSING_FILE = "FILE_NOT_FOUND"
@@ -34,63 +25,62 @@ RETRYABLE = frozenset(
 
 # Bytes that came and were refused make a file that is not there: its upload "was not completed" (MO-31, inferred).
 ERRORS: ErrorTable = {
-    e.InvalidField: _documented(_VALIDATION, 400),
-    e.InvalidFields: _documented(_VALIDATION, 400),
-    e.MalformedBody: _documented(_VALIDATION, 400),
-    e.ReferenceInvalid: _documented(_VALIDATION, 400),
-    e.ModelNotFound: _inferred(_VALIDATION, 400),
-    e.BodyTooLarge: _inferred(_VALIDATION, 400),
-    e.InvalidCursor: _inferred(_VALIDATION, 400),
-    e.FileTypeRefused: _documented("FILE_FORMAT_UNSUPPORTED", 400),
-    e.FileTypeMismatch: _inferred("FILE_FORMAT_UNSUPPORTED", 400),
-    e.AssetNotFound: _documented(_MISSING_FILE, 400),
-    e.AssetGone: _documented(_MISSING_FILE, 400),
-    e.UploadNotFound: _documented(_MISSING_FILE, 400),
-    e.FileNotStored: _documented(_MISSING_FILE, 400),
-    e.UploadNotCompletable: _documented(_MISSING_FILE, 400),
-    e.UploadIncomplete: _documented(_MISSING_FILE, 400),
-    e.FileTooLarge: _inferred(_MISSING_FILE, 400),
-    e.FileTooSmall: _inferred(_MISSING_FILE, 400),
-    e.FileSizeMismatch: _inferred(_MISSING_FILE, 400),
-    e.FileHashMismatch: _inferred(_MISSING_FILE, 400),
-    e.InsufficientCredits: _documented("INSUFFICIENT_BALANCE", 402),
-    e.RateLimited: _documented("RATE_LIMITED", 429),
-    e.RunnerFailed: _documented("GENERATION_FAILED", 500),
-    e.InternalError: _documented("INTERNAL_ERROR", 500),
-    e.ObjectStoreUnavailable: _documented("SERVICE_UNAVAILABLE", 503),
-    e.DatabaseUnavailable: _documented("SERVICE_UNAVAILABLE", 503),
-    e.StorageFull: _documented("SERVICE_UNAVAILABLE", 503),
-    e.NotSafetensors: _inferred("FILE_FORMAT_UNSUPPORTED", 400),
-    e.ModelFileMismatch: _inferred("FILE_FORMAT_UNSUPPORTED", 400),
-    e.SourceNotOwned: _inferred("FORBIDDEN", 403),
-    e.ModelUploadNotFound: _inferred("NOT_FOUND", 404),
-    e.ModelUploadConflict: _inferred("CONFLICT", 409),
-    e.NoRunner: _inferred(_VALIDATION, 400),
-    e.Unauthenticated: _inferred("UNAUTHORIZED", 401),
-    e.ScopeMissing: _inferred("FORBIDDEN", 403),
-    e.QuotaExceeded: _inferred("QUOTA_EXCEEDED", 403),
-    e.RunNotFound: _inferred("NOT_FOUND", 404),
-    e.DeliveryNotFound: _inferred("NOT_FOUND", 404),
-    e.EndpointNotFound: _inferred("NOT_FOUND", 404),
-    e.RouteNotFound: _inferred("NOT_FOUND", 404),
-    e.AccountNotFound: _inferred("NOT_FOUND", 404),
-    e.FolderNotFound: _inferred("NOT_FOUND", 404),
-    e.KeyNotFound: _inferred("NOT_FOUND", 404),
-    e.MethodRefused: _inferred("METHOD_NOT_ALLOWED", 405),
-    e.IdempotencyMismatch: _inferred("CONFLICT", 409),
-    e.IllegalTransition: _inferred("CONFLICT", 409),
-    e.RunNotFinished: _inferred("CONFLICT", 409),
-    e.WrongUploadMethod: _inferred("CONFLICT", 409),
-    e.NameTaken: _inferred("CONFLICT", 409),
-    e.FolderConflict: _inferred("CONFLICT", 409),
-    e.TooManyEndpoints: _inferred("CONFLICT", 409),
+    e.InvalidField: documented(_VALIDATION, 400),
+    e.InvalidFields: documented(_VALIDATION, 400),
+    e.MalformedBody: documented(_VALIDATION, 400),
+    e.ReferenceInvalid: documented(_VALIDATION, 400),
+    e.ModelNotFound: inferred(_VALIDATION, 400),
+    e.BodyTooLarge: inferred(_VALIDATION, 400),
+    e.InvalidCursor: inferred(_VALIDATION, 400),
+    e.FileTypeRefused: documented("FILE_FORMAT_UNSUPPORTED", 400),
+    e.FileTypeMismatch: inferred("FILE_FORMAT_UNSUPPORTED", 400),
+    e.AssetNotFound: documented(_MISSING_FILE, 400),
+    e.AssetGone: documented(_MISSING_FILE, 400),
+    e.UploadNotFound: documented(_MISSING_FILE, 400),
+    e.FileNotStored: documented(_MISSING_FILE, 400),
+    e.UploadNotCompletable: documented(_MISSING_FILE, 400),
+    e.UploadIncomplete: documented(_MISSING_FILE, 400),
+    e.FileTooLarge: inferred(_MISSING_FILE, 400),
+    e.FileTooSmall: inferred(_MISSING_FILE, 400),
+    e.FileSizeMismatch: inferred(_MISSING_FILE, 400),
+    e.FileHashMismatch: inferred(_MISSING_FILE, 400),
+    e.InsufficientCredits: documented("INSUFFICIENT_BALANCE", 402),
+    e.RateLimited: documented("RATE_LIMITED", 429),
+    e.RunnerFailed: documented("GENERATION_FAILED", 500),
+    e.InternalError: documented("INTERNAL_ERROR", 500),
+    e.ObjectStoreUnavailable: documented("SERVICE_UNAVAILABLE", 503),
+    e.DatabaseUnavailable: documented("SERVICE_UNAVAILABLE", 503),
+    e.StorageFull: documented("SERVICE_UNAVAILABLE", 503),
+    e.NotSafetensors: inferred("FILE_FORMAT_UNSUPPORTED", 400),
+    e.ModelFileMismatch: inferred("FILE_FORMAT_UNSUPPORTED", 400),
+    e.SourceNotOwned: inferred("FORBIDDEN", 403),
+    e.ModelUploadNotFound: inferred("NOT_FOUND", 404),
+    e.ModelUploadConflict: inferred("CONFLICT", 409),
+    e.NoRunner: inferred(_VALIDATION, 400),
+    e.Unauthenticated: inferred("UNAUTHORIZED", 401),
+    e.ScopeMissing: inferred("FORBIDDEN", 403),
+    e.QuotaExceeded: inferred("QUOTA_EXCEEDED", 403),
+    e.RunNotFound: inferred("NOT_FOUND", 404),
+    e.DeliveryNotFound: inferred("NOT_FOUND", 404),
+    e.EndpointNotFound: inferred("NOT_FOUND", 404),
+    e.RouteNotFound: inferred("NOT_FOUND", 404),
+    e.AccountNotFound: inferred("NOT_FOUND", 404),
+    e.FolderNotFound: inferred("NOT_FOUND", 404),
+    e.KeyNotFound: inferred("NOT_FOUND", 404),
+    e.MethodRefused: inferred("METHOD_NOT_ALLOWED", 405),
+    e.IdempotencyMismatch: inferred("CONFLICT", 409),
+    e.IllegalTransition: inferred("CONFLICT", 409),
+    e.RunNotFinished: inferred("CONFLICT", 409),
+    e.WrongUploadMethod: inferred("CONFLICT", 409),
+    e.NameTaken: inferred("CONFLICT", 409),
+    e.FolderConflict: inferred("CONFLICT", 409),
+    e.TooManyEndpoints: inferred("CONFLICT", 409),
 }
 READ_ERRORS: ErrorTable = {
-    error: _inferred(_MISSING_FILE, 404) if row.code == _MISSING_FILE else row for error, row in ERRORS.items()
+    error: inferred(_MISSING_FILE, 404) if row.code == _MISSING_FILE else row for error, row in ERRORS.items()
 }
 """Where a file itself is asked for: what is not there is 404 (inferred), while an execution that names it is 400."""
 
-_RETRY_AFTER_SECONDS = 1
 _NO_FILE = "the file does not exist, or its upload was not completed"
 # One text for whatever is not there, so that nobody learns of others' files (MO-17); no id of the house is shown.
 _WORDS: dict[type[PenstockError], str] = {
@@ -142,7 +132,7 @@ def _rendered(table: ErrorTable, error: PenstockError, request_id: str) -> Respo
     if row.code == _VALIDATION:
         said["details"] = _details(error)
     body = json.dumps({"error": said})
-    return Response(body, status_code=row.status, media_type="application/json", headers=_headers(error))
+    return Response(body, status_code=row.status, media_type="application/json", headers=error_headers(error))
 
 
 def _details(error: PenstockError) -> list[dict[str, str]]:
@@ -163,17 +153,3 @@ def _field(field: e.InvalidField) -> dict[str, str]:
 
 def _detail(field: str, code: str, message: str) -> dict[str, str]:
     return {"field": field, "code": code, "message": message}
-
-
-def _headers(error: PenstockError) -> dict[str, str]:
-    match error:
-        case e.Unauthenticated():
-            return {"WWW-Authenticate": "Bearer"}
-        case e.MethodRefused(allowed=allowed):
-            return {"Allow": ", ".join(allowed)}
-        case e.RateLimited(retry_after=seconds):
-            return {"Retry-After": str(max(1, round(seconds)))}
-        case e.Unavailable():
-            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-        case _:
-            return {}

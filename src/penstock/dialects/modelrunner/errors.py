@@ -8,75 +8,65 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import Response
 
-from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.base.errors import ErrorTable, documented, error_headers, field_errors, inferred, look_up
 from penstock.domain import errors as e
 
 if TYPE_CHECKING:
     from penstock.domain.errors import PenstockError
 
-
-def _documented(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status)
-
-
-def _inferred(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status, inferred=True)
-
-
 # Documented statuses are the product's own. Of the codes, which stand in `details.code`, only INVALID_OUTPUT is.
 ERRORS: ErrorTable = {
-    e.InvalidField: _documented("INVALID_INPUT", 400),
-    e.InvalidFields: _documented("INVALID_INPUT", 400),
-    e.MalformedBody: _documented("MALFORMED_BODY", 400),
-    e.ReferenceInvalid: _documented("INVALID_INPUT", 400),
-    e.RunNotFinished: _documented("REQUEST_NOT_COMPLETED", 400),
-    e.Unauthenticated: _documented("UNAUTHENTICATED", 401),
-    e.InsufficientCredits: _documented("INSUFFICIENT_BALANCE", 402),
-    e.ScopeMissing: _documented("ACCESS_DENIED", 403),
-    e.ModelNotFound: _documented("MODEL_NOT_FOUND", 404),
-    e.RunNotFound: _documented("REQUEST_NOT_FOUND", 404),
-    e.DeliveryNotFound: _inferred("DELIVERY_NOT_FOUND", 404),
-    e.EndpointNotFound: _inferred("NOT_FOUND", 404),
-    e.TooManyEndpoints: _inferred("CONFLICT", 409),
-    e.AssetNotFound: _documented("FILE_NOT_FOUND", 404),
-    e.AssetGone: _documented("FILE_NOT_FOUND", 404),
-    e.UploadNotFound: _documented("FILE_NOT_FOUND", 404),
-    e.FileNotStored: _documented("FILE_NOT_FOUND", 404),
-    e.RunnerFailed: _documented("INVALID_OUTPUT", 422),
-    e.RateLimited: _documented("RATE_LIMITED", 429),
-    e.InternalError: _documented("INTERNAL_ERROR", 500),
-    e.BodyTooLarge: _inferred("BODY_TOO_LARGE", 413),
-    e.FileTooLarge: _inferred("FILE_TOO_LARGE", 400),
-    e.FileTooSmall: _inferred("FILE_TOO_SMALL", 400),
-    e.FileSizeMismatch: _inferred("FILE_SIZE_MISMATCH", 400),
-    e.FileTypeMismatch: _inferred("FILE_TYPE_MISMATCH", 400),
-    e.FileTypeRefused: _inferred("FILE_TYPE_REFUSED", 400),
-    e.FileHashMismatch: _inferred("FILE_HASH_MISMATCH", 400),
-    e.NotSafetensors: _inferred("FILE_TYPE_MISMATCH", 400),
-    e.ModelFileMismatch: _inferred("FILE_TYPE_MISMATCH", 400),
-    e.SourceNotOwned: _documented("ACCESS_DENIED", 403),
-    e.ModelUploadNotFound: _inferred("NOT_FOUND", 404),
-    e.ModelUploadConflict: _inferred("CONFLICT", 409),
-    e.NoRunner: _inferred("CONFLICT", 409),
-    e.UploadIncomplete: _inferred("UPLOAD_INCOMPLETE", 400),
-    e.QuotaExceeded: _inferred("QUOTA_EXCEEDED", 403),
-    e.InvalidCursor: _documented("INVALID_INPUT", 400),
-    e.IdempotencyMismatch: _documented("INVALID_INPUT", 400),
-    e.RouteNotFound: _inferred("NOT_FOUND", 404),
-    e.AccountNotFound: _inferred("NOT_FOUND", 404),
-    e.FolderNotFound: _inferred("NOT_FOUND", 404),
-    e.KeyNotFound: _inferred("NOT_FOUND", 404),
-    e.MethodRefused: _inferred("METHOD_NOT_ALLOWED", 405),
-    e.IllegalTransition: _inferred("CONFLICT", 409),
-    e.UploadNotCompletable: _inferred("CONFLICT", 409),
-    e.WrongUploadMethod: _inferred("CONFLICT", 409),
-    e.NameTaken: _inferred("CONFLICT", 409),
-    e.FolderConflict: _inferred("CONFLICT", 409),
-    e.ObjectStoreUnavailable: _inferred("UNAVAILABLE", 503),
-    e.DatabaseUnavailable: _inferred("UNAVAILABLE", 503),
-    e.StorageFull: _inferred("STORAGE_FULL", 507),
+    e.InvalidField: documented("INVALID_INPUT", 400),
+    e.InvalidFields: documented("INVALID_INPUT", 400),
+    e.MalformedBody: documented("MALFORMED_BODY", 400),
+    e.ReferenceInvalid: documented("INVALID_INPUT", 400),
+    e.RunNotFinished: documented("REQUEST_NOT_COMPLETED", 400),
+    e.Unauthenticated: documented("UNAUTHENTICATED", 401),
+    e.InsufficientCredits: documented("INSUFFICIENT_BALANCE", 402),
+    e.ScopeMissing: documented("ACCESS_DENIED", 403),
+    e.ModelNotFound: documented("MODEL_NOT_FOUND", 404),
+    e.RunNotFound: documented("REQUEST_NOT_FOUND", 404),
+    e.DeliveryNotFound: inferred("DELIVERY_NOT_FOUND", 404),
+    e.EndpointNotFound: inferred("NOT_FOUND", 404),
+    e.TooManyEndpoints: inferred("CONFLICT", 409),
+    e.AssetNotFound: documented("FILE_NOT_FOUND", 404),
+    e.AssetGone: documented("FILE_NOT_FOUND", 404),
+    e.UploadNotFound: documented("FILE_NOT_FOUND", 404),
+    e.FileNotStored: documented("FILE_NOT_FOUND", 404),
+    e.RunnerFailed: documented("INVALID_OUTPUT", 422),
+    e.RateLimited: documented("RATE_LIMITED", 429),
+    e.InternalError: documented("INTERNAL_ERROR", 500),
+    e.BodyTooLarge: inferred("BODY_TOO_LARGE", 413),
+    e.FileTooLarge: inferred("FILE_TOO_LARGE", 400),
+    e.FileTooSmall: inferred("FILE_TOO_SMALL", 400),
+    e.FileSizeMismatch: inferred("FILE_SIZE_MISMATCH", 400),
+    e.FileTypeMismatch: inferred("FILE_TYPE_MISMATCH", 400),
+    e.FileTypeRefused: inferred("FILE_TYPE_REFUSED", 400),
+    e.FileHashMismatch: inferred("FILE_HASH_MISMATCH", 400),
+    e.NotSafetensors: inferred("FILE_TYPE_MISMATCH", 400),
+    e.ModelFileMismatch: inferred("FILE_TYPE_MISMATCH", 400),
+    e.SourceNotOwned: documented("ACCESS_DENIED", 403),
+    e.ModelUploadNotFound: inferred("NOT_FOUND", 404),
+    e.ModelUploadConflict: inferred("CONFLICT", 409),
+    e.NoRunner: inferred("CONFLICT", 409),
+    e.UploadIncomplete: inferred("UPLOAD_INCOMPLETE", 400),
+    e.QuotaExceeded: inferred("QUOTA_EXCEEDED", 403),
+    e.InvalidCursor: documented("INVALID_INPUT", 400),
+    e.IdempotencyMismatch: documented("INVALID_INPUT", 400),
+    e.RouteNotFound: inferred("NOT_FOUND", 404),
+    e.AccountNotFound: inferred("NOT_FOUND", 404),
+    e.FolderNotFound: inferred("NOT_FOUND", 404),
+    e.KeyNotFound: inferred("NOT_FOUND", 404),
+    e.MethodRefused: inferred("METHOD_NOT_ALLOWED", 405),
+    e.IllegalTransition: inferred("CONFLICT", 409),
+    e.UploadNotCompletable: inferred("CONFLICT", 409),
+    e.WrongUploadMethod: inferred("CONFLICT", 409),
+    e.NameTaken: inferred("CONFLICT", 409),
+    e.FolderConflict: inferred("CONFLICT", 409),
+    e.ObjectStoreUnavailable: inferred("UNAVAILABLE", 503),
+    e.DatabaseUnavailable: inferred("UNAVAILABLE", 503),
+    e.StorageFull: inferred("STORAGE_FULL", 507),
 }
-_RETRY_AFTER_SECONDS = 1
 # The product says request and file where the house says run, upload and asset, and ids in its own spelling.
 _WORDS: dict[type[PenstockError], str] = {
     e.RunNotFound: "request not found",
@@ -125,7 +115,12 @@ def render_error(error: PenstockError, request_id: str) -> Response:
         "request_id": request_id,
         "details": details,
     }
-    return Response(json.dumps(body), status_code=row.status, media_type="application/json", headers=_headers(error))
+    return Response(
+        json.dumps(body),
+        status_code=row.status,
+        media_type="application/json",
+        headers=error_headers(error, scheme="Key"),
+    )
 
 
 def _issues(error: PenstockError) -> list[dict[str, object]]:
@@ -143,17 +138,3 @@ def _issue(path: tuple[str | int, ...], reason: str, rule: str) -> dict[str, obj
 def _sentence(issue: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in issue["path"])
     return f"{where}: {issue['message']}" if where else str(issue["message"])
-
-
-def _headers(error: PenstockError) -> dict[str, str]:
-    match error:
-        case e.Unauthenticated():
-            return {"WWW-Authenticate": "Key"}
-        case e.MethodRefused(allowed=allowed):
-            return {"Allow": ", ".join(allowed)}
-        case e.RateLimited(retry_after=seconds):
-            return {"Retry-After": str(max(1, round(seconds)))}
-        case e.Unavailable():
-            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-        case _:
-            return {}

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from fastapi.responses import Response
 
-from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.base.errors import ErrorTable, WireError, error_headers, field_errors, look_up
 from penstock.dialects.native.wire.common import tombstone_out
 from penstock.domain import errors as e
 from penstock.domain.ids import format_prefixed
@@ -70,7 +70,6 @@ _STATUS: dict[type[PenstockError], int] = {
     e.StorageFull: 507,
 }
 ERRORS: ErrorTable = {error: WireError(code=error.code, status=status) for error, status in _STATUS.items()}
-_RETRY_AFTER_SECONDS = 1
 _NAMED = re.compile(r"\b(upload|asset|run|folder)(:?) ([0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})\b")
 
 
@@ -112,16 +111,7 @@ def _pointer(field: InvalidField) -> str:
 
 
 def _headers(error: PenstockError) -> dict[str, str]:
-    match error:
-        case e.NotFound():  # 404 and 410 may be kept by caches otherwise (RFC 9110 §15.1), and the file may come yet
-            return {"Cache-Control": "no-store"}
-        case e.Unauthenticated():
-            return {"WWW-Authenticate": "Bearer"}
-        case e.MethodRefused(allowed=allowed):
-            return {"Allow": ", ".join(allowed)}
-        case e.RateLimited(retry_after=seconds):
-            return {"Retry-After": str(max(1, round(seconds)))}
-        case e.Unavailable():
-            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-        case _:
-            return {}
+    if isinstance(error, e.NotFound):
+        # Caches may keep 404 and 410 otherwise (RFC 9110 §15.1), and the file may come yet.
+        return {"Cache-Control": "no-store"}
+    return error_headers(error)

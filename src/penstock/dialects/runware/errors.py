@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from penstock.dialects.base.errors import ErrorTable, WireError, field_errors, look_up
+from penstock.dialects.base.errors import (
+    ErrorTable,
+    WireError,
+    documented,
+    error_headers,
+    field_errors,
+    inferred,
+    look_up,
+)
 from penstock.dialects.runware.task import Failure
 from penstock.dialects.runware.wire import AUTHENTICATION, Named, envelope, told
 from penstock.domain import errors as e
@@ -18,15 +26,6 @@ if TYPE_CHECKING:
     from penstock.dialects.runware.wire import Told
     from penstock.domain.errors import InvalidField
 
-
-def _documented(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status)
-
-
-def _inferred(code: str, status: int) -> WireError:
-    return WireError(code=code, status=status, inferred=True)
-
-
 _INVALID = "invalid"
 _NO_MEDIA = "mediaNotFound"
 _UNAVAILABLE = "serviceUnavailable"
@@ -36,56 +35,56 @@ _PROCESSING = "processingFailed"
 # the list of statuses read by its sense, except where a test or the documents name both. Rows of `invalid` are only
 # the beginning of a code: the field's name follows.
 ERRORS: ErrorTable = {
-    e.Unauthenticated: _documented("invalidApiKey", 401),
-    e.InsufficientCredits: _documented("insufficientCredits", 402),
-    e.SourceNotOwned: _inferred("modelOwnershipValidationError", 403),
-    e.ScopeMissing: _inferred("insufficientPermissions", 403),
-    e.AccountNotFound: _inferred("invalidApiKey", 401),
-    e.InvalidField: _documented(_INVALID, 400),
-    e.InvalidFields: _documented(_INVALID, 400),
-    e.ReferenceInvalid: _documented(_INVALID, 400),
-    e.MalformedBody: _inferred("invalidJSON", 400),
-    e.InvalidCursor: _inferred("invalidOffset", 400),
-    e.IdempotencyMismatch: _documented("conflictTaskUUID", 400),
-    e.BodyTooLarge: _inferred("valueTooLarge", 413),
-    e.FileTooLarge: _documented("valueTooLarge", 400),
-    e.FileTooSmall: _inferred("invalidMedia", 400),
-    e.FileSizeMismatch: _inferred("invalidMedia", 400),
-    e.FileTypeMismatch: _inferred("invalidMedia", 400),
-    e.FileTypeRefused: _inferred("invalidMedia", 400),
-    e.FileHashMismatch: _inferred("invalidMedia", 400),
-    e.NotSafetensors: _inferred("invalidModelFile", 400),
-    e.ModelFileMismatch: _inferred("invalidModelFile", 400),
-    e.QuotaExceeded: _inferred("maxStorageExceeded", 403),
-    e.AssetNotFound: _documented(_NO_MEDIA, 404),
-    e.AssetGone: _documented(_NO_MEDIA, 404),
-    e.UploadNotFound: _documented(_NO_MEDIA, 404),
-    e.FileNotStored: _documented(_NO_MEDIA, 404),
-    e.FolderNotFound: _inferred(_NO_MEDIA, 404),
-    e.ModelNotFound: _documented("modelNotFound", 404),
-    e.RunNotFound: _documented("taskNotFound", 404),
-    e.ModelUploadNotFound: _documented("taskNotFound", 404),
-    e.DeliveryNotFound: _inferred("taskNotFound", 404),
-    e.EndpointNotFound: _inferred("taskNotFound", 404),
-    e.KeyNotFound: _inferred("taskNotFound", 404),
-    e.RouteNotFound: _inferred("invalidPath", 404),
-    e.MethodRefused: _inferred("unsupportedMethod", 405),
-    e.IllegalTransition: _inferred("conflictState", 400),
-    e.UploadNotCompletable: _documented("uploadFailed", 400),
-    e.UploadIncomplete: _documented("uploadFailed", 400),
-    e.WrongUploadMethod: _inferred("conflictState", 400),
-    e.ModelUploadConflict: _documented("conflictTaskUUID", 400),
-    e.NoRunner: _documented("modelNotReady", 400),
-    e.RunNotFinished: _inferred("conflictState", 400),
-    e.NameTaken: _inferred("conflictName", 400),
-    e.FolderConflict: _inferred("conflictState", 400),
-    e.TooManyEndpoints: _inferred("maxEndpoints", 400),
-    e.RunnerFailed: _documented(_PROCESSING, 400),
-    e.RateLimited: _documented("rateLimitExceeded", 429),
-    e.InternalError: _documented("internalServerError", 500),
-    e.ObjectStoreUnavailable: _documented(_UNAVAILABLE, 503),
-    e.DatabaseUnavailable: _documented(_UNAVAILABLE, 503),
-    e.StorageFull: _inferred(_UNAVAILABLE, 503),
+    e.Unauthenticated: documented("invalidApiKey", 401),
+    e.InsufficientCredits: documented("insufficientCredits", 402),
+    e.SourceNotOwned: inferred("modelOwnershipValidationError", 403),
+    e.ScopeMissing: inferred("insufficientPermissions", 403),
+    e.AccountNotFound: inferred("invalidApiKey", 401),
+    e.InvalidField: documented(_INVALID, 400),
+    e.InvalidFields: documented(_INVALID, 400),
+    e.ReferenceInvalid: documented(_INVALID, 400),
+    e.MalformedBody: inferred("invalidJSON", 400),
+    e.InvalidCursor: inferred("invalidOffset", 400),
+    e.IdempotencyMismatch: documented("conflictTaskUUID", 400),
+    e.BodyTooLarge: inferred("valueTooLarge", 413),
+    e.FileTooLarge: documented("valueTooLarge", 400),
+    e.FileTooSmall: inferred("invalidMedia", 400),
+    e.FileSizeMismatch: inferred("invalidMedia", 400),
+    e.FileTypeMismatch: inferred("invalidMedia", 400),
+    e.FileTypeRefused: inferred("invalidMedia", 400),
+    e.FileHashMismatch: inferred("invalidMedia", 400),
+    e.NotSafetensors: inferred("invalidModelFile", 400),
+    e.ModelFileMismatch: inferred("invalidModelFile", 400),
+    e.QuotaExceeded: inferred("maxStorageExceeded", 403),
+    e.AssetNotFound: documented(_NO_MEDIA, 404),
+    e.AssetGone: documented(_NO_MEDIA, 404),
+    e.UploadNotFound: documented(_NO_MEDIA, 404),
+    e.FileNotStored: documented(_NO_MEDIA, 404),
+    e.FolderNotFound: inferred(_NO_MEDIA, 404),
+    e.ModelNotFound: documented("modelNotFound", 404),
+    e.RunNotFound: documented("taskNotFound", 404),
+    e.ModelUploadNotFound: documented("taskNotFound", 404),
+    e.DeliveryNotFound: inferred("taskNotFound", 404),
+    e.EndpointNotFound: inferred("taskNotFound", 404),
+    e.KeyNotFound: inferred("taskNotFound", 404),
+    e.RouteNotFound: inferred("invalidPath", 404),
+    e.MethodRefused: inferred("unsupportedMethod", 405),
+    e.IllegalTransition: inferred("conflictState", 400),
+    e.UploadNotCompletable: documented("uploadFailed", 400),
+    e.UploadIncomplete: documented("uploadFailed", 400),
+    e.WrongUploadMethod: inferred("conflictState", 400),
+    e.ModelUploadConflict: documented("conflictTaskUUID", 400),
+    e.NoRunner: documented("modelNotReady", 400),
+    e.RunNotFinished: inferred("conflictState", 400),
+    e.NameTaken: inferred("conflictName", 400),
+    e.FolderConflict: inferred("conflictState", 400),
+    e.TooManyEndpoints: inferred("maxEndpoints", 400),
+    e.RunnerFailed: documented(_PROCESSING, 400),
+    e.RateLimited: documented("rateLimitExceeded", 429),
+    e.InternalError: documented("internalServerError", 500),
+    e.ObjectStoreUnavailable: documented(_UNAVAILABLE, 503),
+    e.DatabaseUnavailable: documented(_UNAVAILABLE, 503),
+    e.StorageFull: inferred(_UNAVAILABLE, 503),
 }
 _PARAMETERS: Mapping[type[PenstockError], str] = {
     e.Unauthenticated: "apiKey",
@@ -103,18 +102,17 @@ _KEPT: Mapping[str, WireError] = {
     **{kind.code: row for kind, row in ERRORS.items()},
     **dict.fromkeys(
         ("source_refused", "source_failed", "source_unreachable", e.FileTooLarge.code),
-        _documented("downloadFailed", 400),
+        documented("downloadFailed", 400),
     ),
     **dict.fromkeys(
         (e.InternalError.code, e.ObjectStoreUnavailable.code, e.DatabaseUnavailable.code, e.StorageFull.code),
-        _documented(_PROCESSING, 500),
+        documented(_PROCESSING, 500),
     ),
 }
 """What ended a task, by the code that was kept of it: there what a file's source did has words of its own."""
 _PREFIXES = {"missing": "missing", "conflict": "conflict", "unsupported": "unsupported"}
 _OWN_CODE = "code:"
 _FACTS = {"type": "type", "least": "min", "most": "max", "allowed": "allowedValues", "default": "default"}
-_RETRY_AFTER_SECONDS = 1
 
 
 def error_out(error: PenstockError, who: Named) -> Told:
@@ -128,7 +126,7 @@ def error_out(error: PenstockError, who: Named) -> Told:
         said |= {"parameter": _name(error.at)}
     elif type(error) in _PARAMETERS:
         said |= {"parameter": _PARAMETERS[type(error)]}
-    return told(said | who.members(), status=row.status, headers=_headers(error))
+    return told(said | who.members(), status=row.status, headers=error_headers(error))
 
 
 def failure_out(failure: Failure, who: Named) -> Told:
@@ -159,20 +157,6 @@ def render_error(error: PenstockError, request_id: str) -> Response:
     return Response(
         envelope([said]), status_code=said.status, media_type="application/json", headers=dict(said.headers)
     )
-
-
-def _headers(error: PenstockError) -> dict[str, str]:
-    match error:
-        case e.Unauthenticated():
-            return {"WWW-Authenticate": "Bearer"}
-        case e.MethodRefused(allowed=allowed):
-            return {"Allow": ", ".join(allowed)}
-        case e.RateLimited(retry_after=seconds):
-            return {"Retry-After": str(max(1, round(seconds)))}
-        case e.Unavailable():
-            return {"Retry-After": str(_RETRY_AFTER_SECONDS)}
-        case _:
-            return {}
 
 
 def _of_field(field: InvalidField) -> dict[str, object]:
