@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -397,6 +398,29 @@ def test_weights_count_in_the_quota_from_the_first_to_the_last_byte(database: Sq
         tx.model_files.remove(both)
     with database.read() as tx:
         assert tx.quotas.get(acme).usage.bytes == 6 * GIB
+
+
+def test_models_that_exchange_their_files_at_once_do_not_wait_for_each_other_for_ever(database: SqlDatabase) -> None:
+    rounds = 100
+    acme = open_account(database)
+    one, two = make_model(1, acme), make_model(2, acme)
+    _put(database, one, two)
+    together = threading.Barrier(2)
+
+    def exchange(model: RegisteredModel, other: RegisteredModel) -> None:
+        for number in range(rounds):
+            together.wait(LONG)
+            file_id = other.file_id if number % 2 == 0 else model.file_id
+            with database.write() as tx:
+                tx.models.put(replace(model, file_id=file_id, updated_at=NOW))
+
+    with ThreadPoolExecutor(2) as pool:
+        for exchanged in (pool.submit(exchange, one, two), pool.submit(exchange, two, one)):
+            exchanged.result(LONG)
+
+    with database.read() as tx:
+        assert tx.models.get(acme, one.air).file_id == one.file_id
+        assert tx.model_files.unused(limit=9) == []
 
 
 def test_the_store_s_objects_of_models_are_no_strangers(database: SqlDatabase) -> None:

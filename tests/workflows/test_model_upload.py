@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import struct
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -17,7 +18,7 @@ from penstock.domain.quotas import Limits
 from penstock.domain.weights import ModelCheck
 from penstock.services.quotas import Quotas
 from penstock.telemetry import Log
-from tests.support.model_house import made_weights, open_model_house, seed_of
+from tests.support.model_house import Interrupting, made_weights, open_model_house, seed_of
 from tests.support.records import make_asset, make_model_upload
 from tests.support.remote import Remote, Visit, remote_server, serving
 from tests.support.stores import WallClock, embedded_store
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from penstock.adapters.weights.examiner import ChildExaminer
     from penstock.domain.ids import AccountId
     from penstock.domain.model_uploads import ModelUpload
+    from penstock.ports.objects import ObjectStore
     from tests.support.model_files import ModelFiles
     from tests.support.model_house import ModelHouse
 
@@ -163,6 +165,28 @@ def test_versions_live_side_by_side_and_share_a_file_that_is_the_same(
     assert house.file(second).id == house.file(first).id
     with house.database.read() as tx:
         assert tx.model_files.users(house.file(first).id) == ["acme:1@1", "acme:1@2"]
+
+
+def test_of_two_uploads_that_bring_the_same_bytes_at_once_the_first_to_end_keeps_them(
+    model_house: ModelHouse, acme: AccountId, remote: Remote, model_files: ModelFiles
+) -> None:
+    data = model_files.path("lora/sdxl_kohya").read_bytes()
+    remote.on("/file", serving(data))
+    lora: dict[str, Any] = {"category": "lora", "type": None}
+    last = model_house.begin(acme, remote.url(), air="acme:1@1", **lora)
+    first: list[ModelUpload] = []
+
+    def step(call: str) -> None:
+        if call == "before head" and not first and model_house.now(last).phase is Phase.OPTIMIZED:
+            first.append(model_house.begin(acme, remote.url(), air="acme:1@2", **lora))
+            model_house.work(rounds=1)
+
+    store = cast("ObjectStore", Interrupting(model_house.objects, step))
+    replace(model_house, tools=replace(model_house.tools, objects=store)).work()
+
+    assert_ready(model_house, first[0], data)
+    assert_ready(model_house, last, data)
+    assert str(model_house.file(last).id) == str(model_house.file(first[0]).id) == first[0].id
 
 
 def test_bytes_that_the_store_has_lost_are_kept_anew_when_they_come_again(

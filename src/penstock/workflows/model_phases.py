@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from penstock.domain.events import EventData
     from penstock.domain.model_uploads import ModelUpload
     from penstock.ports.clock import Clock, Entropy
-    from penstock.ports.database import Database
+    from penstock.ports.database import Database, Transaction
     from penstock.ports.fetch import Fetcher
     from penstock.ports.objects import ObjectStore
     from penstock.ports.weights import Examiner, Rewriter, Survey
@@ -145,17 +145,27 @@ class Phases:
         rewritten = asdict(brought.rewritten) if brought.rewritten is not None else None
         original = {"size": size, "sha256": sha256, "etag": brought.info.etag, "header": brought.found.header_size}
         attempt = self._attempt
-        account_id = attempt.upload.account_id
-        with self._tools.database.read() as tx:
-            seen = tx.model_files.holding(account_id, sha256)
-        at_rest = seen if seen is not None and self._is_at_rest(seen) else None
+        at_rest = self._at_rest_of(sha256)
         with self._tools.database.write() as tx:
-            held = tx.model_files.holding(account_id, sha256) if at_rest is not None else None
-            if held is not None and held == at_rest:
-                attempt.upload = replace(attempt.upload, file_id=held.id)
+            self._takes(tx, at_rest)
             attempt.upload = replace(attempt.upload, received=size, size=size)
             attempt.remember(original=original, rewritten=rewritten)
             attempt.advance(tx, PhaseEvent.DOWNLOAD, {"size": size, "sha256": sha256})
+
+    def _at_rest_of(self, sha256: str) -> ModelFile | None:
+        """The account's file of the same bytes, if the store has it."""
+        with self._tools.database.read() as tx:
+            seen = tx.model_files.holding(self._attempt.upload.account_id, sha256)
+        return seen if seen is not None and self._is_at_rest(seen) else None
+
+    def _takes(self, tx: Transaction, at_rest: ModelFile | None) -> bool:
+        """Whether the upload uses that file instead of its own from now on: not one that has gone since."""
+        attempt = self._attempt
+        held = tx.model_files.holding(attempt.upload.account_id, at_rest.sha256) if at_rest is not None else None
+        if held is None or held != at_rest:
+            return False
+        attempt.upload = replace(attempt.upload, file_id=held.id)
+        return True
 
     def _optimize(self) -> None:
         """Write the served file, unless that happened while the original came."""
@@ -178,7 +188,11 @@ class Phases:
         return self._rewriting.afterwards(info, head, survey, look=self._attempt.look)
 
     def _store(self) -> None:
-        """See that both files are at rest as they were written, and count them. Raises `QuotaExceeded`."""
+        """See that both files are at rest as they were written, and count them. Raises `QuotaExceeded`.
+
+        Where another upload brought the same bytes meanwhile, that one's are used. Two that end in the same moment
+        both keep theirs.
+        """
         attempt = self._attempt
         if self._kept(attempt.upload) is not None:
             self._end_phase(PhaseEvent.STORE, {})
@@ -188,8 +202,10 @@ class Phases:
         if rewritten is not None:
             self._require_at_rest(file.optimized_key, size=file.optimized_size, etag=rewritten.etag)
         self._tools.objects.head(file.manifest_key)
+        at_rest = self._at_rest_of(file.sha256)
         with self._tools.database.write() as tx:
-            tx.model_files.add(file)
+            if not self._takes(tx, at_rest):
+                tx.model_files.add(file)
             attempt.advance(tx, PhaseEvent.STORE, {})
 
     def _deploy(self) -> None:
