@@ -6,9 +6,6 @@ nothing, and only the attempt that still holds the lease can commit.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import math
 import re
 import shutil
 import tempfile
@@ -20,27 +17,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.domain import runs as rules
-from penstock.domain.assets import Asset, intake_of_new, type_by_bytes
+from penstock.domain.assets import Asset, type_by_bytes
 from penstock.domain.bindings import UsedModel, with_models
-from penstock.domain.errors import RunnerFailed, RunNotFound, Unavailable
+from penstock.domain.errors import RunnerFailed, RunNotFound
 from penstock.domain.events import EventKind
-from penstock.domain.filenames import clean_filename, url_slug
-from penstock.domain.ids import AccountId, AssetId, MediaKey, ModelFileId, RunId, uuid4_text
+from penstock.domain.filenames import url_slug
+from penstock.domain.ids import AccountId, AssetId, ModelFileId, RunId
 from penstock.domain.jobs import rested
-from penstock.domain.media_types import OCTET_STREAM, kind_of, type_that_counts
-from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState
-from penstock.domain.sniffing import SNIFF_BYTES, find_type
+from penstock.domain.runs import Run, RunFault, RunState
 from penstock.domain.webhooks import Moment
 from penstock.ports.jobs import AttemptInterruptedError
 from penstock.ports.objects import ObjectNotFoundError
-from penstock.ports.runners import FileInput, OutputFile, RunCancelledError, RunImpossibleError, WeightsInput
+from penstock.ports.runners import FileInput, RunCancelledError, RunImpossibleError, WeightsInput
 from penstock.services.callbacks import SILENT
-from penstock.services.identity import new_media_key
 from penstock.services.intake import begin_intake
 from penstock.services.run_ends import end_run
+from penstock.workflows.run_outputs import Outputs, mortal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from penstock.domain.jobs import Job
@@ -93,6 +88,7 @@ class RunFlow:
         self._weights = weights
         self._database = database
         self._objects = objects
+        self._outputs = Outputs(objects, clock=clock, entropy=entropy)
         self._assets = assets
         self._runners = runners
         self._limits = limits
@@ -180,7 +176,7 @@ class RunFlow:
         try:
             output = runner.run(run.runner_model, self._inputs(run, context), context)
             context.close()
-            stored, made = self._store_output(job, run, output)
+            stored, made = self._outputs.store(job, run, output)
         except RunCancelledError:
             self._end_cancelled(job, run, context)
             return
@@ -193,7 +189,7 @@ class RunFlow:
         finally:
             context.close()
         ended = rules.succeeded(run, output=stored, cost=run.held, now=self._clock.now())
-        self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=_mortal(made, job, ended))
+        self._end(job, ended, EventKind.RUN_SUCCEEDED, {}, made=mortal(made, job, ended))
 
     def _end_cancelled(self, job: Job, run: Run, context: _Context) -> None:
         if context.timed_out():
@@ -233,59 +229,6 @@ class RunFlow:
             _put(inputs, name, file)
         return inputs
 
-    def _store_output(self, job: Job, run: Run, output: JsonLike) -> tuple[object, list[Asset]]:
-        """The output with every file replaced by its asset's mark, and those assets, whose bytes are durable now."""
-        made: list[Asset] = []
-
-        def store(value: JsonLike) -> object:
-            if isinstance(value, OutputFile):
-                asset = self._store_file(job, run, value, index=len(made))
-                made.append(asset)
-                return {ASSET_MARK: asset.id}
-            if isinstance(value, dict):
-                return {_sound(str(key)): store(item) for key, item in value.items()}
-            if isinstance(value, list | tuple):
-                return [store(item) for item in value]
-            if isinstance(value, str):
-                return _sound(value)
-            if value is None or isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-                return value
-            raise RunnerFailed(f"the model returned a value that is not JSON: {type(value).__name__}")
-
-        try:
-            return store(output), made
-        except Exception:
-            # Of the one whose storing failed nothing is certain.
-            self._discard(_output_key(job, run, index) for index in range(len(made) + 1))
-            raise
-
-    def _store_file(self, job: Job, run: Run, file: OutputFile, *, index: int) -> Asset:
-        found = _found_type(file.path)
-        content_type = type_that_counts(file.content_type, found)
-        info = self._objects.put(
-            _output_key(job, run, index), file.path, size=file.path.stat().st_size, content_type=content_type
-        )
-        name = clean_filename(file.name)
-        sha256 = info.sha256 or _file_sha256(file.path)
-        return Asset(
-            id=_output_id(run, index),
-            account_id=run.account_id,
-            upload_id=None,
-            run_id=run.id,
-            name=name,
-            size=info.size,
-            sha256=sha256,
-            content_type=content_type,
-            declared_type=file.content_type,
-            found_type=found or OCTET_STREAM,
-            kind=kind_of(content_type),
-            object_key=info.key,
-            media_key=MediaKey(new_media_key(self._entropy, url_slug(name))),
-            created_at=self._clock.now(),
-            expires_at=None,
-            intake=intake_of_new(kind=kind_of(content_type), sha256=sha256),
-        )
-
     def _end(
         self, job: Job, ended: Run, kind: EventKind, data: Mapping[str, object], *, made: list[Asset] | None = None
     ) -> None:
@@ -303,19 +246,14 @@ class RunFlow:
                 committing = True
         except Exception:
             if not committing:  # a commit that failed may have happened (P6)
-                self._discard(keys)
+                self._outputs.discard(keys)
             raise
         if not written or removed_at is not None:
-            self._discard(keys)
+            self._outputs.discard(keys)
         if not written:
             return
         seconds = (ended.finished_at - ended.created_at).total_seconds() if ended.finished_at else None
         self._log("run.finished", run_id=ended.id, state=ended.state.value, seconds=seconds)
-
-    def _discard(self, keys: Iterable[str]) -> None:
-        """Remove the outputs of an attempt that comes to nothing; their keys are its own."""
-        with contextlib.suppress(Unavailable):
-            self._objects.delete(keys)
 
     def tell(self, job: Job, run: Run, kind: EventKind, data: Mapping[str, object]) -> None:
         """Add an event of a running run; dropped when the run has ended meanwhile. Raises `LeaseLostError`."""
@@ -465,41 +403,3 @@ def _next_look(run: Run, *, now: datetime) -> datetime:
     """When a run looks for a place again by itself: it is woken when one becomes free, and by this if not it was."""
     later = now + _PLACE_LOOK
     return later if run.deadline_at is None else min(later, run.deadline_at)
-
-
-def _output_id(run: Run, index: int) -> AssetId:
-    """Follows from the run and the file's place in its output, so that a repeated attempt makes the same."""
-    return AssetId(uuid4_text(hashlib.sha256(f"{run.id}/{index}".encode()).digest()[:16]))
-
-
-def _output_key(job: Job, run: Run, index: int) -> str:
-    return f"assets/{_output_id(run, index)}-{job.attempt}"
-
-
-def _mortal(made: list[Asset], job: Job, ended: Run) -> list[Asset]:
-    """The outputs with the end that the run's caller asked for, counted from the end of the run."""
-    seconds = job.payload.get("output_lifetime_seconds")
-    if not isinstance(seconds, int) or ended.finished_at is None:
-        return made
-    expires_at = ended.finished_at + timedelta(seconds=seconds)
-    return [replace(asset, expires_at=expires_at) for asset in made]
-
-
-def _sound(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which JSON can spell and no answer holds (RFC 8259 §8.2)."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _found_type(path: Path) -> str | None:
-    with path.open("rb") as source:
-
-        def read(start: int, end: int) -> bytes:
-            source.seek(start)
-            return source.read(end - start)
-
-        return find_type(read(0, SNIFF_BYTES), size=path.stat().st_size, read=read)
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
