@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,14 +11,13 @@ from penstock.domain import ledger
 from penstock.domain import runs as rules
 from penstock.domain.assets import Asset, is_readable
 from penstock.domain.assets import deleted as asset_deleted
-from penstock.domain.catalog import check_input
-from penstock.domain.errors import AssetNotFound, InvalidField, InvalidFields
+from penstock.domain.errors import AssetNotFound, InvalidField
 from penstock.domain.events import EventKind
 from penstock.domain.foreign import ReferenceRules, WantedFile
 from penstock.domain.idempotency import require_same
 from penstock.domain.ids import AssetId, JobId, RunId
 from penstock.domain.library import NUL
-from penstock.domain.references import is_data_uri, parse_foreign_url, shortened
+from penstock.domain.references import is_data_uri
 from penstock.domain.runs import Run, RunState
 from penstock.ports.events import IdempotencyRaceError
 from penstock.services.callbacks import SILENT
@@ -28,15 +25,16 @@ from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 from penstock.services.run_ends import end_run
 from penstock.services.run_files import Fetched, RunFiles
+from penstock.services.run_inputs import fitting_input, fitting_kinds, given_name, kept_input, refuse_urls
 from penstock.services.run_logs import log_lines
 from penstock.services.runnable import Runnables, UsedModels
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
-    from penstock.domain.catalog import Catalog, CheckedInput, InputField, Model
+    from penstock.domain.catalog import Catalog, CheckedInput, Model
     from penstock.domain.events import Event
     from penstock.domain.idempotency import IdempotentRequest
     from penstock.domain.ids import AccountId
@@ -52,10 +50,6 @@ PAYLOAD_JOB = "payload_removal"
 _VERB = "submit_run"
 _APART = timedelta(microseconds=1)
 """Between runs that are asked for at once, so that they stand in a line in the order that they were asked for."""
-_MAX_INPUT = 2**18
-"""Bytes of JSON: a listing shows the inputs of up to a hundred runs (P9)."""
-_MOST_NESTED = 2**12
-"""Objects and arrays in an input: read, small ones take a hundred times their bytes (P9)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +155,10 @@ class Runs:
         metadata = rules.check_metadata(asked.metadata, limit=asked.metadata_limit)
         callback = asked.callback
         callback_url = self._callbacks.check(asked.dialect, callback) if callback is not None else None
-        checked = _fitting_input(model, asked.inputs)
+        checked = fitting_input(model, asked.inputs)
         if not asked.takes_urls:
-            _refuse_urls(checked, asked.inputs)
-        inputs = _kept_input(asked.inputs)
+            refuse_urls(checked, asked.inputs)
+        inputs = kept_input(asked.inputs)
         files = _Files(models=self._runnables.used(account_id, runnable, checked))
         queued: Sequence[Run] = ()
         try:
@@ -231,8 +225,8 @@ class Runs:
         return replace(
             run,
             id=RunId(new_id(self._entropy)),
-            inputs=_kept_input(inputs),
-            values={**_fitting_input(model, inputs).values, **files.models.values},
+            inputs=kept_input(inputs),
+            values={**fitting_input(model, inputs).values, **files.models.values},
             files=its.ids,
         ), its
 
@@ -240,8 +234,8 @@ class Runs:
         """Add to `files` what is found, one after another. Raises what finding one raises, about its field."""
         unused = dict(asked.kinds)
         for name, (field_, text) in checked.files.items():
-            given = _given_name(field_, asked.inputs)
-            accepts = _fitting_kinds(field_.accepts, unused.pop(given, ()))
+            given = given_name(field_, asked.inputs)
+            accepts = fitting_kinds(field_.accepts, unused.pop(given, ()))
             found = self._references.find(
                 account_id, text, path=("input", given), accepts=accepts, rules=asked.references
             )
@@ -353,7 +347,7 @@ class Runs:
     def price(self, account_id: AccountId, asked: NewRun) -> Decimal:
         """USD of one run, were it asked for; its files are not looked at. Raises as `submit`."""
         runnable = self._runnables.find(account_id, asked.model)
-        checked = _fitting_input(runnable.model, asked.inputs)
+        checked = fitting_input(runnable.model, asked.inputs)
         self._runnables.used(account_id, runnable, checked)
         if asked.callback is not None:
             self._callbacks.check(asked.dialect, asked.callback)
@@ -479,65 +473,3 @@ def _job_payload(run: Run, asked: NewRun) -> dict[str, object]:
     if asked.output_lifetime is not None:
         payload["output_lifetime_seconds"] = int(asked.output_lifetime.total_seconds())
     return payload
-
-
-def _fitting_input(model: Model, inputs: Mapping[str, object]) -> CheckedInput:
-    try:
-        return check_input(model, inputs)
-    except InvalidField as error:
-        raise error.below("input") from None
-    except InvalidFields as error:
-        raise InvalidFields(tuple(field.below("input") for field in error.fields)) from None
-
-
-def _refuse_urls(checked: CheckedInput, inputs: Mapping[str, object]) -> None:
-    for field_, text in checked.files.values():
-        if parse_foreign_url(text) is not None or is_data_uri(text):
-            path = ("input", _given_name(field_, inputs))
-            raise InvalidField(path, "is a URL; upload the file and name it by its id", rule="url")
-
-
-def _kept_input(inputs: Mapping[str, object]) -> dict[str, object]:
-    """The input as it is kept and shown: the bytes of its data URIs are assets already. Raises `InvalidField`."""
-    kept = {name: _shortened(value) for name, value in inputs.items()}
-    if len(json.dumps(kept)) > _MAX_INPUT:
-        raise InvalidField(("input",), f"must have at most {_MAX_INPUT} bytes, not counting data URIs", rule="too_long")
-    if _nested(kept) > _MOST_NESTED:
-        raise InvalidField(("input",), f"must have at most {_MOST_NESTED} objects and arrays", rule="too_long")
-    return kept
-
-
-def _nested(value: object) -> int:
-    """How many objects and arrays a JSON value has, itself included."""
-    if isinstance(value, Mapping):
-        return 1 + sum(map(_nested, value.values()))
-    return 1 + sum(map(_nested, value)) if isinstance(value, list) else 0
-
-
-def _shortened(value: object) -> object:
-    """Also in a list, as which some products spell one file, and beside the models of one."""
-    if isinstance(value, list):
-        return [
-            {name: _shortened_text(option) for name, option in item.items()}
-            if isinstance(item, Mapping)
-            else _shortened_text(item)
-            for item in value
-        ]
-    return _shortened_text(value)
-
-
-def _shortened_text(value: object) -> object:
-    return shortened(value) if isinstance(value, str) else value
-
-
-def _fitting_kinds(accepted: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """The kinds that both a model and the caller's API take; where they agree on none, the model's word counts."""
-    if not accepted or not allowed:
-        return accepted or allowed
-    return tuple(kind for kind in accepted if kind in allowed) or accepted
-
-
-def _given_name(field_: InputField, inputs: Mapping[str, object]) -> str:
-    """The name under which the caller gave a field: its own or a synonym, or its own where it stands inside another."""
-    names = (field_.name, *field_.synonyms)
-    return next((name for name in names if inputs.get(name) is not None), field_.name)
