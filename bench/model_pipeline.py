@@ -88,7 +88,7 @@ class File:
 
     head: bytes
     size: int
-    hole: bool = False
+    data: str
     rate: int = 0
     delay: float = 0.0
 
@@ -131,7 +131,7 @@ def made_file(dtype: str, megabytes: int) -> File:
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     head = len(text).to_bytes(8, "little") + text
-    return File(head=head, size=len(head) + begin)
+    return File(head=head, size=len(head) + begin, data=dtype)
 
 
 def _huge() -> File:
@@ -140,7 +140,7 @@ def _huge() -> File:
     length = 8 + int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8:length])
     last = max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-    return File(head=whole[:length], size=length + last, hole=True)
+    return File(head=whole[:length], size=length + last, data="zeros")
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """A server of model files that are a header and then the same numbers over and over: `python -m bench.model_server`.
 
 Prints its port. A path is a name under `files`, which come as JSON on standard input: `{"head": hex, "size": bytes,
-"hole": whether zeros follow, "rate": bytes per second of each answer or 0, "delay": seconds before each}`; `?n=…` adds
-that number to the header's padding, so that no two are the same file. For each answer it prints the bytes that the
-network took and the seconds. Ends with its standard input.
+"data": `F32`, `BF16` or `zeros`, "rate": bytes per second of each answer or 0, "delay": seconds before each}`;
+`?n=…` adds that number to the header's padding, so that no two are the same file. For each answer it prints the bytes
+that the network took and the seconds. Ends with its standard input.
 """
 
 from __future__ import annotations
@@ -20,22 +20,26 @@ from contextlib import suppress
 
 import numpy as np
 
-_PATTERN_BYTES = 64 * 2**20
 _REPEATED_BYTES = 2**20
 _PIECE_BYTES = 2**16
 _ACKNOWLEDGED = 120
 """Where `tcpi_bytes_acked` stands in `struct tcp_info` (Linux, include/uapi/linux/tcp.h)."""
 
 
-def _pattern() -> bytes:
-    numbers = np.random.default_rng(6).standard_normal(_PATTERN_BYTES // 4, np.float32)
-    return (numbers * np.float32(0.02)).tobytes()
+def _patterns() -> dict[str, memoryview]:
+    numbers = np.random.default_rng(6).standard_normal(_REPEATED_BYTES // 2, np.float32) * np.float32(0.02)
+    halves = (numbers.view(np.uint32) >> 16).astype(np.uint16).tobytes()  # of any other bits, some would be NaN
+    return {
+        "F32": memoryview(numbers.tobytes()),
+        "BF16": memoryview(halves),
+        "zeros": memoryview(bytes(_REPEATED_BYTES)),
+    }
 
 
 def main() -> None:
     """Serve until standard input ends."""
     files = json.loads(sys.stdin.readline())
-    patterns = {False: memoryview(_pattern()), True: memoryview(bytes(_PATTERN_BYTES))}
+    patterns = _patterns()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
         threading.Thread(target=_accept, args=(listener, files, patterns), daemon=True).start()
@@ -43,13 +47,13 @@ def main() -> None:
     os._exit(0)
 
 
-def _accept(listener: socket.socket, files: dict[str, dict[str, object]], patterns: dict[bool, memoryview]) -> None:
+def _accept(listener: socket.socket, files: dict[str, dict[str, object]], patterns: dict[str, memoryview]) -> None:
     while True:
         line, _ = listener.accept()
         threading.Thread(target=_answer, args=(line, files, patterns), daemon=True).start()
 
 
-def _answer(line: socket.socket, files: dict[str, dict[str, object]], patterns: dict[bool, memoryview]) -> None:
+def _answer(line: socket.socket, files: dict[str, dict[str, object]], patterns: dict[str, memoryview]) -> None:
     with line, suppress(OSError):
         while request := line.recv(65536).decode("latin-1"):
             found = re.match(r"GET /([a-z0-9]+)(?:\?n=([0-9]+))?", request)
@@ -61,7 +65,7 @@ def _answer(line: socket.socket, files: dict[str, dict[str, object]], patterns: 
             began = time.perf_counter()
             time.sleep(float(str(file["delay"])))
             try:
-                _send(line, head, patterns[bool(file["hole"])], _span(request, size), rate=int(str(file["rate"])))
+                _send(line, head, patterns[str(file["data"])], _span(request, size), rate=int(str(file["rate"])))
             finally:
                 (taken,) = struct.unpack_from(
                     "<Q", line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256), _ACKNOWLEDGED
