@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import pty
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from penstock.client import StoredWeights
     from tests.support.model_files import ModelFiles
     from tests.support.server import Server
 
@@ -126,7 +128,9 @@ def test_the_program_refuses_a_wrong_file_before_it_is_sent(server: Server, clie
     assert "lora" in wrong.stderr.lower()
     assert other.returncode == 1
     assert "Declare it as lora, architecture one of sdxl" in other.stderr
+    assert "Nothing was sent: this server refuses such files." in other.stderr
     assert "no AIR source other; its sources: sdk" in foreign.stderr
+    assert "penstock sources create" in foreign.stderr
     assert "must be `source:number@version`" in unclear.stderr
     assert vague.returncode == 1
     assert "--architecture" in vague.stderr
@@ -207,8 +211,43 @@ def test_pushing_another_file_keeps_what_is_not_said_again(
     other = model_files.path("lora/sdxl_peft")
 
     must(server.command("models", "push", str(other), "--air", "sdk:7@1", "--version", "v2", api_key=key))
+    strange = server.command(
+        "models", "push", str(model_files.path("vae/flux_16ch_bfl")), "--air", "sdk:7@1", api_key=key
+    )
 
+    assert "sdk:7@1 is registered as sdxl lora, which stands for what was left out" in strange.stderr
     model = client.registered_model("sdk:7@1")
     assert (model.name, model.version_label, model.architecture) == ("Lakes", "v2", "sdxl")
     assert model.file is not None
     assert model.file.original.size_bytes == other.stat().st_size
+
+
+def test_verifying_tells_whoever_may_read_a_model_which_file_is_broken(
+    server: Server, client: Penstock, model_files: ModelFiles
+) -> None:
+    file = model_files.path("lora/sd15_kohya")
+    model = client.push_model(file, "sdk:8@1", category="lora", architecture="sd1x", name="a", version_label="1")
+    assert model.file is not None
+    assert model.file.optimized != model.file.original
+    client.change_model("sdk:8@1", private=False)
+    stranger = server.create_key()
+
+    whole = must(server.command("models", "verify", "sdk:8@1", api_key=stranger))
+    damage(server.data, model.file.optimized)
+    broken = server.command("models", "verify", "sdk:8@1", api_key=stranger)
+
+    assert whole.stdout == "sdk:8@1: all bytes are as they were registered\n"
+    assert broken.returncode == 1
+    assert broken.stdout == ""
+    assert "sdk:8@1 is not what was registered. the optimized file: " in broken.stderr
+    assert "original" not in broken.stderr
+
+
+def damage(data: Path, stored: StoredWeights) -> None:
+    """Change a byte of an object where it lies."""
+    for path in data.rglob("*"):
+        if path.is_file() and stored.size_bytes <= path.stat().st_size <= stored.size_bytes + 2**16:
+            content = bytearray(path.read_bytes())
+            if hashlib.sha256(content[: stored.size_bytes]).hexdigest() == stored.sha256:
+                content[stored.size_bytes - 1] ^= 1
+                path.write_bytes(content)

@@ -92,6 +92,7 @@ def test_a_model_is_registered_as_the_page_says(server: Server, model_files: Mod
     assert "labs: belongs to labs" in said
     assert "labs:100@1  urn:air:sdxl:lora:labs:100@1" in said
     assert re.search(r"^labs:100@1 +lora +sdxl +private +Rivers$", said, re.MULTILINE)
+    assert re.search(r"^weight +1.0$", said, re.MULTILINE)
     assert re.search(r"^numbers are +F16: \d+ tensors", said, re.MULTILINE)
     assert "labs:100@1: all bytes are as they were registered" in said
     assert "labs:100@1 Rivers False" in said

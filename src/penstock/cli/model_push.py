@@ -12,7 +12,7 @@ import typer
 
 from penstock.cli.failures import fail
 from penstock.cli.model_telling import Telling, told_what_stands
-from penstock.cli.model_words import DECLARED, agreed, at_terminal, completed, present, said_of, taken
+from penstock.cli.model_words import DECLARED, agreed, at_terminal, completed, present, said_of, taken, words_of
 from penstock.cli.models import AsJson
 from penstock.cli.progress import display
 from penstock.cli.sessions import KeyOption, UrlOption, session
@@ -30,6 +30,7 @@ _NAMING_BYTES = 2**16
 _AIR = re.compile(r"([^:@]+):[0-9]+@[0-9]+")
 _ASSET = re.compile(r"asset_[0-9a-fA-F-]+")
 _WRONG = frozenset({"mismatch", "incomplete", "unsupported", "unknown"})
+_KNOWN_URL = "the file of this URL is used as it was fetched before; if it is another one now, say so with --identifier"
 _NO_MODEL = "not_safetensors"
 _PATIENCE = 12
 """Repetitions of a request once the server has answered: about a minute, in which it may come back."""
@@ -175,7 +176,7 @@ def _plan_from_file(
     """Look at the header, and complete what is said."""
     judge = _Judge(client, file, despite=despite_mismatch)
     found = judge.look({})
-    there = present(client, air)
+    there = words_of(present(client, air))
     known = there or found.proposal
     if there:
         judge.hint = (
@@ -196,15 +197,18 @@ def _plan_from_url(client: Penstock, url: str, air: str, said: Mapping[str, Any]
     """The server looks at the header before it fetches the rest, and warns at the end."""
     address = url.partition("?")[0]
     name = address.rstrip("/").rpartition("/")[2].removesuffix(".safetensors")
-    complete = completed(said, present(client, air), air=air, name=name)
+    there = present(client, air)
+    complete = completed(said, words_of(there), air=air, name=name)
     complete.setdefault("unique_identifier", address)
-    return _Plan(air=air, name=name, said=complete, place={"url": url})
+    known = there is not None and there.unique_identifier == complete["unique_identifier"]
+    notes = (_KNOWN_URL,) if known and "unique_identifier" not in said else ()
+    return _Plan(air=air, name=name, said=complete, place={"url": url}, notes=notes)
 
 
 def _plan_from_asset(client: Penstock, asset_id: str, air: str, said: Mapping[str, Any]) -> _Plan:
     """As with a URL; what stands for its content is the server's to say."""
     name = client.asset(asset_id).filename.removesuffix(".safetensors")
-    complete = completed(said, present(client, air), air=air, name=name)
+    complete = completed(said, words_of(present(client, air)), air=air, name=name)
     return _Plan(air=air, name=name, said=complete, place={"asset_id": asset_id})
 
 

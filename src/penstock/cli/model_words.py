@@ -10,7 +10,7 @@ from penstock.cli.failures import fail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock.client import Penstock
+    from penstock.client import Penstock, RegisteredModel
 
 TYPES = {"checkpoint": ("base", "inpainting", "refiner"), "embeddings": ("positive", "negative")}
 CATEGORIES = ("checkpoint", "lora", "lycoris", "controlnet", "vae", "embeddings")
@@ -44,15 +44,20 @@ def taken(proposal: Mapping[str, Any]) -> str:
     return f"the file says {words}" if words else ""
 
 
-def present(client: Penstock, air: str) -> Mapping[str, Any]:
-    """What is said already of the account's own model under that AIR; nothing where there is none."""
+def present(client: Penstock, air: str) -> RegisteredModel | None:
+    """The account's own model under that AIR."""
     from penstock.client import NotFoundError
 
     try:
         model = client.registered_model(air)
     except NotFoundError:
-        return {}
-    return {field: getattr(model, field) for field in _KEPT} if model.owned else {}
+        return None
+    return model if model.owned else None
+
+
+def words_of(model: RegisteredModel | None) -> Mapping[str, Any]:
+    """What is said already; nothing where there is no model."""
+    return {} if model is None else {field: getattr(model, field) for field in _KEPT}
 
 
 def completed(

@@ -99,10 +99,7 @@ def _described(model: RegisteredModel) -> Iterator[tuple[str, object]]:
     words = (model.category, model.type, model.architecture, model.conditioning)
     yield "is", ", ".join(word for word in words if word)
     yield "seen by", "its account" if model.private else "everybody"
-    if model.tags:
-        yield "tags", ", ".join(model.tags)
-    if model.positive_trigger_words:
-        yield "triggers", ", ".join(model.positive_trigger_words)
+    yield from _told(model)
     if model.file is None:
         return
     yield "original", f"{model.file.original.size_bytes} bytes, SHA-256 {model.file.original.sha256}"
@@ -110,6 +107,29 @@ def _described(model: RegisteredModel) -> Iterator[tuple[str, object]]:
     if model.file.shared_with:
         yield "same file as", ", ".join(model.file.shared_with)
     yield from _weights(model.file.summary)
+
+
+def _told(model: RegisteredModel) -> Iterator[tuple[str, object]]:
+    """What somebody has said of it beside that, as far as they have."""
+    for label, words in (
+        ("tags", model.tags),
+        ("triggers", model.positive_trigger_words),
+        ("negative", model.negative_trigger_words),
+    ):
+        if words:
+            yield label, ", ".join(words)
+    for label, value in (
+        ("steps", model.default_steps),
+        ("scheduler", model.default_scheduler),
+        ("CFG", model.default_cfg),
+        ("strength", model.default_strength),
+        ("weight", model.default_weight),
+        ("hero image", model.hero_image_url),
+        ("description", model.short_description),
+        ("comment", model.comment),
+    ):
+        if value is not None:
+            yield label, value
 
 
 def _weights(summary: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
