@@ -340,6 +340,19 @@ def test_an_asset_can_be_registered(server: Server, client: Penstock, api_key: s
     assert client.registered_model("push:13@1").name == lora.stem
 
 
+def test_a_question_is_asked_until_it_is_answered_or_left(server: Server, client: Penstock, api_key: str) -> None:
+    words = ("models", "push", "http://127.0.0.1:9/a.safetensors", "--air", "push:14@1")
+
+    answered = at_terminal(server, api_key, *words, answers="embeddings\nneutral\nnegative\nsdxl\n")
+    left = at_terminal(server, api_key, *words, answers="\x04")
+
+    assert answered[1].count("type (positive, negative) [positive]: ") == 2
+    assert "push:14@1: validated: accepted" in answered[1]
+    assert "push:14@1 was not registered: " in answered[1]
+    assert (answered[0], left[0]) == (1, 1)
+    assert "nothing was sent" in left[1]
+
+
 def at_terminal(server: Server, api_key: str, *words: str, answers: str) -> tuple[int, str]:
     """What a command ends with, and all that it draws on a terminal where somebody has typed ahead."""
     ours, theirs = pty.openpty()

@@ -25,6 +25,8 @@ _OPTIONAL = frozenset(
     }
 )
 """What an empty text takes back."""
+_CLOSED = frozenset({"category", "type"})
+"""Where nothing but one of the choices is an answer."""
 _FLAGS = {"version_label": "--version"}
 _LONG_TEXT = 60
 
@@ -80,8 +82,7 @@ def agreed(question: str) -> bool:
     """Ask at a terminal whether to go on. Without one nobody agrees."""
     if not at_terminal():
         return False
-    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    return _answer(f"{question} [y/N]").lower() in {"y", "yes"}
 
 
 def at_terminal() -> bool:
@@ -96,10 +97,18 @@ def _asked(field: str, choices: tuple[str, ...], *, read: bool) -> str:
     if not at_terminal():
         missing = f"the file does not tell its {field}" if read else f"the model's {field} is needed"
         fail(f"{missing}; say it with {flag}{likely}")
-    # On standard error, for standard output is what the command prints; click's own prompt writes to both.
     usual = f" [{choices[0]}]" if choices else ""
-    print(f"{field}{likely}{usual}: ", end="", file=sys.stderr, flush=True)
-    answer = sys.stdin.readline().strip() or next(iter(choices), "")
-    if not answer:
-        fail(f"{field} is needed; say it with {flag}")
-    return answer
+    while True:
+        answer = _answer(f"{field}{likely}{usual}") or next(iter(choices), "")
+        if answer and (field not in _CLOSED or answer in choices):
+            return answer
+
+
+def _answer(question: str) -> str:
+    """What is typed. On standard error, for standard output is what the command prints; click writes to both."""
+    print(f"{question}: ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        print(file=sys.stderr)
+        fail("nothing was sent")
+    return line.strip()
