@@ -9,6 +9,7 @@ from hypothesis import settings
 
 pytest_plugins = [
     "tests.support.databases",
+    "tests.support.hangs",
     "tests.support.loopback",
     "tests.support.model_files",
     "tests.support.model_house",
