@@ -74,6 +74,14 @@ def take(lanes: RangeLanes, came: bytearray) -> None:
         came += block
 
 
+def hang(until: threading.Event, watch: Callable[[], None]) -> None:
+    """As a connection does on which nothing comes, for longer than any test takes that is good."""
+    for _ in range(int(PATIENCE_SECONDS * 100)):
+        watch()
+        if until.wait(0.01):
+            return
+
+
 @pytest.fixture
 def wait() -> Iterator[threading.Event]:
     """Nobody who waits for it outlives the test."""
@@ -195,7 +203,6 @@ def test_when_no_lane_is_left_what_came_in_order_is_given_before_that_is_told() 
         take(lanes, came)
     lanes.close()
 
-    assert lanes.failed
     assert DATA.startswith(came)
     assert 700_000 <= len(came) < 700_000 + BLOCK
 
@@ -210,7 +217,7 @@ def test_nothing_is_proved_by_a_server_that_gives_none() -> None:
         all_of(lanes)
     lanes.close()
 
-    assert (lanes.proved, lanes.failed) == (False, True)
+    assert not lanes.proved
 
 
 def test_a_lane_for_which_all_others_wait_is_overtaken(wait: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,8 +227,7 @@ def test_a_lane_for_which_all_others_wait_is_overtaken(wait: threading.Event, mo
     def hang_once(_: int, at: int, watch: Callable[[], None]) -> None:
         if at >= 5 * 2**16 and not hung:
             hung.append(at)
-            while not wait.wait(0.01):
-                watch()
+            hang(wait, watch)
 
     given = Given(hang_once)
     lanes = lanes_of(given)
@@ -230,6 +236,7 @@ def test_a_lane_for_which_all_others_wait_is_overtaken(wait: threading.Event, mo
     lanes.close()
 
     assert came == DATA
+    assert [start for start, _ in given.asked].count(hung[0]) == 2
     assert given.open == 0
 
 
@@ -241,16 +248,15 @@ def test_what_the_reader_s_watch_raises_reaches_the_reader_alone_and_closing_end
 
     hanging = threading.Barrier(5)
 
-    def hang(_: int, __: int, watch: Callable[[], None]) -> None:
+    def hang_together(_: int, __: int, watch: Callable[[], None]) -> None:
         hanging.wait(PATIENCE_SECONDS)
-        while not wait.wait(0.01):
-            watch()
+        hang(wait, watch)
 
     def interrupt() -> None:
         if all(lane.is_alive() for lane in threads):
             raise UnwantedError
 
-    given = Given(hang)
+    given = Given(hang_together)
     lanes = lanes_of(given)
     before = set(threading.enumerate())
     lanes.begin(4)
@@ -270,18 +276,15 @@ def test_what_the_reader_s_watch_raises_reaches_the_reader_alone_and_closing_end
 def test_a_reader_that_waits_is_asked_again_and_again_whether_it_still_wants_to(wait: threading.Event) -> None:
     asked: list[int] = []
 
-    def hang(_: int, __: int, watch: Callable[[], None]) -> None:
-        while not wait.wait(0.01):
-            watch()
-
     def watch() -> None:
         asked.append(1)
         if len(asked) == 3:
             wait.set()
 
-    lanes = lanes_of(Given(hang))
+    lanes = lanes_of(Given(lambda _, __, watch: hang(wait, watch)))
     lanes.begin(1)
     came = all_of(lanes, watch=watch)
     lanes.close()
 
     assert came == DATA
+    assert len(asked) > 3

@@ -133,9 +133,6 @@ class _ParallelAnswer:
             if lanes is None:
                 if not self._origin.gave_up and self._is_worthwhile() and meter.waits:
                     self._lanes = self._tried()
-            elif lanes.failed:
-                self._let_lanes_go()
-                self._lanes = None
             elif lanes.proved:
                 lanes.begin(self._parallel.connections)
                 if self._at >= lanes.start:

@@ -117,11 +117,6 @@ class RangeLanes:
         """Whether the server gave a range as it was asked for."""
         return self._proved
 
-    @property
-    def failed(self) -> bool:
-        """Whether no lane is left."""
-        return self._alive == 0
-
     def begin(self, lanes: int) -> None:
         """See that there are so many."""
         more = [_Lane(self) for _ in range(lanes - len(self._lanes))]

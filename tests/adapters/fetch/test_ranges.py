@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from penstock.adapters.fetch import GuardedFetcher, Pace
 from penstock.domain.egress import parse_rules
 from penstock.ports.fetch import Download, SourceError, SourceFailedError, SourceRefusedError
 from penstock.telemetry import Log
-from tests.support.remote import ADDRESS, Remote, Visit, redirecting, remote_server, serving
+from tests.support.remote import ADDRESS, Remote, Visit, make_certificate, redirecting, remote_server, serving
 from tests.support.repeatable import SteppedClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from penstock.domain.egress import Address
     from penstock.ports.fetch import Ranges
@@ -42,9 +44,10 @@ def ranges_of(
     *,
     watch: Callable[[], None] = lambda: None,
     resolve: Callable[[str], Sequence[Address]] = at_loopback,
+    tls: ssl.SSLContext | None = None,
 ) -> Ranges:
     client = GuardedFetcher(
-        parse_rules("127.0.0.0/8"), clock=SteppedClock(), log=Log("test", None), pace=Pace(), resolve=resolve
+        parse_rules("127.0.0.0/8"), clock=SteppedClock(), log=Log("test", None), pace=Pace(), resolve=resolve, tls=tls
     )
     wanted = Download(url=url, max_bytes=1, within=timedelta(minutes=1), watch=watch, etag='"v1"')
     return client.ranges(wanted, size=SIZE)
@@ -193,6 +196,19 @@ def test_what_the_watch_raises_ends_the_wait(remote: Remote) -> None:
         list(ranges.blocks(0, 100))
 
     assert left.wait(30)
+
+
+def test_a_secure_connection_is_kept_as_well(tmp_path: Path) -> None:
+    certificate = make_certificate(tmp_path, names=("files.test",))
+    trust = ssl.create_default_context(cafile=str(certificate))
+    with remote_server(certificate=certificate) as remote:
+        remote.on("/file", serving(DATA))
+
+        with ranges_of(remote.url(host="files.test"), tls=trust) as ranges:
+            came = [b"".join(ranges.blocks(start, start + 100_000)) for start in (0, 100_000)]
+
+        assert b"".join(came) == DATA[:200_000]
+        assert len({id(visit.line) for visit in remote.visits}) == 1
 
 
 def test_each_connection_is_guarded(remote: Remote) -> None:
