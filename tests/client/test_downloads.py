@@ -11,6 +11,7 @@ from penstock.client.results import read_json
 from tests.client.scripted_server import Answer, asset, problem, s3_error
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from penstock.client import Penstock
@@ -60,6 +61,48 @@ def test_a_download_that_breaks_is_begun_again(client: Penstock, server: Scripte
     client.download(an_asset(server), tmp_path / "out.png")
 
     assert (tmp_path / "out.png").read_bytes() == BYTES
+
+
+def test_a_download_that_breaks_goes_on_where_it_was(client: Penstock, server: ScriptedServer, tmp_path: Path) -> None:
+    """However often it breaks, as long as each attempt brings something."""
+    etag = {"ETag": '"v1"'}
+    pieces = [
+        Answer(
+            status=206,
+            body=BYTES[at : at + 50_000],
+            headers={**etag, "Content-Range": f"bytes {at}-{len(BYTES) - 1}/{len(BYTES)}"},
+            hangs_up="halfway" if at < 250_000 else "never",
+        )
+        for at in range(50_000, len(BYTES), 50_000)
+    ]
+    first = Answer(body=BYTES[:50_000], headers=etag, hangs_up="halfway")
+    server.answer("GET", "/bucket/key", first, *pieces)
+
+    client.download(an_asset(server, sha256=hashlib.sha256(BYTES).hexdigest()), tmp_path / "out.png")
+
+    assert (tmp_path / "out.png").read_bytes() == BYTES
+    asked = [
+        (seen.headers.get("range"), seen.headers.get("if-range")) for seen in server.requests("GET", "/bucket/key")
+    ]
+    assert asked == [(None, None), *((f"bytes={at}-", '"v1"') for at in range(50_000, len(BYTES), 50_000))]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ('"v1"', Answer(body=BYTES, headers={"ETag": '"v2"'})),
+        ('"v1"', Answer(status=206, body=BYTES[1000:], headers={"ETag": '"v2"', "Content-Range": "bytes 1000-2/3"})),
+        ('"v1"', Answer(status=206, body=BYTES[:99], headers={"ETag": '"v1"', "Content-Range": "bytes 0-98/3"})),
+        ('W/"v1"', WHOLE),
+    ],
+)
+def test_two_versions_of_a_file_are_never_spliced(
+    make_client: Callable[..., Penstock], server: ScriptedServer, first: str, second: Answer
+) -> None:
+    cut = Answer(body=BYTES[:1000], headers={"ETag": first}, hangs_up="halfway")
+    server.answer("GET", "/bucket/key", cut, second, WHOLE)
+
+    assert make_client(server.url, retries=3).download(f"{server.url}/v1/media/key") == BYTES
 
 
 def test_a_model_that_breaks_on_its_way_is_asked_for_anew_for_its_url_does_not_last(

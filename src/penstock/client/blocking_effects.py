@@ -128,11 +128,12 @@ class Effects:
             return reply_of(self._http.put(put.url, headers=put.headers, content=body()))
 
     def _fetch(self, fetch: steps.Fetch) -> Reply:
-        with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
+        headers = {**DOWNLOAD_HEADERS, **fetch.sink.rest}
+        with self._http.stream("GET", fetch.url, headers=headers, follow_redirects=True) as response:
             if not response.is_success:
                 response.read()
                 return reply_of(response)
-            fetch.sink.begin()
+            fetch.sink.begin(response.status_code, dict(response.headers))
             for piece in response.iter_raw():
                 fetch.sink.write(piece)
             return Reply(status=response.status_code)

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Protocol, TypeAlias
 
-from penstock.client.errors import DownloadError, UploadError
+from penstock.client.errors import ConnectionFailedError, DownloadError, UploadError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
 File: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
@@ -28,6 +28,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 PIECE = 2**20
 """Bytes read and sent at a time."""
 _HEAD = 32
+_PARTIAL = 206
 _OCTET_STREAM = "application/octet-stream"
 _UNNAMED = "file"
 _MAGIC = (
@@ -242,11 +243,36 @@ class Sink:
         self._expected_size = size
         self._expected_sha256 = sha256
         self._stream: IO[bytes] = io.BytesIO()
+        self._etag = ""
         self._size = 0
         self._hash = hashlib.sha256()
 
-    def begin(self) -> None:
-        """Start with nothing, also again."""
+    @property
+    def rest(self) -> Mapping[str, str]:
+        """Headers that ask for what is missing, when something is there of a file whose version can be told.
+
+        RFC 9110 §13.1.5: only a strong ETag can.
+        """
+        strong = self._etag.startswith('"')
+        return {"Range": f"bytes={self._size}-", "If-Range": self._etag} if strong and self._size else {}
+
+    @property
+    def received(self) -> int:
+        """Bytes that are here."""
+        return self._size
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Go on where an answer does, else start with nothing, also again. Header names are lower case.
+
+        Raises `ConnectionFailedError` for a part that was not asked for.
+        """
+        etag = headers.get("etag", "")
+        if status == _PARTIAL:
+            if not self.rest or etag != self._etag or not _begins_at(headers, self._size):
+                self._etag = ""
+                raise ConnectionFailedError("the server answered with another part than it was asked for")
+            return
+        self._etag = etag
         self._stream.close()
         self._stream = self._part.open("wb") if self._part is not None else io.BytesIO()
         self._size = 0
@@ -280,6 +306,10 @@ class Sink:
         self._stream.close()
         if self._part is not None:
             self._part.unlink(missing_ok=True)
+
+
+def _begins_at(headers: Mapping[str, str], offset: int) -> bool:
+    return headers.get("content-range", "").startswith(f"bytes {offset}-")
 
 
 class Listener(Sink):

@@ -6,6 +6,7 @@ The synchronous and the asynchronous client perform the same effects and so shar
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.client.calls import api_error, succeeded
@@ -53,17 +54,23 @@ def _known(url: str) -> Flow[str]:
 
 
 def _download(retries: Retries, locate: Callable[[], Flow[str]], sink: Sink) -> Flow[bytes]:
-    """The same, with a URL for each attempt: a signed one does not last."""
+    """The same, with a URL for each attempt: a signed one does not last.
+
+    An attempt goes on where the last one broke off, where the server's ETag allows it; attempts that bring nothing are
+    those that count then.
+    """
     attempt = 0
     try:
         while True:
             attempt += 1
             url = yield from locate()
+            before = sink.received
             failure: PenstockApiError | ConnectionFailedError
             try:
                 reply = yield Fetch(url=url, sink=sink)
             except ConnectionFailedError as error:
                 failure = error
+                attempt = 1 if sink.rest and sink.received > before else attempt
             else:
                 if succeeded(reply):
                     return sink.finish()
@@ -185,9 +192,9 @@ def verify_model(calls: Calls, retries: Retries, air: str, on_step: OnStep | Non
     for part, stored in (("original", file.original), ("optimized", file.optimized)):
         if part == "optimized" and stored == file.original:
             break  # one object under two names
-        url = yield from perform(calls.model_file(air, part), retries)
+        call = calls.model_file(air, part)
         try:
-            yield from download(retries, url, _listener(part, stored, on_step))
+            yield from _download(retries, partial(perform, call, retries), _listener(part, stored, on_step))
         except (DownloadError, NotFoundError) as error:
             wrong.append(f"the {part} file: {error}")
     if wrong:

@@ -109,11 +109,12 @@ class AsyncEffects:
             return reply_of(await self._http.put(put.url, headers=put.headers, content=body()))
 
     async def _fetch(self, fetch: steps.Fetch) -> Reply:
-        async with self._http.stream("GET", fetch.url, headers=DOWNLOAD_HEADERS, follow_redirects=True) as response:
+        headers = {**DOWNLOAD_HEADERS, **fetch.sink.rest}
+        async with self._http.stream("GET", fetch.url, headers=headers, follow_redirects=True) as response:
             if not response.is_success:
                 await response.aread()
                 return reply_of(response)
-            await asyncio.to_thread(fetch.sink.begin)
+            await asyncio.to_thread(fetch.sink.begin, response.status_code, dict(response.headers))
             async for piece in response.aiter_raw():
                 await asyncio.to_thread(fetch.sink.write, piece)
             return Reply(status=response.status_code)
