@@ -35,7 +35,7 @@ class Arrivals(Generic[A]):
     """Who holds how much. For the event loop alone."""
 
     def __init__(self) -> None:
-        self._held: dict[A, int] = {}
+        self._held: dict[A, tuple[str, int]] = {}
         self._owners: Counter[str] = Counter()
 
     def hold(self, arrival: A, size: int) -> A | None:
@@ -45,18 +45,19 @@ class Arrivals(Generic[A]):
         there as a whole yet, of the owner who holds the most: so nobody who sends much takes the room of the others.
         """
         owner = arrival.owner
-        self._owners[owner] += size - self._held.pop(arrival, 0)
-        if size:
-            self._held[arrival] = size
-        if not self._owners[owner]:
-            del self._owners[owner]
+        before, held = self._held.pop(arrival, (owner, 0))  # a stranger's, it may be, who is known by now
+        self._owners[before] -= held
+        if not self._owners[before]:
+            del self._owners[before]
         if not size:
             return None
+        self._owners[owner] += size
+        self._held[arrival] = owner, size
         if self._owners[owner] > MOST_OF_ONE:
             return arrival
         if sum(self._owners.values()) <= MOST_ARRIVING:
             return None
-        return max(self._unfinished(), key=lambda one: (self._owners[one.owner], self._held[one]), default=arrival)
+        return max(self._unfinished(), key=lambda one: (self._owners[one.owner], self._held[one][1]), default=arrival)
 
     def _unfinished(self) -> Iterator[A]:
         return (one for one in self._held if one.unread)
