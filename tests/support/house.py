@@ -137,6 +137,7 @@ class House:
     sources: ModelSources
     registry: Registry
     database: SqlDatabase
+    objects: S3ObjectStore
     storage: StorageBilling
     worker: Worker
     sweeps: Sequence[Schedule]
@@ -384,6 +385,7 @@ def open_house(  # noqa: PLR0915 - the parts of a whole server
             registry=registry,
             worker=worker,
             database=database,
+            objects=objects,
             storage=storage,
             stop_store=stop_store,
             stop_api=stop_api,

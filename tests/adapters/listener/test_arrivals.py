@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import pytest
+from typing import TYPE_CHECKING
 
 from penstock.adapters.listener import arrivals
 from penstock.adapters.listener.arrivals import Arrivals
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass(eq=False)

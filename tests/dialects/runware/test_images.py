@@ -18,6 +18,7 @@ from penstock.dialects.runware import rooms
 from penstock.dialects.runware.image_wire import model_inputs, parse_image_task
 from penstock.dialects.runware.tasks import images
 from penstock.domain.catalog_parsing import parse_catalog
+from penstock.domain.ids import AssetId
 from tests.dialects.runware.client import Runware, task, uuid
 from tests.dialects.runware.shelf import Shelf, ask, ready
 from tests.support.exchange import exchange
@@ -226,6 +227,26 @@ def test_an_answer_holds_so_many_bytes_of_pictures_and_the_others_are_there_late
         assert error["taskUUID"] in {one["taskUUID"] for one in asked}
     assert left == [whole] * 3
     assert [frame["data"][0]["imageBase64Data"] for frame in frames] == [whole] * 3
+
+
+def test_a_picture_that_cannot_be_read_leaves_its_room_to_the_next_one(
+    acme: Runware, shelf: Shelf, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = ready(acme, house, shelf)
+    asked = [task("imageInference", model=air, outputType="base64Data", seed=seed, **SMALL) for seed in (1, 2)]
+    with working(house):
+        lost, kept = acme.post(*asked).must(200)["data"]
+    account_id = house.accounts.authenticate(acme.key).account_id
+    with house.database.read() as tx:
+        house.objects.delete([tx.assets.get(account_id, AssetId(lost["imageUUID"])).object_key])
+    largest = max(len(base64.b64decode(one["imageBase64Data"])) for one in (lost, kept))
+    monkeypatch.setattr(rooms, "MOST_OF_ACCOUNT", largest)
+
+    said = acme.post(*[task("getResponse", taskUUID=one["taskUUID"]) for one in asked]).must(200)
+
+    assert [item["imageBase64Data"] for item in said["data"]] == [kept["imageBase64Data"]]
+    assert [error["taskUUID"] for error in said["errors"]] == [lost["taskUUID"]]
+    assert "rateLimitExceeded" not in {error["code"] for error in said["errors"]}
 
 
 @pytest.mark.statement("RU-90")

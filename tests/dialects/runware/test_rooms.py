@@ -53,7 +53,35 @@ def test_what_is_sent_piece_by_piece_is_given_back_with_each_and_what_is_sent_wh
     whole.close()
     whole.close()
 
-    whole.take(MOST_OF_ANSWER)
+    rooms.open(ACME, until_closed=True).take(MOST_OF_ANSWER)
     rooms.open(ACME, until_closed=True).take(MOST_OF_ACCOUNT - MOST_OF_ANSWER)
     with pytest.raises(RateLimited):
         pieces.take(1)
+
+
+def test_who_is_late_for_an_answer_that_is_over_takes_nothing_of_it() -> None:
+    rooms = Rooms()
+    pieces, whole = rooms.open(ACME, until_closed=False), rooms.open(ACME, until_closed=True)
+    pieces.take(MOST_OF_ANSWER)
+    pieces.sent(last=True)
+    whole.take(MOST_OF_ANSWER)
+    whole.close()
+    for late in (pieces, whole):
+        with pytest.raises(RateLimited):
+            late.take(1)
+        late.give_back(MOST_OF_ANSWER)
+
+    rooms.open(ACME, until_closed=True).take(MOST_OF_ANSWER)
+    rooms.open(ACME, until_closed=True).take(MOST_OF_ACCOUNT - MOST_OF_ANSWER)
+    with pytest.raises(RateLimited):
+        rooms.open(ACME, until_closed=True).take(1)
+
+
+def test_what_is_not_told_after_all_is_given_back_alone() -> None:
+    room = Rooms().open(ACME, until_closed=True)
+    room.take(MOST_OF_ANSWER)
+    room.give_back(10)
+    with pytest.raises(RateLimited):
+        room.take(11)
+
+    room.take(10)

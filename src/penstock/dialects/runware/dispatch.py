@@ -141,7 +141,7 @@ class Rest:
         """Wait no more. Idempotent."""
         if self._held:
             self._held = False
-            self._room.sent()
+            self._room.sent(last=True)
             self._dispatcher.leave(self._account_id)
 
     async def run(self, emit: Emit) -> bool:

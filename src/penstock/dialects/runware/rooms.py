@@ -57,22 +57,38 @@ class Room:
         self._until_closed = until_closed
         self._lock = threading.Lock()
         self._held = 0
+        self._is_over = False
 
     def take(self, size: int) -> None:
-        """Before so many bytes are read. Raises `RateLimited`: the file is there, and can be asked for later."""
+        """Before so many bytes are read. Raises `RateLimited`: the file is there, and can be asked for later.
+
+        So it does once the answer is over: a thread may still be making what nobody waits for.
+        """
         with self._lock:
-            if self._held + size > MOST_OF_ANSWER:
+            if self._is_over or self._held + size > MOST_OF_ANSWER:
                 raise RateLimited(retry_after=_RETRY_SECONDS)
             self._rooms.take(self._account_id, size)
             self._held += size
 
-    def sent(self) -> None:
-        """Everything so far is on its way to the client."""
+    def give_back(self, size: int) -> None:
+        """So many bytes will not be told. Whatever has been given back since stays so."""
+        with self._lock:
+            self._give_back(min(size, self._held))
+
+    def sent(self, *, last: bool = False) -> None:
+        """Everything so far is on its way to the client; `last`: no more will be."""
         if not self._until_closed:
-            self.close()
+            self._let_go(last=last)
 
     def close(self) -> None:
         """The answer is over, however it ended. Idempotent."""
+        self._let_go(last=True)
+
+    def _let_go(self, *, last: bool) -> None:
         with self._lock:
-            self._rooms.give_back(self._account_id, self._held)
-            self._held = 0
+            self._is_over = self._is_over or last
+            self._give_back(self._held)
+
+    def _give_back(self, size: int) -> None:
+        self._rooms.give_back(self._account_id, size)
+        self._held -= size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -130,10 +131,18 @@ def _ended(services: Services, base_url: str, run: Run, room: Room) -> Sequence[
         return [Refusal(error=wire.NO_PICTURE)]
     # A share for each picture of each run: a larger one is told by its URL, for it was made and is paid for (inferred).
     most = MOST_OF_ANSWER // (wire.number_of_results([run]) * len(pictures)) if wire.wants_bytes(run) else 0
-    return [_picture(services, base_url, run, asset, room if asset.size <= most else None) for asset in pictures]
+    with ExitStack() as unless_told:  # it may be asked for once more
+        told = [
+            _picture(services, base_url, run, asset, room if asset.size <= most else None, unless_told)
+            for asset in pictures
+        ]
+        unless_told.pop_all()
+    return told
 
 
-def _picture(services: Services, base_url: str, run: Run, asset: Asset, room: Room | None) -> Item | Refusal:
+def _picture(
+    services: Services, base_url: str, run: Run, asset: Asset, room: Room | None, unless_told: ExitStack
+) -> Item | Refusal:
     """One picture; with its bytes, if there is to be room for them."""
     data: bytes | None = None
     if room is not None:
@@ -141,6 +150,7 @@ def _picture(services: Services, base_url: str, run: Run, asset: Asset, room: Ro
             room.take(asset.size)
         except RateLimited:
             return Refusal(error=wire.NO_ROOM)
+        unless_told.callback(room.give_back, asset.size)
         data = services.contents.read(asset, most=asset.size)
     return wire.image_item(run, asset, url=media_url(asset.media_key, base_url=base_url), data=data)
 
