@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from penstock.ports.weights import Examiner
     from penstock.services.callbacks import Callbacks
     from penstock.settings import Settings
-    from penstock.workflows.engine import Flow, Schedule, Worker
+    from penstock.workflows.engine import Flow, Patience, Schedule, Worker
 
 
 def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threading.Event) -> None:
@@ -40,7 +40,6 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
     from penstock.services.intake import INTAKE_JOB
     from penstock.services.run_ends import RUN_JOB
     from penstock.workflows.asset_intake import AssetIntake, IntakeOptions
-    from penstock.workflows.engine import Worker
     from penstock.workflows.excerpts import ExcerptLimits
     from penstock.workflows.run import RunFlow, RunLimits
 
@@ -82,25 +81,23 @@ def serve_worker(settings: Settings, *, ready: Callable[[], None], stop: threadi
         interrupt=interrupt,
     )
 
-    def worker(flows: Mapping[str, Flow], schedules: Sequence[Schedule], *, concurrency: int) -> Worker:
-        return Worker(
-            core.database,
-            queue,
-            flows,
-            schedules,
-            open_changes=core.open_changes,
-            clock=core.clock,
-            entropy=core.entropy,
-            log=log,
-            owner=owner + core.entropy.random_bytes(4).hex(),
-            concurrency=concurrency,
-            interrupt=interrupt,
-        )
-
     workers = [
-        worker({RUN_JOB: run_flow}, _schedules(settings, core, callbacks), concurrency=settings.run_concurrency),
+        _worker(
+            core,
+            owner,
+            {RUN_JOB: run_flow},
+            schedules=_schedules(settings, core, callbacks),
+            concurrency=settings.run_concurrency,
+            interrupt=interrupt,
+        ),
         # New files do not wait behind runs, which may take minutes.
-        worker({INTAKE_JOB: intake, **_removals(core, interrupt)}, (), concurrency=settings.intake_concurrency),
+        _worker(
+            core,
+            owner,
+            {INTAKE_JOB: intake, **_removals(core, interrupt)},
+            concurrency=settings.intake_concurrency,
+            interrupt=interrupt,
+        ),
         *_import_workers(settings, core, callbacks, owner=owner),
         _delivery_worker(settings, core, callbacks, owner=owner),
         _model_worker(settings, core, callbacks, examiner, owner=owner),
@@ -142,6 +139,37 @@ def _schedules(settings: Settings, core: Core, callbacks: Callbacks) -> Sequence
     )
 
 
+def _worker(  # noqa: PLR0913 - as `Worker`
+    core: Core,
+    owner: str,
+    flows: Mapping[str, Flow],
+    *,
+    schedules: Sequence[Schedule] = (),
+    concurrency: int,
+    interrupt: threading.Event,
+    patience: Patience | None = None,
+    by_turns: bool = False,
+) -> Worker:
+    from penstock.adapters.db.queue import SqlJobQueue
+    from penstock.workflows.engine import Worker
+
+    return Worker(
+        core.database,
+        SqlJobQueue(core.database),
+        flows,
+        schedules,
+        open_changes=core.open_changes,
+        clock=core.clock,
+        entropy=core.entropy,
+        log=core.log,
+        owner=owner + core.entropy.random_bytes(4).hex(),
+        concurrency=concurrency,
+        interrupt=interrupt,
+        patience=patience,
+        by_turns=by_turns,
+    )
+
+
 def _removals(core: Core, interrupt: threading.Event) -> Mapping[str, Flow]:
     """What takes away what its owner removed, or did not want kept."""
     from penstock.services.folders import FOLDER_JOB
@@ -180,12 +208,11 @@ def _import_workers(settings: Settings, core: Core, callbacks: Callbacks, *, own
 
     A planned stop does not wait for downloads: the next start goes on behind the last part.
     """
-    from penstock.adapters.db.queue import SqlJobQueue
     from penstock.adapters.fetch import GuardedFetcher
     from penstock.services.imports import FETCH_JOB
     from penstock.services.run_files import RUN_FETCH_JOB
     from penstock.workflows.asset_fetch import AssetFetch
-    from penstock.workflows.engine import Patience, Worker
+    from penstock.workflows.engine import Patience
 
     interrupt = threading.Event()
     rules = egress_rules(settings)
@@ -205,20 +232,7 @@ def _import_workers(settings: Settings, core: Core, callbacks: Callbacks, *, own
     patience = Patience(to_end=0.5, to_let_go=8.0)
 
     def worker(kind: str, concurrency: int) -> Worker:
-        return Worker(
-            core.database,
-            SqlJobQueue(core.database),
-            {kind: flow},
-            (),
-            open_changes=core.open_changes,
-            clock=core.clock,
-            entropy=core.entropy,
-            log=core.log,
-            owner=owner + core.entropy.random_bytes(4).hex(),
-            concurrency=concurrency,
-            interrupt=interrupt,
-            patience=patience,
-        )
+        return _worker(core, owner, {kind: flow}, concurrency=concurrency, interrupt=interrupt, patience=patience)
 
     return worker(FETCH_JOB, settings.import_concurrency), worker(RUN_FETCH_JOB, settings.run_fetch_concurrency)
 
@@ -228,11 +242,10 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
 
     A planned stop does not wait for receivers: the next start posts again, the same bytes under the same id.
     """
-    from penstock.adapters.db.queue import SqlJobQueue
     from penstock.adapters.fetch import GuardedFetcher, SystemResolver
     from penstock.services.callbacks import DELIVERY_JOB
     from penstock.workflows.delivery import DeliveryFlow, Shares
-    from penstock.workflows.engine import Patience, Worker
+    from penstock.workflows.engine import Patience
     from penstock.workflows.places import Places
 
     interrupt = threading.Event()
@@ -252,16 +265,10 @@ def _delivery_worker(settings: Settings, core: Core, callbacks: Callbacks, *, ow
         log=core.log,
         interrupt=interrupt,
     )
-    return Worker(
-        core.database,
-        SqlJobQueue(core.database),
+    return _worker(
+        core,
+        owner,
         {DELIVERY_JOB: flow},
-        (),
-        open_changes=core.open_changes,
-        clock=core.clock,
-        entropy=core.entropy,
-        log=core.log,
-        owner=owner + core.entropy.random_bytes(4).hex(),
         concurrency=places,
         interrupt=interrupt,
         patience=Patience(to_end=0.5, to_let_go=8.0),
@@ -273,13 +280,12 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
 
     A planned stop does not wait: the next start goes on behind the last part.
     """
-    from penstock.adapters.db.queue import SqlJobQueue
     from penstock.adapters.fetch import GuardedFetcher
     from penstock.adapters.weights.optimizer import Optimizer
     from penstock.domain.weights import ModelCheck
     from penstock.services.model_uploads import MODEL_JOB, ModelUploads
     from penstock.weights.policy import Options
-    from penstock.workflows.engine import Patience, Worker
+    from penstock.workflows.engine import Patience
     from penstock.workflows.model_phases import ModelOptions, ModelTools
     from penstock.workflows.model_upload import ModelUploadFlow
     from penstock.workflows.range_lanes import Parallel
@@ -305,16 +311,10 @@ def _model_worker(settings: Settings, core: Core, callbacks: Callbacks, examiner
         clock=core.clock,
         entropy=core.entropy,
     )
-    return Worker(
-        core.database,
-        SqlJobQueue(core.database),
+    return _worker(
+        core,
+        owner,
         {MODEL_JOB: ModelUploadFlow(tools, log=core.log, interrupt=interrupt)},
-        (),
-        open_changes=core.open_changes,
-        clock=core.clock,
-        entropy=core.entropy,
-        log=core.log,
-        owner=owner + core.entropy.random_bytes(4).hex(),
         concurrency=settings.model_upload_concurrency,
         interrupt=interrupt,
         patience=Patience(to_end=0.5, to_let_go=8.0),

@@ -72,7 +72,7 @@ class Callbacks:
             listening = tx.endpoints.all(run.account_id, dialect=run.dialect)
             receivers += [(endpoint.url, endpoint.id) for endpoint in listening if wants(endpoint, event)]
         for url, endpoint_id in receivers:
-            delivery = _pending(
+            delivery = pending_delivery(
                 DeliveryId(_id_of(run.id, moment.value, url, endpoint_id or "")),
                 run.account_id,
                 run.dialect,
@@ -92,7 +92,7 @@ class Callbacks:
         policy = self._policies.get(upload.dialect)
         if policy is None or policy.model_body is None or upload.callback_url is None or upload.finished_at is None:
             return
-        delivery = _pending(
+        delivery = pending_delivery(
             DeliveryId(_id_of(upload.id, Moment.ENDED.value, upload.callback_url, "")),
             upload.account_id,
             upload.dialect,
@@ -109,7 +109,7 @@ SILENT = Callbacks({}, EgressRules())
 """Tells nobody."""
 
 
-def _pending(
+def pending_delivery(
     delivery_id: DeliveryId, account_id: AccountId, dialect: str, *, url: str, event: str, now: datetime
 ) -> Delivery:
     """One that is about nothing yet, for a receiver that is no endpoint."""

@@ -19,7 +19,7 @@ from penstock.domain.webhooks import (
     renewed,
 )
 from penstock.services.callback_secrets import current_secret, keep_secret, new_secret
-from penstock.services.callbacks import enqueue_delivery
+from penstock.services.callbacks import enqueue_delivery, pending_delivery
 from penstock.services.identity import new_id
 from penstock.services.paging import Page, check_limit, decode_cursor, page_of
 
@@ -135,23 +135,9 @@ class Webhooks:
         now = self._clock.now()
         with self._database.write() as tx:
             endpoint = tx.endpoints.get(account_id, endpoint_id, dialect=dialect)
-            delivery = Delivery(
-                id=DeliveryId(new_id(self._entropy)),
-                account_id=account_id,
-                dialect=dialect,
-                run_id=None,
-                endpoint_id=endpoint.id,
-                moment=None,
-                url=endpoint.url,
-                event=event,
-                body=None,
-                state=DeliveryState.PENDING,
-                tries=0,
-                attempts=0,
-                next_at=now,
-                round_at=now,
-                created_at=now,
-            )
+            delivery_id = DeliveryId(new_id(self._entropy))
+            delivery = pending_delivery(delivery_id, account_id, dialect, url=endpoint.url, event=event, now=now)
+            delivery = replace(delivery, endpoint_id=endpoint.id)
             delivery = replace(delivery, body=body(delivery).decode())
             tx.deliveries.add(delivery)
             enqueue_delivery(tx, delivery)

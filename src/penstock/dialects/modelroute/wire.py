@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from penstock.dialects.base.errors import from_validation
+from penstock.dialects.base.texts import texts_in
 from penstock.domain.errors import AssetNotFound, InvalidField, RunNotFound
 from penstock.domain.ids import AssetId, RunId
 from penstock.domain.media_types import OCTET_STREAM, contradicts_name, essence, is_media_type
@@ -22,7 +23,7 @@ from penstock.domain.runs import ASSET_MARK, Run, RunFault, RunState, output_ass
 from penstock.services.uploads import NewUpload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from penstock.domain.assets import Asset
     from penstock.domain.references import Reference
@@ -274,7 +275,7 @@ def result_out(run: Run, *, assets: Mapping[AssetId, Asset]) -> ResultOut:
 
 def named_files(model_input: object) -> tuple[str, ...]:
     """Every string of an input, at whatever depth, that is a file's id and nothing else. Raises `InvalidField`."""
-    found = tuple(dict.fromkeys(text for text in _strings(model_input) if _FILE.match(text)))
+    found = tuple(dict.fromkeys(text for text in texts_in(model_input) if _FILE.match(text)))
     if len(found) > _MAX_NAMED:
         raise InvalidField(("input",), f"must not name more than {_MAX_NAMED} files", rule="too_long")
     return found
@@ -368,14 +369,3 @@ def _entry(asset: Asset | None) -> dict[str, object] | None:
     file = _file(asset)
     kind = essence(asset.content_type).partition("/")[2]
     return {"file_id": file.file_id, "format": kind, "width": file.width, "height": file.height}
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)

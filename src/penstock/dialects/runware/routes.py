@@ -7,10 +7,11 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from penstock.dialects.base.bodies import MAX_BODY, MAX_LARGE_BODY
 from penstock.dialects.base.http import Edge, RequestScope, authenticated, open_app, public, request_id
+from penstock.dialects.base.media import media_redirect
 from penstock.dialects.base.rates import address_of
 from penstock.dialects.base.strict_json import parse_strict
 from penstock.dialects.runware import wire
@@ -19,8 +20,7 @@ from penstock.dialects.runware.errors import render_error
 from penstock.dialects.runware.sockets import Sockets
 from penstock.dialects.runware.tasks import all_tasks
 from penstock.dialects.runware.wire import Told
-from penstock.domain.errors import AssetNotFound, BodyTooLarge, InputError, MalformedBody
-from penstock.domain.ids import parse_media_key
+from penstock.domain.errors import BodyTooLarge, InputError, MalformedBody
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -53,11 +53,7 @@ def build(services: Services, base_url: str) -> ASGIApp:
     @public
     def media(request: Request, key: str) -> Response:
         """A file by its URL: 404 before its bytes, then a redirect to a short-lived URL of the store."""
-        found = parse_media_key(key)
-        if found is None:
-            raise AssetNotFound(key)
-        location = services.assets.media_location(found, method=request.method)
-        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
+        return media_redirect(services, request, key)
 
     for path in PATHS:
         app.post(path)(do_tasks)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from penstock.dialects.base.access import file_writer
 from penstock.dialects.base.http import begins_upload, public, takes_input
+from penstock.dialects.base.media import media_redirect
 from penstock.dialects.modelrunner.routes.common import NAME, Lifecycle, json_answer
 from penstock.dialects.modelrunner.wire import common, uploads
-from penstock.domain.errors import AssetNotFound
-from penstock.domain.ids import parse_media_key
 from penstock.domain.parts import MOST_PARTS
 from penstock.domain.uploads import UploadMethod
 from penstock.services.uploads import NewUpload
@@ -80,8 +79,4 @@ def add_storage(app: FastAPI, services: Services, base_url: str, policy: UploadP
     @public
     def media(request: Request, key: str) -> Response:
         """A file by its canonical URL: 404 before its bytes, then a redirect to a short-lived URL of the store."""
-        found = parse_media_key(key)
-        if found is None:
-            raise AssetNotFound(key)
-        location = services.assets.media_location(found, method=request.method)
-        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
+        return media_redirect(services, request, key)

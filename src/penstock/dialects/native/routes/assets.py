@@ -10,11 +10,10 @@ from fastapi.responses import RedirectResponse, Response
 from penstock.dialects.base import Services
 from penstock.dialects.base.access import file_reader
 from penstock.dialects.base.http import principal, public
+from penstock.dialects.base.media import media_redirect
 from penstock.dialects.native.routes.common import asset_id_of, json_answer, upload_id_of
 from penstock.dialects.native.wire import assets, uploads
 from penstock.domain.accounts import Scope
-from penstock.domain.errors import AssetNotFound
-from penstock.domain.ids import parse_media_key
 
 Permanent = Annotated[bool, Query(description="Whether the asset shall go at once, past the trash.")]
 
@@ -63,8 +62,4 @@ def add_assets(app: FastAPI, services: Services, base_url: str) -> None:
     @public
     def media(request: Request, key: str) -> Response:
         """The bytes of an asset, by its public URL: a redirect to a short-lived URL of the object store."""
-        found = parse_media_key(key)
-        if found is None:
-            raise AssetNotFound(key)
-        location = services.assets.media_location(found, method=request.method)
-        return RedirectResponse(location, status_code=307, headers={"Cache-Control": "no-store"})
+        return media_redirect(services, request, key)

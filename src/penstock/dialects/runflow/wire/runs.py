@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from penstock.dialects.base.texts import texts_in
 from penstock.dialects.runflow.wire.common import ASSET_SCHEME, parse_asset, timestamp
 from penstock.domain.air import parse_reference
 from penstock.domain.errors import AssetNotFound, InvalidField, MethodRefused
 from penstock.domain.runs import RunFault, RunState, output_assets, with_assets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from decimal import Decimal
 
     from penstock.domain.events import Event
@@ -121,7 +122,7 @@ def named_assets(model_input: Mapping[str, object]) -> tuple[str, ...]:
 
     Raises `InvalidField` for too many.
     """
-    found = [text for text in _strings(model_input) if text.startswith(ASSET_SCHEME)]
+    found = [text for text in texts_in(model_input) if text.startswith(ASSET_SCHEME)]
     named = model_input.get("asset_id")
     names = tuple(dict.fromkeys([*found, *([named] if isinstance(named, str) else [])]))
     if len(names) > _MAX_NAMED:
@@ -132,7 +133,7 @@ def named_assets(model_input: Mapping[str, object]) -> tuple[str, ...]:
 def assets_of(run: Run) -> tuple[AssetId, ...]:
     """The assets whose addresses a run's answer holds: those it made, and those its input names by URI."""
     made = [parse_asset(asset_id) for asset_id in output_assets(run.output)]
-    given = [named for text in _strings(run.inputs) if (named := _named(text)) is not None]
+    given = [named for text in texts_in(run.inputs) if (named := _named(text)) is not None]
     return tuple(dict.fromkeys([*made, *given]))
 
 
@@ -220,17 +221,6 @@ def _named(text: str) -> AssetId | None:
         return parse_asset(text.removeprefix(ASSET_SCHEME))
     except AssetNotFound:
         return None
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
 
 
 def _amount(value: Decimal) -> str:
