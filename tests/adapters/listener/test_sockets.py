@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import random
 import re
 import socket
+import struct
 import threading
 import zlib
 from contextlib import contextmanager
@@ -36,11 +38,15 @@ BOMB = bytes(20_000_000)
 
 
 class Echo:
-    """Says of each message its kind and size; `allow N OWNER` widens the line. HTTP is answered by its method."""
+    """Says of each message its kind and size; HTTP is answered by its method.
+
+    `allow N OWNER` widens the line, `say N` wants N bytes.
+    """
 
     def __init__(self) -> None:
         self.seen: list[str] = []
         self.held = threading.Event()
+        self.told: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.go = threading.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +70,14 @@ class Echo:
 
     async def _echo(self, message: Any, scope: Scope, send: Send) -> None:  # noqa: ANN401 - an ASGI message
         text = message.get("text")
+        if text is not None and text.startswith("say "):
+            try:
+                await send({"type": "websocket.send", "text": "a" * int(text[4:])})
+            except OSError:
+                self.told.put("lost")
+                raise
+            self.told.put("sent")
+            return
         if text is not None and text.startswith("allow "):
             _, size, owner = text.split(" ")
             scope["state"]["line"].allow(int(size), owner=owner)
@@ -217,6 +231,23 @@ def test_what_is_too_large_to_be_passed_over_or_comes_in_pieces_is_the_end(
     with client(shared[1], compression=None) as wire:
         ask(wire, "allow 1000000 acme")
         assert end_of(wire, lambda: wire.send(["a" * 600_000, "a" * 600_000])) == 1009
+
+
+def test_what_was_sent_has_left_the_server(shared: tuple[Echo, tuple[str, int]]) -> None:
+    """So that whoever counts what is on its way knows when it is no more, and keeps what nobody will read."""
+    app, address = shared
+    with client(address, compression=None, max_size=None) as wire:
+        wire.send("say 30000000")
+        assert len(wire.recv(timeout=LONG)) == 30_000_000
+        assert app.told.get(timeout=LONG) == "sent"
+    with socket.create_connection(address) as connection:
+        connection.sendall(HANDSHAKE + b"\r\n")
+        assert STATUS.match(connection.recv(65_536))
+        connection.sendall(Frame(Opcode.TEXT, b"say 30000000").serialize(mask=True))
+        assert connection.recv(1000)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    assert app.told.get(timeout=LONG) == "lost"
 
 
 def test_an_owner_has_a_share_of_the_room_and_it_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
