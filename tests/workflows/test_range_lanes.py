@@ -26,8 +26,11 @@ PATIENCE_SECONDS = 30.0
 class Given:
     """What a server gives: `refuse` may raise for a connection's number and a place in the file, or wait there."""
 
-    def __init__(self, refuse: Callable[[int, int, Callable[[], None]], None] = lambda *_: None) -> None:
+    def __init__(
+        self, refuse: Callable[[int, int, Callable[[], None]], None] = lambda *_: None, *, block: int = BLOCK
+    ) -> None:
         self.refuse = refuse
+        self.block = block
         self.connected = 0
         self.asked: list[tuple[int, int]] = []
         self.sent = 0
@@ -46,10 +49,10 @@ class _Given:
 
     def blocks(self, start: int, end: int) -> Generator[bytes]:
         self._given.asked.append((start, end))
-        for at in range(start, end, BLOCK):
+        for at in range(start, end, self._given.block):
             self._watch()
             self._given.refuse(self._number, at, self._watch)
-            block = DATA[at : min(at + BLOCK, end)]
+            block = DATA[at : min(at + self._given.block, end)]
             self._given.sent += len(block)
             yield block
 
@@ -205,6 +208,19 @@ def test_when_no_lane_is_left_what_came_in_order_is_given_before_that_is_told() 
 
     assert DATA.startswith(came)
     assert 700_000 <= len(came) < 700_000 + BLOCK
+
+
+def test_what_comes_in_crumbs_is_held_in_few_pieces() -> None:
+    lanes = lanes_of(Given(block=3), start=SIZE - 200_000)
+    before = set(threading.enumerate())
+    lanes.begin(4)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(PATIENCE_SECONDS)
+    blocks = list(lanes.blocks(SIZE - 200_000, watch=lambda: None))
+    lanes.close()
+
+    assert b"".join(blocks) == DATA[-200_000:]
+    assert len(blocks) < 20
 
 
 def test_nothing_is_proved_by_a_server_that_gives_none() -> None:

@@ -29,6 +29,8 @@ _REST_SECONDS = 1.0
 """How long it rests then, each time so much longer."""
 _PATIENCE_SECONDS = 3.0
 """So long do all other lanes wait for one, before one of them goes on in its place."""
+_SMALL = 4 * 1024
+_JOINED = 64 * 1024
 _END_SECONDS = 2.0
 """Longer than an idle connection takes to see that nobody wants it any more; one that is being made may take longer."""
 
@@ -72,8 +74,19 @@ class _Piece:
         self.start = start
         self.end = end
         self.received = 0
-        self.blocks: deque[bytes] = deque()
+        self.blocks: deque[bytes | bytearray] = deque()
         self.lane: _Lane | None = None
+
+    def add(self, block: bytes) -> None:
+        """The next bytes. Small blocks are joined: objects of their own would take many times what they hold."""
+        last = self.blocks[-1] if self.blocks else b""
+        if len(block) >= _SMALL:
+            self.blocks.append(block)
+        elif isinstance(last, bytearray) and len(last) < _JOINED:
+            last += block
+        else:
+            self.blocks.append(bytearray(block))
+        self.received += len(block)
 
     @property
     def is_whole(self) -> bool:
@@ -166,7 +179,7 @@ class RangeLanes:
         while self._pieces:
             first = self._pieces[0]
             if first.blocks:
-                return first.blocks.popleft()
+                return bytes(first.blocks.popleft())
             if not first.is_whole:
                 return None
             self._pieces.popleft()
@@ -276,8 +289,7 @@ class RangeLanes:
     def _add(self, lane: _Lane, piece: _Piece, block: bytes) -> None:
         with self._changed:
             self.require_wanted(lane)
-            piece.blocks.append(block)
-            piece.received += len(block)
+            piece.add(block)
             self._proved = True
             if piece is self._pieces[0]:
                 self._came.notify()
