@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket as sockets_of_the_system
+import threading
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -13,10 +15,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from penstock.adapters.db.database import SqlDatabase
-from penstock.dialects.runware import dispatch, routes, sessions, sockets, tasks
+from penstock.dialects.runware import dispatch, rooms, routes, sessions, sockets, tasks
 from penstock.dialects.runware.task import Failure, Following, Refusal, Task
 from penstock.domain.errors import InsufficientCredits, ModelNotFound
 from penstock.domain.events import RUN_FINALS, EventKind
+from penstock.domain.ids import AccountId
 from penstock.domain.ledger import ZERO
 from tests.dialects.runware.client import PONG, Runware, task
 from tests.support.house import open_house
@@ -54,6 +57,33 @@ def follow(call: Call) -> Answer:
     )
 
 
+class Late:
+    """Takes its room when it is let, whoever still waits for that."""
+
+    def __init__(self) -> None:
+        self.begun, self.go, self.over = threading.Event(), threading.Event(), threading.Event()
+
+    def __call__(self, call: Call) -> Answer:
+        def render(_event: Event) -> Sequence[Item | Refusal]:
+            self.begun.set()
+            self.go.wait(60)
+            try:
+                call.room.take(rooms.MOST_OF_ANSWER)
+            finally:
+                self.over.set()
+            return ({"status": "late"},)
+
+        return Following(subject=call.task_uuid, finals=RUN_FINALS, render=render)
+
+
+LATE = Late()
+
+
+def take_room(call: Call) -> Answer:
+    call.room.take(rooms.MOST_OF_ANSWER)
+    return ({"status": "there was room"},)
+
+
 def several(_call: Call) -> Answer:
     """Two items and two errors, one of them of another task."""
     kept = Failure(code="not_safetensors", message="is a zip", parameter="downloadURL")
@@ -73,6 +103,8 @@ def broken(_call: Call) -> Answer:
 def tasks_of_the_test(_services: Services, _base_url: str) -> Mapping[str, Task]:
     return {
         "follow": Task(handle=follow, follows=True),
+        "late": Task(handle=LATE, follows=True),
+        "takeRoom": Task(handle=take_room),
         "several": Task(handle=several, honours_dry_run=True),
         "broken": Task(handle=broken),
         "sly": Task(handle=follow),
@@ -168,6 +200,52 @@ def test_two_tasks_at_once_do_not_disturb_each_other(teller: Teller) -> None:
     assert failed["errors"][0]["taskUUID"] == second["taskUUID"]
     assert failed["errors"][0]["taskType"] == "follow"
     assert ended["data"][0]["taskUUID"] == first["taskUUID"]
+
+
+class Heard:
+    """A connection that remembers what was sent through it."""
+
+    def __init__(self) -> None:
+        self.frames: list[str] = []
+
+    async def send(self, frame: str) -> None:
+        self.frames.append(frame)
+
+    def abandon(self) -> None:
+        self.frames.append("abandoned")
+
+
+def test_a_connection_whose_key_is_revoked_does_not_end_a_session_that_goes_on_elsewhere() -> None:
+    async def moved() -> tuple[list[str], list[str]]:
+        known = sessions.Sessions()
+        session, before, after = known.find(AccountId("acme"), None), Heard(), Heard()
+        for outlet in (before, after):
+            await known.attach(session, outlet, "hello")
+        known.end(session, before)
+        await known.send(session, "still here")
+        known.end(session, after)
+        await known.send(session, "nobody hears")
+        return before.frames, after.frames
+
+    assert asyncio.run(moved()) == (["hello", "abandoned"], ["hello", "still here"])
+
+
+def test_what_is_still_made_for_a_session_that_is_over_takes_no_room(
+    teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "MOST_OF_ACCOUNT", rooms.MOST_OF_ANSWER)
+    monkeypatch.setattr(sessions, "KEPT_SECONDS", 0.0)
+    asked = task("late")
+    with teller.api.socket() as wire:
+        wire.say(asked)
+        teller.tell(asked, EventKind.RUN_SUCCEEDED)
+        assert LATE.begun.wait(60)
+        cut(wire)
+    wait_until_gone(teller)
+    LATE.go.set()
+    assert LATE.over.wait(60)
+
+    assert teller.api.post(task("takeRoom")).must(200)["data"][0]["status"] == "there was room"
 
 
 def test_over_rest_everything_up_to_the_end_stands_in_one_answer_in_the_order_of_the_tasks(teller: Teller) -> None:

@@ -137,8 +137,10 @@ class Sessions:
 
         task.add_done_callback(ended)
 
-    def end(self, session: Session) -> None:
-        """Nobody is to hear of it any more."""
+    def end(self, session: Session, outlet: Outlet) -> None:
+        """Nobody is to hear of it any more, unless it speaks through another connection by now."""
+        if session.outlet is not outlet:
+            return
         session.outlet = None
         self._drop(session)
 

@@ -188,7 +188,7 @@ class Connection:
     async def _expel(self, session: Session) -> int:
         """The key was revoked: whoever waits for a task is told so, and hears of none any more (S20)."""
         names = list(session.work.values())
-        self._sessions.end(session)
+        self._sessions.end(session, self)
         for name in names:
             await self.send(wire.envelope([error_out(Unauthenticated(), name)]))
         await self.send(wire.envelope([refused_key(Unauthenticated())]))
