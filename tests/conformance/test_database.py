@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from penstock.domain.assets import Asset
     from penstock.domain.runs import Run
     from penstock.domain.uploads import Upload
-    from penstock.ports.database import Position, Transaction
+    from penstock.ports.database import Transaction
+    from penstock.ports.positions import Position
 
 TICK = timedelta(microseconds=1)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from penstock.domain.assets import Asset
     from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId, UploadId
     from penstock.domain.uploads import Upload, UploadState
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 
 class UploadRepository(Protocol):

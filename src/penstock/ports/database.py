@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from penstock.ports.accounts import AccountRepository, LedgerRepository, QuotaRepository
     from penstock.ports.assets import AssetRepository, AssetSweepRepository, UploadRepository
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from penstock.ports.runs import RunQueueRepository, RunRepository
     from penstock.ports.storage import StorageRepository
     from penstock.ports.webhooks import DeliveryRepository, EndpointRepository
-
-
-Position = tuple["datetime", str]
-"""A place in a listing by (created_at, id), newest first, that goes on below it; or in a sweep by (when it is due, id),
-that goes on above it."""
 
 
 class Transaction(Protocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from penstock.domain.folders import Folder
     from penstock.domain.ids import AccountId, AssetId, FolderId
     from penstock.domain.library import AssetFilter
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

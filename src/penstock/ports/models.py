@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, ModelFileId, ModelUploadId, RunId
     from penstock.domain.model_uploads import ModelUpload, Phase
     from penstock.domain.models import ModelFile, ModelQuery, ModelSource, RegisteredModel
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 
 class ModelRepository(Protocol):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, RunId
     from penstock.domain.places import Running
     from penstock.domain.runs import Run, RunFilter, RunState, Standing
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 
 class RunRepository(Protocol):

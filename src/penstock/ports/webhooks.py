@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.ids import AccountId, DeliveryId, EndpointId, RunId
     from penstock.domain.webhooks import Attempt, Delivery, DeliveryFilter, Endpoint, Secret
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 
 class DeliveryRepository(Protocol):

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from penstock.domain.ids import AccountId, AssetId, FolderId
     from penstock.domain.library import AssetFilter
     from penstock.ports.clock import Clock
-    from penstock.ports.database import Database, Position, Transaction
+    from penstock.ports.database import Database, Transaction
+    from penstock.ports.positions import Position
     from penstock.services.assets import Assets
 
 MAX_BULK = 1000

@@ -13,7 +13,7 @@ from penstock.domain.library import NUL
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 T = TypeVar("T")
 MAX_LIMIT = 100

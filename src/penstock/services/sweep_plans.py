@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from penstock.domain.ids import ModelFileId
     from penstock.domain.uploads import Upload
     from penstock.ports.clock import Clock
-    from penstock.ports.database import Database, Position, Transaction
+    from penstock.ports.database import Database, Transaction
     from penstock.ports.objects import ObjectStore
+    from penstock.ports.positions import Position
     from penstock.services.orphans import Orphans
 
     T = TypeVar("T", Asset, Upload)

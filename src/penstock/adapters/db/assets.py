@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from penstock.adapters.db.quotas import QuotaBook
     from penstock.domain.ids import AccountId, AssetId, MediaKey, RunId
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(Asset, assets)
 _FIXED = ("id", "account_id", "media_key", "created_at")

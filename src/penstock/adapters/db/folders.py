@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from penstock.domain.ids import AccountId, FolderId
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(Folder, folders, {"parent_id": func.nullif(folders.c.parent_id, "", type_=folders.c.parent_id.type)})
 _IN_TREE = folders.c.heir_id.is_(None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.ids import AccountId
     from penstock.domain.library import AssetFilter
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 AFTER_ALL = "\U0010ffff"
 """Sorts behind whatever may follow a prefix."""

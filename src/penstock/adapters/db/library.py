@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.ids import AccountId, AssetId, FolderId
     from penstock.domain.library import AssetFilter, Clause
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _WINDOWS = (32, 128, 512)
 """Candidates looked at in one statement, in turn."""

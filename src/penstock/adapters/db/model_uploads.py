@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from penstock.domain.ids import AccountId, ModelUploadId
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(ModelUpload, model_uploads)
 _FIXED = ("id", "account_id", "dialect", "client_ref", "air", "given", "fingerprint", "created_at")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from penstock.domain.ids import AccountId
     from penstock.domain.runs import RunFilter
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(Run, runs)
 _FIXED = (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from penstock.adapters.db.quotas import QuotaBook
     from penstock.domain.ids import AccountId, MediaKey, UploadId
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(Upload, uploads)
 _FIXED = ("id", "account_id", "media_key", "created_at", "reserved")

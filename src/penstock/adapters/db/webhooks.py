@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from penstock.domain.ids import AccountId, DeliveryId, EndpointId, RunId
-    from penstock.ports.database import Position
+    from penstock.ports.positions import Position
 
 _ROWS = Rows(Delivery, deliveries)
 _ADD = insert_missing(deliveries)
