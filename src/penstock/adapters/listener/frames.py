@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PEEKED = 64 * 1024
 _MOST_SKIPPED = 256 * 2**20
 """Bytes of a message that are read only to be thrown away."""
+_MOST_INFLATED = 8
+"""What becomes so many times as large as it came is no picture: inflating it, again and again, is what it is for."""
 _FINAL, _COMPRESSED, _OPCODE, _LENGTH = 0x80, 0x40, 0x0F, 0x7F
 _SHORT_LENGTHS = 125
 _MASK = 4
@@ -94,14 +96,15 @@ class Spoken(ServerProtocol):
         super().fail(code, reason)
 
     def _passes_over(self) -> bool:
-        """Whether the frame that is too large is a whole message, of which no more comes than can be thrown away."""
+        """Whether the frame that is too large is a whole message, and costs no more than the sending of it."""
         head, *more = self.reader.pieces
         is_message = head[0] & _FINAL and head[0] & _OPCODE in {*DATA_OPCODES} - {Opcode.CONT}
         length = head[1] & _LENGTH
         if length > _SHORT_LENGTHS:
             length, more = int.from_bytes(more[0], "big"), more[1:]
         left = 0 if more else length  # inflated it was too large: it is there
-        if not (self.skips and is_message and self.current_size is None and left <= _MOST_SKIPPED):
+        is_bomb = bool(more) and length * _MOST_INFLATED < (self.max_message_size or 0)
+        if not (self.skips and is_message and not is_bomb and self.current_size is None and left <= _MOST_SKIPPED):
             return False
         self.parser = self._skip(left)
         next(self.parser, None)
