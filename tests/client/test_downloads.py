@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.client.scripted_server import ScriptedServer
 
 BYTES = bytes(range(256)) * 1000
+PART = f"bytes 1000-1998/{len(BYTES)}"
 WHOLE = Answer(body=BYTES, headers={"Content-Type": "image/png"})
 CUT = Answer(body=BYTES[:1000], hangs_up="halfway")
 
@@ -93,10 +94,11 @@ def test_a_download_that_breaks_goes_on_where_it_was(client: Penstock, server: S
         ('"v1"', Answer(body=BYTES, headers={"ETag": '"v2"'})),
         ('"v1"', Answer(status=206, body=BYTES[1000:], headers={"ETag": '"v2"', "Content-Range": "bytes 1000-2/3"})),
         ('"v1"', Answer(status=206, body=BYTES[:99], headers={"ETag": '"v1"', "Content-Range": "bytes 0-98/3"})),
+        ('"v1"', Answer(status=206, body=BYTES[1000:1999], headers={"ETag": '"v1"', "Content-Range": PART})),
         ('W/"v1"', WHOLE),
     ],
 )
-def test_two_versions_of_a_file_are_never_spliced(
+def test_two_versions_of_a_file_are_never_spliced_and_its_end_is_not_left_out(
     make_client: Callable[..., Penstock], server: ScriptedServer, first: str, second: Answer
 ) -> None:
     cut = Answer(body=BYTES[:1000], headers={"ETag": first}, hangs_up="halfway")

@@ -1,4 +1,4 @@
-"""Files on their way up and down: read in pieces, never whole; a retry starts again at the beginning."""
+"""Files on their way up and down: in pieces, never whole. What is sent again starts at the beginning."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import io
 import mimetypes
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ PIECE = 2**20
 """Bytes read and sent at a time."""
 _HEAD = 32
 _PARTIAL = 206
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 _OCTET_STREAM = "application/octet-stream"
 _UNNAMED = "file"
 _MAGIC = (
@@ -268,7 +270,7 @@ class Sink:
         """
         etag = headers.get("etag", "")
         if status == _PARTIAL:
-            if not self.rest or etag != self._etag or not _begins_at(headers, self._size):
+            if not self.rest or etag != self._etag or not _is_rest(headers, self._size):
                 self._etag = ""
                 raise ConnectionFailedError("the server answered with another part than it was asked for")
             return
@@ -308,8 +310,10 @@ class Sink:
             self._part.unlink(missing_ok=True)
 
 
-def _begins_at(headers: Mapping[str, str], offset: int) -> bool:
-    return headers.get("content-range", "").startswith(f"bytes {offset}-")
+def _is_rest(headers: Mapping[str, str], offset: int) -> bool:
+    """Whether a part goes from there to the end: it may be less than was asked for (RFC 9110 §15.3.7)."""
+    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", ""))
+    return found is not None and int(found[1]) == offset and int(found[2]) + 1 == int(found[3])
 
 
 class Listener(Sink):
