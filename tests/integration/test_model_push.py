@@ -96,8 +96,8 @@ def test_a_push_that_was_killed_goes_on_where_it_stood(
     fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
     process = started(server, api_key, *words, stderr=theirs)
     os.close(theirs)
-    while b"sent: 70 %" not in os.read(ours, 4096):
-        pass
+    while b"sent: 70 %" not in (line := os.read(ours, 4096)):
+        assert line, "the program ended before it had sent so much"
     (begun,) = uploads_of(client, file)
     wait_until(lambda: len(client.received_parts(begun.id)) > 1, "parts arrive")
     process.kill()
