@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.client import ConnectionFailedError, PenstockApiError
+from penstock.client import ConnectionFailedError, PenstockApiError, PenstockClientError
 from penstock.client.retries import Retries
 
 
@@ -59,3 +59,18 @@ def test_the_server_can_ask_for_a_longer_pause() -> None:
 
 def test_the_server_cannot_ask_for_a_shorter_one() -> None:
     assert Retries(4, chance=lambda: 1.0).after(refused(503, retry_after=0), 1) == 0.25
+
+
+def test_each_failure_that_is_not_the_last_word_is_told() -> None:
+    told: list[tuple[PenstockClientError, float]] = []
+    retries = Retries(2, chance=lambda: 1.0, on_retry=lambda error, pause: told.append((error, pause)))
+    error = ConnectionFailedError("reset")
+
+    retries.after(error, 1)
+    retries.after(refused(429, 3), 2)
+    for hopeless, attempt in ((refused(404), 1), (error, 3)):
+        with pytest.raises((PenstockApiError, ConnectionFailedError)):
+            retries.after(hopeless, attempt)
+
+    assert [pause for _, pause in told] == [0.25, 3]
+    assert told[0][0] is error

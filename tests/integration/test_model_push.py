@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
+from penstock.cli.model_telling import Telling
+from penstock.cli.progress import display
 from penstock.client import (
     AsyncPenstock,
+    ConnectionFailedError,
     InParts,
     InvalidRequestError,
     ModelUploadFailedError,
@@ -27,6 +30,7 @@ from penstock.client import (
     UploadError,
 )
 from tests.support.model_files import write_wide_lora
+from tests.support.remote import remote_server, serving
 from tests.support.server import PENSTOCK, clean_environment, must, running_server, wait_until
 
 if TYPE_CHECKING:
@@ -269,6 +273,63 @@ def test_a_registration_that_goes_on_is_followed(
     assert "push it again to follow it" in said
     assert list(dict.fromkeys(steps)) == ["hash", "follow", "kept"]
     assert (model.name, model.architecture) == ("Streams", "sdxl")
+
+
+def test_a_file_from_a_url_that_is_on_its_way_is_followed_and_not_fetched_again(
+    server: Server, client: Penstock, api_key: str, lora: Path
+) -> None:
+    worker = server.part_pid("worker")
+    with remote_server() as remote:
+        remote.on("/rivers.safetensors", serving(lora.read_bytes()))
+        url = remote.url("/rivers.safetensors")
+        words = ("models", "push", url, "--air", "push:20@1", "--category", "lora", "--architecture", "sdxl")
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            client.register_model("push:20@1", url=url, **SAID, unique_identifier=url)
+            process = started(server, api_key, *words[2:], "--name", "Streams", stderr=subprocess.PIPE)
+            assert process.stderr is not None
+            assert any(b"is followed" in line for line in iter(process.stderr.readline, b""))
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        said = process.stderr.read().decode()
+        process.stderr.close()
+
+        assert process.wait(60) == 0, said
+        assert client.registered_model("push:20@1").name == "Streams"
+        assert len(remote.visits) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("s3://bucket/rivers.safetensors", "cannot be fetched; an https URL can"),
+        (".", "is a directory; a model is one"),
+    ],
+)
+def test_what_cannot_be_pushed_is_refused_with_what_can(
+    server: Server, client: Penstock, api_key: str, what: str, why: str
+) -> None:
+    refused = server.command("models", "push", what, "--air", "push:21@1", api_key=api_key)
+
+    assert client.model_sources()
+    assert refused.returncode == 1
+    assert why in refused.stderr
+
+
+def test_a_server_that_is_away_for_a_moment_is_waited_for_and_that_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once, until something goes on; a pause that is over at once is not worth a word."""
+    with display() as shown:
+        telling = Telling("push:22@1", "rivers", shown, quiet=False)
+        for pause in (0.2, 0.8, 1.6):
+            telling.retried(ConnectionFailedError("no answer from there"), pause)
+        first = capsys.readouterr().err
+        telling.step("send", 1, 2)
+        telling.retried(ConnectionFailedError("no answer from there"), 0.8)
+
+    assert first == "penstock: no answer from there; trying again for about a minute\n"
+    assert first in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_what_is_declared_wants_a_decision(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,7 +30,10 @@ _MOST_HEADER = 16 * 2**20
 _NAMING_BYTES = 2**16
 """Of a file that does not begin like a safetensors file: enough for the server to tell what it is."""
 _AIR = re.compile(r"([^:@]+):[0-9]+@[0-9]+")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _ASSET = re.compile(r"asset_[0-9a-fA-F-]+")
+_LOOK_BACK = 1000
+"""So many registrations are looked at for one that goes on: as many as an account may have on their way."""
 _WRONG = frozenset({"mismatch", "incomplete", "unsupported", "unknown"})
 _KNOWN_URL = "the file of this URL is used as it was fetched before; if it is another one now, say so with --identifier"
 _NO_MODEL = "not_safetensors"
@@ -135,16 +140,17 @@ def push(  # noqa: PLR0913, PLR0917 - a command's options
     )
     with session(url, api_key) as client:
         _check_air(client, air)
-        if what.startswith(("http://", "https://")):
+        if _is_url(what):
             plan = _plan_from_url(client, what, air, said)
         elif _ASSET.fullmatch(what) and not Path(what).exists():
             plan = _plan_from_asset(client, what, air, said)
         else:
             plan = _plan_from_file(client, Path(what), air, said, despite_mismatch=despite_mismatch)
     begun: list[Telling] = []
-    with told_what_stands(begun), session(url, api_key, retries=_PATIENCE) as client, display(silent=as_json) as shown:
+    with told_what_stands(begun), display(silent=as_json) as shown:
         begun.append(Telling(air, plan.name, shown, quiet=as_json))
-        model = plan.carry_out(client, begun[0])
+        with session(url, api_key, retries=_PATIENCE, on_retry=begun[0].retried) as client:
+            model = plan.carry_out(client, begun[0])
     print(json.dumps(model.as_json(), indent=2) if as_json else f"{model.air}  {model.urn}")
 
 
@@ -165,9 +171,22 @@ class _Plan:
             telling.note(words)
         if self.file is not None:
             return client.push_model(self.file, self.air, on_step=telling.step, on_change=telling, **self.said)
+        self._follow(client, telling)
         begun = client.register_model(self.air, **self.place, **self.said)
         client.wait_model_upload(begun.id, on_change=telling)
         return client.registered_model(self.air)
+
+    def _follow(self, client: Penstock, telling: Telling) -> None:
+        """Wait for the newest registration under the AIR, where it goes on and brings the same: then it is there."""
+        from penstock.client import ModelUploadFailedError
+
+        recent = islice(client.model_uploads(), _LOOK_BACK)
+        newest = next((one for one in recent if one.air == self.air.lower()), None)
+        if newest is None or newest.finished or newest.unique_identifier != self.said.get("unique_identifier"):
+            return
+        telling.step("follow", newest.received_bytes, newest.size_bytes or 0)
+        with suppress(ModelUploadFailedError):  # another attempt may fare better
+            client.wait_model_upload(newest.id, on_change=telling)
 
 
 def _plan_from_file(
@@ -210,6 +229,14 @@ def _plan_from_asset(client: Penstock, asset_id: str, air: str, said: Mapping[st
     name = client.asset(asset_id).filename.removesuffix(".safetensors")
     complete = completed(said, words_of(present(client, air)), air=air, name=name)
     return _Plan(air=air, name=name, said=complete, place={"asset_id": asset_id})
+
+
+def _is_url(what: str) -> bool:
+    """Whether the server is to fetch it. Ends the program where it is an address that the server cannot fetch."""
+    found = _ADDRESS.match(what)
+    if found and found[1].lower() not in {"http", "https"}:
+        fail(f"{found[0]}… cannot be fetched; an https URL can, and a file that is here")
+    return found is not None
 
 
 def _check_air(client: Penstock, air: str) -> None:
@@ -285,5 +312,7 @@ def _header(file: Path) -> bytes:
             head = stream.read(_NAMING_BYTES)
             end = _LENGTH_BYTES + int.from_bytes(head[:_LENGTH_BYTES], "little")
             return head + stream.read(max(end - len(head), 0)) if end <= _MOST_HEADER else head
+    except IsADirectoryError:
+        fail(f"{file} is a directory; a model is one safetensors file")
     except OSError as error:
         fail(f"{file}: {error.strerror or error}")

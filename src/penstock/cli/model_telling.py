@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from penstock.cli.progress import Display
-    from penstock.client import ModelUpload
+    from penstock.client import ModelUpload, PenstockClientError
 
 _WORDS = {
     "validated": "accepted",
@@ -23,6 +23,9 @@ _WORDS = {
 }
 """The phases in their order."""
 _STEPS = {"hash": "read", "compare": "compared with what has arrived", "send": "sent"}
+
+_WORTH_TELLING = 0.5
+"""Seconds of a pause from which it is told that the server is waited for: what passes sooner is no matter."""
 
 
 class Telling:
@@ -36,6 +39,7 @@ class Telling:
         self._coming = list(_WORDS)
         self._noted = {""}
         self._sending = False
+        self._waiting = False
         self._upload: ModelUpload | None = None
 
     def note(self, words: str) -> None:
@@ -46,6 +50,7 @@ class Telling:
 
     def step(self, step: str, done: int, total: int) -> None:
         """How far the file is, as `push_model` tells it."""
+        self._waiting = False
         if step == "follow":
             self.note("a registration of this file is going on already; it is followed")
         elif step == "kept":
@@ -58,6 +63,7 @@ class Telling:
 
     def __call__(self, upload: ModelUpload) -> None:
         """A new look at the registration."""
+        self._waiting = False
         self._upload = upload
         if upload.phase == "validated" and upload.size_bytes:
             self._shown.step(f"{self._name}: read by the server", upload.received_bytes, upload.size_bytes)
@@ -68,6 +74,12 @@ class Telling:
             if phase == "ready":
                 for warning in upload.warnings:
                     self.note(warning)
+
+    def retried(self, error: PenstockClientError, pause: float) -> None:
+        """A request that is repeated after so many seconds: told once, until something goes on."""
+        if pause > _WORTH_TELLING and not self._waiting:
+            self._waiting = True
+            self._shown.say(f"penstock: {error}; trying again for about a minute")
 
     def standing(self) -> str:
         """What is there of it, and what to do next, when the command ends here."""

@@ -13,7 +13,7 @@ from penstock.cli.failures import clear_failures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from penstock.client import Penstock
+    from penstock.client import Penstock, PenstockClientError
 
 UrlOption = Annotated[
     str | None,
@@ -26,11 +26,20 @@ KeyOption = Annotated[
 
 
 @contextmanager
-def session(url: str | None, api_key: str | None, *, retries: int = 4) -> Iterator[Penstock]:
+def session(
+    url: str | None,
+    api_key: str | None,
+    *,
+    retries: int = 4,
+    on_retry: Callable[[PenstockClientError, float], object] | None = None,
+) -> Iterator[Penstock]:
     """A client for the server; its errors end the command in one line. `retries` of each request, at most."""
     from penstock.client import Penstock, PenstockClientError
 
-    with clear_failures(PenstockClientError), Penstock(url=url, api_key=api_key, retries=retries) as client:
+    with (
+        clear_failures(PenstockClientError),
+        Penstock(url=url, api_key=api_key, retries=retries, on_retry=on_retry) as client,
+    ):
         yield client
 
 

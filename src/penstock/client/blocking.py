@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from penstock.client.errors import PenstockClientError
     from penstock.client.files import File, Progress
     from penstock.client.results import (
         Account,
@@ -46,7 +47,8 @@ class Penstock(ModelVerbs):
             penstock.download(run.files[0], "cat-cut-out.png")
 
     `url` and `api_key` default to `PENSTOCK_URL` and `PENSTOCK_API_KEY`. `timeout` is in seconds without a sign of life
-    from the server; `retries` is how often a request is repeated at most (all that this client sends can be).
+    from the server; `retries` is how often a request is repeated at most (all that this client sends can be), and
+    `on_retry(error, seconds)` hears of each failure that is not the last word, also from several threads.
     Every method raises errors of `penstock.client.errors`.
     """
 
@@ -57,11 +59,12 @@ class Penstock(ModelVerbs):
         *,
         timeout: float = 60.0,
         retries: int = 4,
+        on_retry: Callable[[PenstockClientError, float], object] | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._config = configure(url=url, api_key=api_key, timeout=timeout, retries=retries)
         self._calls = Calls(self._config, user_agent=USER_AGENT)
-        self._retries = Retries(retries)
+        self._retries = Retries(retries, on_retry=on_retry)
         self._effects = Effects(timeout, transport)
 
     def __enter__(self) -> Self:

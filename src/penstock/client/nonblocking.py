@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
+    from penstock.client.errors import PenstockClientError
     from penstock.client.files import File, Progress
     from penstock.client.results import (
         Account,
@@ -50,11 +51,12 @@ class AsyncPenstock(AsyncModelVerbs):
         *,
         timeout: float = 60.0,
         retries: int = 4,
+        on_retry: Callable[[PenstockClientError, float], object] | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._config = configure(url=url, api_key=api_key, timeout=timeout, retries=retries)
         self._calls = Calls(self._config, user_agent=USER_AGENT)
-        self._retries = Retries(retries)
+        self._retries = Retries(retries, on_retry=on_retry)
         self._effects = AsyncEffects(timeout, transport)
 
     async def __aenter__(self) -> Self:

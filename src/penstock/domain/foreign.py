@@ -136,5 +136,7 @@ def wanted_file(text: str, rules: UrlRules | None, egress: EgressRules, *, kinds
     if rules.names_only and place.address is not None:
         raise ReferenceInvalid((), "the URL's host must be a name, not an address", rule="url_host")
     if egress.refuses_at_sight(place):
-        raise ReferenceInvalid((), "its address or port is not one that is fetched from", rule="url_host")
+        raise ReferenceInvalid(
+            (), "its address or port is not one that is fetched from, unless the operator allows it", rule="url_host"
+        )
     return WantedFile(place=place, kinds=kinds, rules=rules)

@@ -71,7 +71,9 @@ class Imports:
         except UrlRefusedError as error:
             raise InvalidField(("source_url",), str(error)) from error
         if self._rules.refuses_at_sight(place):
-            raise InvalidField(("source_url",), "its address or port is not one that is fetched from")
+            raise InvalidField(
+                ("source_url",), "its address or port is not one that is fetched from, unless the operator allows it"
+            )
         declared = NewUpload(
             dialect=wanted.dialect,
             filename=unquote(place.path) if wanted.filename is None else wanted.filename,

@@ -283,7 +283,9 @@ class ModelUploads:
             raise InvalidField(("source_url",), str(error), rule="url") from error
         if self._rules.refuses_at_sight(place):
             raise InvalidField(
-                ("source_url",), "its address or port is not one that is fetched from", rule="url_refused"
+                ("source_url",),
+                "its address or port is not one that is fetched from, unless the operator allows it",
+                rule="url_refused",
             )
         return place.url
 

@@ -32,6 +32,7 @@ HEADER_CAP_BYTES = 16 << 20
 _Object: TypeAlias = tuple[tuple[str, Any], ...]
 """A JSON object as it stands there."""
 _METADATA = "__metadata__"
+_ANEW = " (copy or download it again)"
 _MINUS_ZERO = re.compile("-0")
 _NOT_A_SPACE = re.compile(r"[^ ]")
 _SURROGATE = re.compile(r"\\u[dD][89abAB]|\\u[dD][c-fC-F]")
@@ -103,7 +104,7 @@ def _fault_of_length(first: bytes, length: int, *, cap: int, file_size: int | No
         most = f"the format allows {MAX_HEADER_BYTES}"
         return f"no safetensors file: its first eight bytes claim a header of {length} bytes, and {most}"
     if file_size is not None and LENGTH_BYTES + length > file_size:
-        return f"the file is cut off: its header ends at byte {LENGTH_BYTES + length}, the file at {file_size}"
+        return f"the file is cut off: its header ends at byte {LENGTH_BYTES + length}, the file at {file_size}{_ANEW}"
     if length > cap:
         return f"the file's header has {length} bytes; at most {cap} are read here"
     return None
@@ -193,6 +194,8 @@ def _check_size(header: Header, file_size: int | None) -> None:
     if file_size is None or file_size == wanted:
         return
     if file_size < wanted:
-        raise NotSafetensors(f"the file is cut off: it has {file_size} of the {wanted} bytes that its header tells of")
+        raise NotSafetensors(
+            f"the file is cut off: it has {file_size} of the {wanted} bytes that its header tells of" + _ANEW
+        )
     extra = file_size - wanted
     raise NotSafetensors(f"the file goes on for {extra} bytes after its last tensor; by its header it has {wanted}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.tools import NODE_FOLDER, environment, missing, program
-from tests.dialects.runware.official import socket_url
+from tests.dialects.runware.official import newer_python, socket_url
 from tests.dialects.runware.shelf import ORDER, found
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LORA = "lora/sd15_diffusers_old"
 
 
 def block(language: str) -> str:
-    """All of the page's blocks in a language, one after another."""
+    """All of the page's blocks in a language, one after another; a language may have a file's name behind it."""
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 
@@ -59,6 +59,15 @@ def test_our_pages_python_runs_as_it_stands(acme: Runware, shelf: Shelf, house: 
     said = typed([sys.executable, "-c", block("python")], tmp_path, acme, shelf, house)
 
     assert said.splitlines() == [" ".join(ORDER), "Ink drawings"]
+
+
+def test_our_pages_newer_python_runs_as_it_stands(acme: Runware, shelf: Shelf, house: House, tmp_path: Path) -> None:
+    python = newer_python(acme, tmp_path / "newer", "rest").command[0]
+
+    said = typed([python, "-c", block(r"python newer\.py")], tmp_path, acme, shelf, house)
+
+    assert said.splitlines() == [" ".join(ORDER)]
+    assert found(acme, f"{acme.source}:103@1") is not None
 
 
 def test_our_pages_javascript_runs_as_it_stands(acme: Runware, shelf: Shelf, house: House, tmp_path: Path) -> None:

@@ -115,6 +115,25 @@ def test_words_stand_in_the_picture(runner: BuiltinRunner, bench: Workbench, see
     assert (bright[: 512 // 4] > 20).any()
 
 
+def test_what_is_too_long_for_one_line_takes_more_of_them(
+    runner: BuiltinRunner, bench: Workbench, seen: list[str], tmp_path: Path
+) -> None:
+    Image.new("RGB", (512, 512), "white").save(tmp_path / "white.png")
+    white = {"seed_image": bench.file(tmp_path / "white.png"), "strength": 0.0, "width": 512, "height": 512}
+
+    def bands(**inputs: object) -> int:
+        """Every line has a dark band, which reaches to the right edge of a picture that shows only what was given."""
+        dark = draw(runner, bench, **white, **inputs)[:, -1].max(axis=1) < 128
+        return int(dark[0]) + int((dark[1:] & ~dark[:-1]).sum())
+
+    short = bands(seed=1)
+    assert seen
+    assert short == 5  # notice, model, numbers, prompt, header
+    assert bands(seed=2**63, steps=25, cfg=7.0) == short + 1
+    assert bands(prompt="a lighthouse in a storm, " * 3) == short + 1
+    assert bands(prompt="a lighthouse in a storm, " * 999) == short + 3
+
+
 def test_a_picture_that_was_given_shines_through(
     runner: BuiltinRunner, bench: Workbench, seen: list[str], cat: Path
 ) -> None:

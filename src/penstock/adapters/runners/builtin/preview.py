@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from typing import TYPE_CHECKING
 
 import cv2
@@ -31,6 +32,8 @@ _CELLS = 6
 _QUALITY = 90
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE_LETTERS = 48
+_MOST_LINES = 4
+"""Of one thing that is told: a longer prompt ends in dots."""
 _WORDS = ("prompt", "negative_prompt", "scheduler")
 _NUMBERS = ("seed", "steps", "cfg", "strength", "width", "height")
 _MODELS = ("weights", "loras", "embeddings", "controlnets", "vae")
@@ -86,8 +89,8 @@ def _bars(canvas: Plane, digest: str) -> None:
 def _lines(inputs: Inputs) -> list[str]:
     base = _model(inputs, "weights")
     told = [f"{base.get('air', 'no model')} ({base.get('architecture', '-')})"]
-    told.append(" ".join(f"{name} {inputs[name]}" for name in _NUMBERS if inputs.get(name) is not None))
-    told.append(str(inputs.get("prompt", "")))
+    told += _wrapped(" ".join(f"{name} {inputs[name]}" for name in _NUMBERS if inputs.get(name) is not None))
+    told += _wrapped(str(inputs.get("prompt", "")))
     beside = inputs.get("loras")
     told += [
         f"+ {_model(lora, 'model').get('air')} x {lora.get('weight', 1)}"
@@ -95,6 +98,13 @@ def _lines(inputs: Inputs) -> list[str]:
     ]
     told.append(f"header {str(base.get('header_sha256', '-'))[:16]}")
     return told
+
+
+def _wrapped(words: str) -> list[str]:
+    """In as many lines as they need, up to a few."""
+    return textwrap.wrap(
+        words[: _MOST_LINES * _LINE_LETTERS + 1], _LINE_LETTERS, max_lines=_MOST_LINES, placeholder=" ..."
+    )
 
 
 def _write_lines(canvas: Plane, lines: list[str]) -> None:
