@@ -332,6 +332,13 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for_and_that_is_told(
     assert first in capsys.readouterr().err
 
 
+def test_a_file_that_is_there_already_is_not_told_to_be_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    with display() as shown:
+        Telling("push:23@1", "rivers", shown, quiet=False).step("send", 100 * MIB, 100 * MIB)
+
+    assert capsys.readouterr().err == "penstock: push:23@1: all of the file had arrived already; nothing is sent\n"
+
+
 def test_a_file_that_is_not_what_is_declared_wants_a_decision(
     server: Server, client: Penstock, api_key: str, lora: Path
 ) -> None:

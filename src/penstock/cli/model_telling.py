@@ -58,6 +58,8 @@ class Telling:
         elif step == "send" and not self._sending:
             self._sending = True
             self._begun(done, total)
+            if done == total:
+                return
         if step in _STEPS:
             self._shown.step(f"{self._name}: {_STEPS[step]}", done, total)
 
