@@ -15,6 +15,7 @@ from awscrt import checksums as aws
 
 from penstock.store.config import Limits
 from penstock.store.layout import entry_name
+from penstock.store.syncs import observed
 from tests.store.support import BUCKET, Response, Store, store_in_thread
 
 if TYPE_CHECKING:
@@ -361,6 +362,28 @@ def test_a_part_that_is_kept_under_its_checksum_alone_has_an_etag_of_its_own(sma
     assert got.body == body * 2
     assert re.fullmatch(r'"sha256-[0-9a-f]{64}-2"', got.headers["etag"])
     assert "repr-digest" not in got.headers
+
+
+def test_the_page_cache_of_a_part_that_nobody_reads_back_is_free_again_when_the_part_is_durable(
+    small_parts: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    advise = os.posix_fadvise
+
+    def seen(fd: int, offset: int, length: int, advice: int) -> None:
+        told.append((offset, length, advice))
+        advise(fd, offset, length, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", seen)
+    upload, body = create(small_parts, "passing"), os.urandom(1_500_000)
+    with observed(lambda _, of: told.append(of)):
+        assert put_under_its_checksum(small_parts, "passing", upload, 1, body).status == 200
+
+    freed = (0, len(body), os.POSIX_FADV_DONTNEED)
+    assert told.index("file") < told.index(freed)
+    told.clear()
+    assert small_parts.call("PUT", "passing", query={"partNumber": "2", "uploadId": upload}, body=body).status == 200
+    assert freed not in told
 
 
 def test_a_part_is_not_kept_under_a_checksum_that_it_does_not_have(small_parts: Store) -> None:
