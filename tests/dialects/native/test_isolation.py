@@ -170,12 +170,13 @@ def _all(account: Native, listing: str) -> list[dict[str, Any]]:
     return data
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def alice(make_account: Callable[..., Native]) -> Native:
+    """As long as the server: a process may come back to these tests after others, and her names are taken then."""
     return make_account()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def things_of_alice(alice: Native, photo: bytes, model_files: ModelFiles) -> dict[str, list[str]]:
     """Alice's ids by kind, in every state that may show."""
     pending = alice.begin(photo)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LORA = {"category": "lora", "architecture": "sdxl", "name": "Rivers", "version_label": "v1", "tags": ["water"]}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def owner(make_account: Callable[..., Native]) -> Native:
     """An account with the source `native-tests`."""
     account = make_account()
